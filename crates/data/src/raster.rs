@@ -1,0 +1,146 @@
+use crate::{Error, Result};
+
+/// A row-major two-dimensional array: pixel (x, y) is `data[y * width + x]`.
+///
+/// ```
+/// use venule_data::Raster;
+/// let raster = Raster::new(3, 2, vec![1, 2, 3, 4, 5, 6])?;
+/// assert_eq!(raster.get(2, 1), Some(&6));
+/// assert_eq!(raster.get(3, 1), None);
+/// # Ok::<(), venule_data::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Raster<T> {
+    width: usize,
+    height: usize,
+    data: Vec<T>,
+}
+
+/// One channel of an image as `f32`; its range depends on the preprocessing.
+pub type Plane = Raster<f32>;
+
+/// A yes/no map: `true` is a vessel pixel in a label, a valid pixel in a field of view.
+pub type Mask = Raster<bool>;
+
+impl<T> Raster<T> {
+    /// Wraps row-major data.
+    ///
+    /// # Errors
+    /// [`Error::RasterLength`] unless `data.len() == width * height`.
+    pub fn new(width: usize, height: usize, data: Vec<T>) -> Result<Self> {
+        if width.checked_mul(height) != Some(data.len()) {
+            return Err(Error::RasterLength {
+                width,
+                height,
+                length: data.len(),
+            });
+        }
+        Ok(Self {
+            width,
+            height,
+            data,
+        })
+    }
+
+    /// Calls `value(x, y)` for every pixel, row by row.
+    pub fn from_fn(width: usize, height: usize, mut value: impl FnMut(usize, usize) -> T) -> Self {
+        let mut data = Vec::with_capacity(width * height);
+        for y in 0..height {
+            for x in 0..width {
+                data.push(value(x, y));
+            }
+        }
+        Self {
+            width,
+            height,
+            data,
+        }
+    }
+
+    /// Pixels per row.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Number of rows.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// (width, height).
+    pub fn size(&self) -> (usize, usize) {
+        (self.width, self.height)
+    }
+
+    /// All pixels, row by row.
+    pub fn data(&self) -> &[T] {
+        &self.data
+    }
+
+    /// All pixels, row by row, to change in place.
+    pub fn data_mut(&mut self) -> &mut [T] {
+        &mut self.data
+    }
+
+    /// Gives the pixels back.
+    pub fn into_data(self) -> Vec<T> {
+        self.data
+    }
+
+    /// The pixel at column `x` and row `y`, or `None` outside.
+    pub fn get(&self, x: usize, y: usize) -> Option<&T> {
+        (x < self.width && y < self.height).then(|| &self.data[y * self.width + x])
+    }
+
+    /// Row `y`; empty if `y` is outside.
+    pub fn row(&self, y: usize) -> &[T] {
+        if y < self.height {
+            &self.data[y * self.width..(y + 1) * self.width]
+        } else {
+            &[]
+        }
+    }
+
+    /// A raster of the same size with every pixel mapped.
+    pub fn map<U>(&self, value: impl FnMut(&T) -> U) -> Raster<U> {
+        Raster {
+            width: self.width,
+            height: self.height,
+            data: self.data.iter().map(value).collect(),
+        }
+    }
+
+    /// Checks that another raster has this one's size.
+    ///
+    /// # Errors
+    /// [`Error::SizeMismatch`], naming `what`, otherwise.
+    pub fn expect_size(&self, what: &str, size: (usize, usize)) -> Result<()> {
+        if self.size() == size {
+            Ok(())
+        } else {
+            Err(Error::SizeMismatch {
+                what: what.to_owned(),
+                expected: size,
+                found: self.size(),
+            })
+        }
+    }
+}
+
+impl<T: Clone> Raster<T> {
+    /// A raster filled with one value.
+    pub fn filled(width: usize, height: usize, value: T) -> Self {
+        Self {
+            width,
+            height,
+            data: vec![value; width * height],
+        }
+    }
+}
+
+impl Mask {
+    /// Number of `true` pixels.
+    pub fn count(&self) -> usize {
+        self.data.iter().filter(|&&on| on).count()
+    }
+}

@@ -1,0 +1,1 @@
+//! Masked autoencoder with a Vision Transformer encoder, for candle.

@@ -1,0 +1,1 @@
+//! Segmentation metrics on plain slices: counts that accumulate, ratios computed once.

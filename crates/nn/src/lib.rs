@@ -1,0 +1,1 @@
+//! Differentiable neural-network operations, layers and a seeded parameter store for candle.

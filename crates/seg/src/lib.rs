@@ -1,0 +1,1 @@
+//! Vessel segmentation models: decoders over any encoder, freezing, tiled inference.

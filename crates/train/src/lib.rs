@@ -1,0 +1,1 @@
+//! Optimizers, schedules, checkpoints and a training loop, generic over model, loss and data.

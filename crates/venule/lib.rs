@@ -1,0 +1,1 @@
+//! Retinal vessel segmentation with masked-autoencoder pretraining, on candle.
