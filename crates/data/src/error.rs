@@ -32,6 +32,14 @@ pub enum Error {
         /// The cause.
         source: std::io::Error,
     },
+    /// A data set was asked for a sample that it does not have.
+    #[error("sample {index} was asked for, but the data set has {len}; count from 0")]
+    IndexOutOfRange {
+        /// The index asked for.
+        index: usize,
+        /// Number of samples there are.
+        len: usize,
+    },
     /// A tensor could not be made.
     #[error("tensor operation failed: {0}")]
     Tensor(#[from] candle_core::Error),

@@ -1,0 +1,65 @@
+use image::RgbImage;
+
+use crate::{Mask, Result};
+
+/// One photograph at its native size with what human observers said of it.
+///
+/// ```
+/// use venule_data::{Mask, Sample};
+/// let mut sample = Sample::unlabelled("01", image::RgbImage::new(4, 3));
+/// sample.label = Some(Mask::filled(4, 3, false));
+/// sample.check_sizes()?;
+/// sample.label = Some(Mask::filled(3, 4, false));
+/// assert!(sample.check_sizes().is_err());
+/// # Ok::<(), venule_data::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// The name within its data set, e.g. `"21"` in DRIVE or `"Image_01L"` in CHASE_DB1.
+    pub id: String,
+    /// The photograph.
+    pub image: RgbImage,
+    /// Vessel pixels by the first observer.
+    pub label: Option<Mask>,
+    /// Vessel pixels by the second observer.
+    pub second_label: Option<Mask>,
+    /// The field of view that came with the image. `None` if the data set has none:
+    /// see [`detect_fov`](crate::detect_fov) and [`full_frame`](crate::full_frame).
+    pub fov: Option<Mask>,
+}
+
+impl Sample {
+    /// A photograph alone.
+    pub fn unlabelled(id: impl Into<String>, image: RgbImage) -> Self {
+        Self {
+            id: id.into(),
+            image,
+            label: None,
+            second_label: None,
+            fov: None,
+        }
+    }
+
+    /// (width, height) of the photograph.
+    pub fn size(&self) -> (usize, usize) {
+        (self.image.width() as usize, self.image.height() as usize)
+    }
+
+    /// Checks that labels and field of view have the photograph's size.
+    ///
+    /// # Errors
+    /// [`Error::SizeMismatch`](crate::Error::SizeMismatch), naming the sample and the map, otherwise.
+    pub fn check_sizes(&self) -> Result<()> {
+        let maps = [
+            ("the label", &self.label),
+            ("the second label", &self.second_label),
+            ("the field of view", &self.fov),
+        ];
+        for (what, map) in maps {
+            if let Some(map) = map {
+                map.expect_size(&format!("{what} of sample '{}'", self.id), self.size())?;
+            }
+        }
+        Ok(())
+    }
+}
