@@ -1,1 +1,23 @@
 //! Differentiable neural-network operations, layers and a seeded parameter store for candle.
+#![deny(unsafe_code)]
+
+mod encoder;
+mod error;
+mod files;
+mod init;
+mod mode;
+mod noise;
+mod ops;
+mod params;
+
+// The kernels, and nothing else in the workspace, need unsafe code.
+#[allow(unsafe_code)]
+mod cpu;
+
+pub use encoder::{Encoder, FeatureInfo, FeatureMap, Features};
+pub use error::{Error, Result};
+pub use files::{read_safetensors, write_safetensors};
+pub use init::Init;
+pub use mode::Mode;
+pub use noise::{Noise, mix};
+pub use params::{NoGrad, Param, ParamStore, Params};

@@ -1,0 +1,452 @@
+//! Vectors of `f32` at the width the processor has, chosen at run time.
+//!
+//! A kernel is one generic `#[inline(always)] unsafe fn kernel<S: Simd>(…)`; [`dispatch!`] compiles it once per level and
+//! makes a safe function that runs the best one. `VENULE_SIMD=portable|avx2|avx512` lowers the level, for tests.
+
+use std::sync::OnceLock;
+
+/// Instruction sets the kernels are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Plain Rust, which the compiler vectorises for the target's base (SSE2, NEON).
+    Portable,
+    /// AVX2 and FMA.
+    Avx2,
+    /// AVX-512 F, BW, DQ and VL.
+    Avx512,
+}
+
+fn detected() -> Level {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        let avx512 = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl");
+        if avx2 && avx512 {
+            return Level::Avx512;
+        }
+        if avx2 {
+            return Level::Avx2;
+        }
+    }
+    Level::Portable
+}
+
+/// The level all kernels run at: the processor's, or a lower one asked for by `VENULE_SIMD`.
+pub fn level() -> Level {
+    static LEVEL: OnceLock<Level> = OnceLock::new();
+    *LEVEL.get_or_init(|| {
+        let wanted = match std::env::var("VENULE_SIMD").as_deref() {
+            Ok("portable") => Level::Portable,
+            Ok("avx2") => Level::Avx2,
+            _ => Level::Avx512,
+        };
+        wanted.min(detected())
+    })
+}
+
+/// One vector of `f32` and its arithmetic.
+///
+/// # Safety
+/// Every method may be called only where the processor has the implementing level's instructions; pointers must be valid
+/// for the lanes read or written. They need no alignment.
+pub trait Simd: Copy {
+    /// The vector.
+    type V: Copy;
+    /// `f32` values per vector.
+    const LANES: usize;
+    /// All lanes `x`.
+    unsafe fn splat(x: f32) -> Self::V;
+    /// `LANES` values from `p`.
+    unsafe fn load(p: *const f32) -> Self::V;
+    /// `LANES` values to `p`.
+    unsafe fn store(p: *mut f32, v: Self::V);
+    /// The first `n < LANES` values from `p`, zeros behind.
+    unsafe fn load_first(p: *const f32, n: usize) -> Self::V;
+    /// The first `n < LANES` lanes to `p`.
+    unsafe fn store_first(p: *mut f32, v: Self::V, n: usize);
+    /// a + b.
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    /// a − b.
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
+    /// a · b.
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
+    /// a / b.
+    unsafe fn div(a: Self::V, b: Self::V) -> Self::V;
+    /// a · b + c (fused where the processor can).
+    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// Larger of each pair.
+    unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
+    /// Smaller of each pair.
+    unsafe fn min(a: Self::V, b: Self::V) -> Self::V;
+    /// `b` where the lane of `a` is > 0, else 0.
+    unsafe fn where_positive(a: Self::V, b: Self::V) -> Self::V;
+    /// Nearest integer, ties to even, for |x| < 2²².
+    unsafe fn round(a: Self::V) -> Self::V;
+    /// 2ⁿ for integral n in −126 ..= 127.
+    unsafe fn exp2_int(n: Self::V) -> Self::V;
+    /// Sum of all lanes, in a fixed order.
+    unsafe fn sum(a: Self::V) -> f32;
+    /// Largest lane.
+    unsafe fn max_lane(a: Self::V) -> f32;
+}
+
+/// eˣ, relative error about 1e-7; 0 below −87.3, clamped above 88.
+///
+/// # Safety
+/// As [`Simd`].
+#[inline(always)]
+pub unsafe fn exp<S: Simd>(x: S::V) -> S::V {
+    // SAFETY: only arithmetic of the caller's level.
+    unsafe {
+        let clamped = S::max(S::min(x, S::splat(88.0)), S::splat(-87.3));
+        let n = S::round(S::mul(clamped, S::splat(std::f32::consts::LOG2_E)));
+        // ln 2 in two parts keeps the reduced argument exact (Cody & Waite).
+        let r = S::fma(n, S::splat(-0.693_359_4), clamped);
+        let r = S::fma(n, S::splat(2.121_944_4e-4), r);
+        let mut p = S::splat(1.987_569_1e-4);
+        p = S::fma(p, r, S::splat(1.398_199_9e-3));
+        p = S::fma(p, r, S::splat(8.333_452e-3));
+        p = S::fma(p, r, S::splat(4.166_579_6e-2));
+        p = S::fma(p, r, S::splat(1.666_666_5e-1));
+        p = S::fma(p, r, S::splat(5e-1));
+        let value = S::fma(S::mul(r, r), p, S::add(r, S::splat(1.0)));
+        let value = S::mul(value, S::exp2_int(n));
+        S::where_positive(S::add(x, S::splat(87.3)), value)
+    }
+}
+
+/// Eight lanes of plain Rust.
+#[derive(Clone, Copy)]
+pub struct Portable;
+
+#[inline(always)]
+fn zip(a: [f32; 8], b: [f32; 8], f: impl Fn(f32, f32) -> f32) -> [f32; 8] {
+    std::array::from_fn(|i| f(a[i], b[i]))
+}
+
+impl Simd for Portable {
+    type V = [f32; 8];
+    const LANES: usize = 8;
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> Self::V {
+        [x; 8]
+    }
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> Self::V {
+        // SAFETY: the caller vouches for eight readable values; arrays of f32 read unaligned.
+        unsafe { p.cast::<[f32; 8]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut f32, v: Self::V) {
+        // SAFETY: the caller vouches for eight writable values.
+        unsafe { p.cast::<[f32; 8]>().write_unaligned(v) }
+    }
+    #[inline(always)]
+    unsafe fn load_first(p: *const f32, n: usize) -> Self::V {
+        // SAFETY: reads only the first n values.
+        std::array::from_fn(|i| if i < n { unsafe { *p.add(i) } } else { 0.0 })
+    }
+    #[inline(always)]
+    unsafe fn store_first(p: *mut f32, v: Self::V, n: usize) {
+        for (i, value) in v.into_iter().enumerate().take(n) {
+            // SAFETY: writes only the first n values.
+            unsafe { *p.add(i) = value }
+        }
+    }
+    #[inline(always)]
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
+        zip(a, b, |a, b| a + b)
+    }
+    #[inline(always)]
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V {
+        zip(a, b, |a, b| a - b)
+    }
+    #[inline(always)]
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V {
+        zip(a, b, |a, b| a * b)
+    }
+    #[inline(always)]
+    unsafe fn div(a: Self::V, b: Self::V) -> Self::V {
+        zip(a, b, |a, b| a / b)
+    }
+    #[inline(always)]
+    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
+    #[inline(always)]
+    unsafe fn max(a: Self::V, b: Self::V) -> Self::V {
+        zip(a, b, |a, b| if a > b { a } else { b })
+    }
+    #[inline(always)]
+    unsafe fn min(a: Self::V, b: Self::V) -> Self::V {
+        zip(a, b, |a, b| if a < b { a } else { b })
+    }
+    #[inline(always)]
+    unsafe fn where_positive(a: Self::V, b: Self::V) -> Self::V {
+        zip(a, b, |a, b| if a > 0.0 { b } else { 0.0 })
+    }
+    #[inline(always)]
+    unsafe fn round(a: Self::V) -> Self::V {
+        // 1.5 · 2²³: the sum has no fraction bits left.
+        a.map(|x| (x + 12_582_912.0) - 12_582_912.0)
+    }
+    #[inline(always)]
+    unsafe fn exp2_int(n: Self::V) -> Self::V {
+        n.map(|n| f32::from_bits((((n as i32) + 127) as u32) << 23))
+    }
+    #[inline(always)]
+    unsafe fn sum(a: Self::V) -> f32 {
+        ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]))
+    }
+    #[inline(always)]
+    unsafe fn max_lane(a: Self::V) -> f32 {
+        a.into_iter().fold(f32::NEG_INFINITY, f32::max)
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    use super::Simd;
+
+    /// Eight lanes of AVX2 with FMA.
+    #[derive(Clone, Copy)]
+    pub struct Avx2;
+
+    #[inline(always)]
+    unsafe fn first(n: usize) -> __m256i {
+        // SAFETY: AVX2 arithmetic on constants; the caller runs at that level.
+        unsafe {
+            let lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+            _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), lane)
+        }
+    }
+
+    /// Sixteen lanes of AVX-512.
+    #[derive(Clone, Copy)]
+    pub struct Avx512;
+
+    macro_rules! simd {
+        ($name:ident, $vector:ty, $lanes:expr, { $($body:tt)* }, $($method:ident($($arg:ident),+) = $call:expr;)*) => {
+            impl Simd for $name {
+                type V = $vector;
+                const LANES: usize = $lanes;
+                $($body)*
+                $(
+                    #[inline(always)]
+                    unsafe fn $method($($arg: Self::V),+) -> Self::V {
+                        // SAFETY: lane arithmetic of the level the caller runs at.
+                        unsafe { $call }
+                    }
+                )*
+            }
+        };
+    }
+
+    simd!(Avx2, __m256, 8, {
+        #[inline(always)]
+        unsafe fn splat(x: f32) -> __m256 {
+            // SAFETY: level of the caller.
+            unsafe { _mm256_set1_ps(x) }
+        }
+        #[inline(always)]
+        unsafe fn load(p: *const f32) -> __m256 {
+            // SAFETY: eight readable values, by the caller.
+            unsafe { _mm256_loadu_ps(p) }
+        }
+        #[inline(always)]
+        unsafe fn store(p: *mut f32, v: __m256) {
+            // SAFETY: eight writable values, by the caller.
+            unsafe { _mm256_storeu_ps(p, v) }
+        }
+        #[inline(always)]
+        unsafe fn load_first(p: *const f32, n: usize) -> __m256 {
+            // SAFETY: masked lanes are not touched.
+            unsafe { _mm256_maskload_ps(p, first(n)) }
+        }
+        #[inline(always)]
+        unsafe fn store_first(p: *mut f32, v: __m256, n: usize) {
+            // SAFETY: masked lanes are not touched.
+            unsafe { _mm256_maskstore_ps(p, first(n), v) }
+        }
+        #[inline(always)]
+        unsafe fn exp2_int(n: __m256) -> __m256 {
+            // SAFETY: level of the caller.
+            unsafe {
+                let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+                _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent))
+            }
+        }
+        #[inline(always)]
+        unsafe fn sum(a: __m256) -> f32 {
+            // SAFETY: level of the caller.
+            unsafe {
+                let half = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+                let pair = _mm_add_ps(half, _mm_movehl_ps(half, half));
+                _mm_cvtss_f32(_mm_add_ss(pair, _mm_shuffle_ps::<1>(pair, pair)))
+            }
+        }
+        #[inline(always)]
+        unsafe fn max_lane(a: __m256) -> f32 {
+            // SAFETY: level of the caller.
+            unsafe {
+                let half = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+                let pair = _mm_max_ps(half, _mm_movehl_ps(half, half));
+                _mm_cvtss_f32(_mm_max_ss(pair, _mm_shuffle_ps::<1>(pair, pair)))
+            }
+        }
+    },
+        add(a, b) = _mm256_add_ps(a, b);
+        sub(a, b) = _mm256_sub_ps(a, b);
+        mul(a, b) = _mm256_mul_ps(a, b);
+        div(a, b) = _mm256_div_ps(a, b);
+        fma(a, b, c) = _mm256_fmadd_ps(a, b, c);
+        max(a, b) = _mm256_max_ps(a, b);
+        min(a, b) = _mm256_min_ps(a, b);
+        where_positive(a, b) = _mm256_and_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a, _mm256_setzero_ps()), b);
+        round(a) = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a);
+    );
+
+    simd!(Avx512, __m512, 16, {
+        #[inline(always)]
+        unsafe fn splat(x: f32) -> __m512 {
+            // SAFETY: level of the caller.
+            unsafe { _mm512_set1_ps(x) }
+        }
+        #[inline(always)]
+        unsafe fn load(p: *const f32) -> __m512 {
+            // SAFETY: sixteen readable values, by the caller.
+            unsafe { _mm512_loadu_ps(p) }
+        }
+        #[inline(always)]
+        unsafe fn store(p: *mut f32, v: __m512) {
+            // SAFETY: sixteen writable values, by the caller.
+            unsafe { _mm512_storeu_ps(p, v) }
+        }
+        #[inline(always)]
+        unsafe fn load_first(p: *const f32, n: usize) -> __m512 {
+            // SAFETY: masked lanes are not touched.
+            unsafe { _mm512_maskz_loadu_ps(((1u32 << n) - 1) as __mmask16, p) }
+        }
+        #[inline(always)]
+        unsafe fn store_first(p: *mut f32, v: __m512, n: usize) {
+            // SAFETY: masked lanes are not touched.
+            unsafe { _mm512_mask_storeu_ps(p, ((1u32 << n) - 1) as __mmask16, v) }
+        }
+        #[inline(always)]
+        unsafe fn exp2_int(n: __m512) -> __m512 {
+            // SAFETY: level of the caller.
+            unsafe {
+                let exponent = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
+                _mm512_castsi512_ps(_mm512_slli_epi32::<23>(exponent))
+            }
+        }
+        #[inline(always)]
+        unsafe fn sum(a: __m512) -> f32 {
+            // SAFETY: level of the caller.
+            unsafe { _mm512_reduce_add_ps(a) }
+        }
+        #[inline(always)]
+        unsafe fn max_lane(a: __m512) -> f32 {
+            // SAFETY: level of the caller.
+            unsafe { _mm512_reduce_max_ps(a) }
+        }
+    },
+        add(a, b) = _mm512_add_ps(a, b);
+        sub(a, b) = _mm512_sub_ps(a, b);
+        mul(a, b) = _mm512_mul_ps(a, b);
+        div(a, b) = _mm512_div_ps(a, b);
+        fma(a, b, c) = _mm512_fmadd_ps(a, b, c);
+        max(a, b) = _mm512_max_ps(a, b);
+        min(a, b) = _mm512_min_ps(a, b);
+        where_positive(a, b) = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, _mm512_setzero_ps()), b);
+        round(a) = _mm512_roundscale_ps::<0>(a);
+    );
+}
+
+#[cfg(target_arch = "x86_64")]
+pub use x86::{Avx2, Avx512};
+
+/// Makes a safe function that runs a generic kernel at the processor's level.
+///
+/// `dispatch! { /// doc … fn name(args) = kernel }` needs `#[inline(always)] unsafe fn kernel<S: Simd>(args)`; the kernel's
+/// only safety condition beyond its arguments must be the level.
+macro_rules! dispatch {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) = $kernel:ident) => {
+        $(#[$meta])*
+        $vis fn $name($($arg: $ty),*) {
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+                unsafe fn avx512($($arg: $ty),*) {
+                    // SAFETY: this function is entered only at that level.
+                    unsafe { $kernel::<$crate::cpu::simd::Avx512>($($arg),*) }
+                }
+                #[target_feature(enable = "avx2,fma")]
+                unsafe fn avx2($($arg: $ty),*) {
+                    // SAFETY: this function is entered only at that level.
+                    unsafe { $kernel::<$crate::cpu::simd::Avx2>($($arg),*) }
+                }
+                match $crate::cpu::simd::level() {
+                    // SAFETY: `level` has found these instructions.
+                    $crate::cpu::simd::Level::Avx512 => return unsafe { avx512($($arg),*) },
+                    // SAFETY: `level` has found these instructions.
+                    $crate::cpu::simd::Level::Avx2 => return unsafe { avx2($($arg),*) },
+                    $crate::cpu::simd::Level::Portable => {}
+                }
+            }
+            // SAFETY: plain Rust runs everywhere.
+            unsafe { $kernel::<$crate::cpu::simd::Portable>($($arg),*) }
+        }
+    };
+}
+pub(crate) use dispatch;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[inline(always)]
+    unsafe fn exp_kernel<S: Simd>(values: &mut [f32]) {
+        for chunk in values.chunks_mut(S::LANES) {
+            let n = chunk.len();
+            // SAFETY: loads and stores stay within the chunk.
+            unsafe {
+                if n == S::LANES {
+                    S::store(chunk.as_mut_ptr(), exp::<S>(S::load(chunk.as_ptr())));
+                } else {
+                    let v = exp::<S>(S::load_first(chunk.as_ptr(), n));
+                    S::store_first(chunk.as_mut_ptr(), v, n);
+                }
+            }
+        }
+    }
+    dispatch! { fn exp_in_place(values: &mut [f32]) = exp_kernel }
+
+    fn check(run: impl Fn(&mut [f32])) {
+        let xs: Vec<f32> = (-8700..8800).map(|i| i as f32 * 0.01).collect();
+        let mut ys = xs.clone();
+        run(&mut ys);
+        for (&x, &y) in xs.iter().zip(&ys) {
+            let exact = f64::from(x).exp();
+            assert!(
+                (f64::from(y) - exact).abs() <= 3e-7 * exact,
+                "exp({x}) = {y}"
+            );
+        }
+        let mut edge = [-1e4, -88.0, f32::NEG_INFINITY, 0.0];
+        run(&mut edge);
+        assert_eq!(edge, [0.0, 0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn exp_matches_f64_at_every_level() {
+        check(|v| exp_in_place(v));
+        // SAFETY: plain Rust.
+        check(|v| unsafe { exp_kernel::<Portable>(v) });
+    }
+}

@@ -1,0 +1,37 @@
+//! Differentiable operations, one file each: the CPU op for contiguous `f32`, and a composed fallback for every other type
+//! and device. Nothing above knows which one ran.
+
+use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor, bail};
+
+/// Whether the CPU kernels take this tensor.
+fn has_kernel(x: &Tensor) -> bool {
+    x.device().is_cpu() && x.dtype() == DType::F32
+}
+
+/// The values of a contiguous `f32` CPU storage.
+fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    let CpuStorage::F32(all) = storage else {
+        bail!("a CPU kernel takes f32, not {:?}", storage_type(storage));
+    };
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&all[start..end]),
+        None => bail!(
+            "a CPU kernel takes contiguous tensors, not strides {:?}",
+            layout.stride()
+        ),
+    }
+}
+
+fn storage_type(storage: &CpuStorage) -> DType {
+    use candle_core::backend::BackendStorage;
+    storage.dtype()
+}
+
+/// Runs `f` on the values of a contiguous `f32` CPU tensor.
+fn with_values<T>(x: &Tensor, f: impl FnOnce(&[f32]) -> Result<T>) -> Result<T> {
+    let (storage, layout) = x.storage_and_layout();
+    match &*storage {
+        Storage::Cpu(storage) => f(values(storage, layout)?),
+        _ => bail!("a CPU kernel takes CPU tensors, not {:?}", x.device()),
+    }
+}

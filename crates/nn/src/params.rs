@@ -1,0 +1,343 @@
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Display;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use candle_core::{DType, Device, Shape, Tensor, Var};
+
+use crate::{Error, Init, Result, files};
+
+/// One named, shared parameter of a model.
+#[derive(Clone, Debug)]
+pub struct Param {
+    name: Arc<str>,
+    var: Var,
+    trainable: Arc<AtomicBool>,
+}
+
+impl Param {
+    /// The value for a forward pass: part of the gradient graph while the parameter is trainable, detached while frozen
+    /// (so that a frozen part of a model builds no graph at all).
+    pub fn tensor(&self) -> Tensor {
+        if self.is_trainable() {
+            self.var.as_tensor().clone()
+        } else {
+            self.var.as_detached_tensor()
+        }
+    }
+
+    /// The variable itself, for optimizers.
+    pub fn var(&self) -> &Var {
+        &self.var
+    }
+
+    /// Full name, as in a checkpoint.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether gradients are wanted.
+    pub fn is_trainable(&self) -> bool {
+        self.trainable.load(Ordering::Relaxed)
+    }
+
+    /// Freezes (`false`) or thaws (`true`) this parameter in every layer that shares it.
+    pub fn set_trainable(&self, trainable: bool) {
+        self.trainable.store(trainable, Ordering::Relaxed);
+    }
+}
+
+struct Inner {
+    seed: u64,
+    dtype: DType,
+    device: Device,
+    values: HashMap<String, Tensor>,
+    initialised: Vec<String>,
+    order: Vec<Param>,
+    index: HashMap<String, usize>,
+}
+
+/// An ordered, seeded store of parameters.
+///
+/// Names come in the order in which layers ask for them; a new parameter's value depends only on (seed, name, shape).
+/// Cloning shares the store.
+///
+/// ```
+/// use candle_core::Device;
+/// use venule_nn::{Init, ParamStore};
+/// let store = ParamStore::new(42, &Device::Cpu);
+/// let weight = store.root().pp("head").get((2, 3), "weight", Init::XavierUniform)?;
+/// assert_eq!(weight.name(), "head.weight");
+/// assert_eq!(store.element_count(), 6);
+/// # Ok::<(), venule_nn::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct ParamStore(Arc<Mutex<Inner>>);
+
+impl ParamStore {
+    /// An empty store of `f32` parameters.
+    pub fn new(seed: u64, device: &Device) -> Self {
+        Self::build(seed, DType::F32, device, HashMap::new())
+    }
+
+    /// An empty store with another floating-point type (`f64` for gradient checks).
+    ///
+    /// # Errors
+    /// [`Error::DType`] unless `dtype` is `F32` or `F64`.
+    pub fn with_dtype(seed: u64, dtype: DType, device: &Device) -> Result<Self> {
+        match dtype {
+            DType::F32 | DType::F64 => Ok(Self::build(seed, dtype, device, HashMap::new())),
+            dtype => Err(Error::DType { dtype }),
+        }
+    }
+
+    /// A store whose parameters take their first value from `values`, by full name; names not found there are initialised.
+    /// [`ParamStore::initialised_names`] and [`ParamStore::unused_values`] then tell what did not match.
+    pub fn with_values(values: HashMap<String, Tensor>, seed: u64, device: &Device) -> Self {
+        Self::build(seed, DType::F32, device, values)
+    }
+
+    fn build(seed: u64, dtype: DType, device: &Device, values: HashMap<String, Tensor>) -> Self {
+        Self(Arc::new(Mutex::new(Inner {
+            seed,
+            dtype,
+            device: device.clone(),
+            values,
+            initialised: Vec::new(),
+            order: Vec::new(),
+            index: HashMap::new(),
+        })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // The data stay whole when a holder panics: every change is a single push or swap.
+        self.0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// The empty prefix of this store, from which layers take their parameters.
+    pub fn root(&self) -> Params {
+        Params {
+            store: self.clone(),
+            prefix: String::new(),
+        }
+    }
+
+    /// All parameters in order of creation.
+    pub fn params(&self) -> Vec<Param> {
+        self.lock().order.clone()
+    }
+
+    /// The trainable parameters as (name, variable), in order of creation.
+    pub fn trainable(&self) -> Vec<(String, Var)> {
+        let inner = self.lock();
+        let wanted = inner.order.iter().filter(|param| param.is_trainable());
+        wanted
+            .map(|param| (param.name().to_owned(), param.var().clone()))
+            .collect()
+    }
+
+    /// The parameter of this full name.
+    pub fn get(&self, name: &str) -> Option<Param> {
+        let inner = self.lock();
+        inner.index.get(name).map(|&i| inner.order[i].clone())
+    }
+
+    /// Number of scalars in all parameters.
+    pub fn element_count(&self) -> usize {
+        let inner = self.lock();
+        inner.order.iter().map(|p| p.var().elem_count()).sum()
+    }
+
+    /// Sets which parameters are trainable, by full name.
+    pub fn set_trainable(&self, mut trainable: impl FnMut(&str) -> bool) {
+        for param in &self.lock().order {
+            param.set_trainable(trainable(param.name()));
+        }
+    }
+
+    /// Freezes everything until the guard is dropped, for validation: forward passes then build no graph.
+    pub fn no_grad(&self) -> NoGrad {
+        let params = self.params();
+        let before = params
+            .into_iter()
+            .map(|param| {
+                let trainable = param.is_trainable();
+                param.set_trainable(false);
+                (param, trainable)
+            })
+            .collect();
+        NoGrad(before)
+    }
+
+    /// Names given to [`ParamStore::with_values`] that no layer has asked for, sorted.
+    pub fn unused_values(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.lock().values.keys().cloned().collect();
+        names.sort();
+        names
+    }
+
+    /// Names of the parameters that were initialised, not found among given values, in order of creation.
+    pub fn initialised_names(&self) -> Vec<String> {
+        self.lock().initialised.clone()
+    }
+
+    /// All current values by name, detached, in order of creation. They share memory with the parameters: training changes them.
+    pub fn tensors(&self) -> Vec<(String, Tensor)> {
+        let inner = self.lock();
+        let pairs = inner.order.iter();
+        pairs
+            .map(|p| (p.name().to_owned(), p.var().as_detached_tensor()))
+            .collect()
+    }
+
+    /// Replaces every parameter's value by the tensor of its name, all or nothing.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::Unexpected`] or [`Error::Shape`] when the names or shapes are not exactly the store's;
+    /// nothing is changed then.
+    pub fn load_tensors(&self, tensors: &HashMap<String, Tensor>) -> Result<()> {
+        let inner = self.lock();
+        let absent = |p: &&Param| !tensors.contains_key(p.name());
+        let names = |p: &Param| p.name().to_owned();
+        let missing: Vec<String> = inner.order.iter().filter(absent).map(names).collect();
+        if !missing.is_empty() {
+            return Err(Error::Missing { names: missing });
+        }
+        let mut unexpected: Vec<String> = tensors
+            .keys()
+            .filter(|name| !inner.index.contains_key(*name))
+            .cloned()
+            .collect();
+        if !unexpected.is_empty() {
+            unexpected.sort();
+            return Err(Error::Unexpected { names: unexpected });
+        }
+        let mut converted = Vec::with_capacity(inner.order.len());
+        for param in &inner.order {
+            let tensor = &tensors[param.name()];
+            if tensor.shape() != param.var().shape() {
+                return Err(Error::Shape {
+                    name: param.name().to_owned(),
+                    expected: param.var().shape().clone(),
+                    found: tensor.shape().clone(),
+                });
+            }
+            converted.push(tensor.to_dtype(inner.dtype)?.to_device(&inner.device)?);
+        }
+        for (param, tensor) in inner.order.iter().zip(&converted) {
+            param.var().set(tensor)?;
+        }
+        Ok(())
+    }
+
+    /// Loads a safetensors file that holds exactly this store's names and shapes.
+    ///
+    /// # Errors
+    /// As [`ParamStore::load_tensors`]; [`Error::Io`] and [`Error::Format`] for the file.
+    pub fn load(&self, path: impl AsRef<Path>) -> Result<()> {
+        let (tensors, _) = files::read_safetensors(path.as_ref())?;
+        self.load_tensors(&tensors)
+    }
+
+    /// Writes all parameters and `metadata` as one safetensors file, whole or not at all. Equal parameters give equal bytes.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be written; the old file is then untouched.
+    pub fn save(&self, path: impl AsRef<Path>, metadata: &BTreeMap<String, String>) -> Result<()> {
+        files::write_safetensors(path.as_ref(), &self.tensors(), metadata)
+    }
+}
+
+/// Keeps a store frozen; thaws what was trainable when dropped. Made by [`ParamStore::no_grad`].
+pub struct NoGrad(Vec<(Param, bool)>);
+
+impl Drop for NoGrad {
+    fn drop(&mut self) {
+        for (param, trainable) in &self.0 {
+            param.set_trainable(*trainable);
+        }
+    }
+}
+
+/// A place in a [`ParamStore`] under a dotted prefix, from which a layer takes its parameters.
+#[derive(Clone)]
+pub struct Params {
+    store: ParamStore,
+    prefix: String,
+}
+
+impl Params {
+    /// The place one level down: `pp("blocks").pp(0)` is `blocks.0`.
+    pub fn pp(&self, name: impl Display) -> Self {
+        Self {
+            store: self.store.clone(),
+            prefix: self.full(&name.to_string()),
+        }
+    }
+
+    /// The parameter `name` here, made on the first call and shared by later ones.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the store or its given values hold that name in another shape.
+    pub fn get(&self, shape: impl Into<Shape>, name: &str, init: Init) -> Result<Param> {
+        let shape = shape.into();
+        let name = self.full(name);
+        let inner = &mut *self.store.lock();
+        let check = |found: &Shape| {
+            if *found == shape {
+                return Ok(());
+            }
+            Err(Error::Shape {
+                name: name.clone(),
+                expected: shape.clone(),
+                found: found.clone(),
+            })
+        };
+        if let Some(&i) = inner.index.get(&name) {
+            check(inner.order[i].var().shape())?;
+            return Ok(inner.order[i].clone());
+        }
+        let tensor = match inner.values.get(&name) {
+            Some(value) => {
+                check(value.shape())?;
+                value.to_dtype(inner.dtype)?.to_device(&inner.device)?
+            }
+            None => {
+                inner.initialised.push(name.clone());
+                let values = init.values(&shape, &name, inner.seed);
+                Tensor::from_vec(values, &shape, &inner.device)?.to_dtype(inner.dtype)?
+            }
+        };
+        inner.values.remove(&name);
+        let param = Param {
+            name: name.as_str().into(),
+            var: Var::from_tensor(&tensor)?,
+            trainable: Arc::new(AtomicBool::new(true)),
+        };
+        let place = inner.order.len();
+        inner.order.push(param.clone());
+        inner.index.insert(name, place);
+        Ok(param)
+    }
+
+    /// Device of the store.
+    pub fn device(&self) -> Device {
+        self.store.lock().device.clone()
+    }
+
+    /// Floating-point type of the store.
+    pub fn dtype(&self) -> DType {
+        self.store.lock().dtype
+    }
+
+    fn full(&self, name: &str) -> String {
+        if self.prefix.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}.{name}", self.prefix)
+        }
+    }
+}
