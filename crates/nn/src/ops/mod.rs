@@ -1,6 +1,22 @@
 //! Differentiable operations, one file each: the CPU op for contiguous `f32`, and a composed fallback for every other type
 //! and device. Nothing above knows which one ran.
 
+mod conv;
+mod dropout;
+mod group_norm;
+mod patchify;
+mod pool;
+mod resample;
+mod upsample;
+
+pub use conv::{conv1x1, conv3x3};
+pub use dropout::{drop_path, dropout};
+pub use group_norm::{group_norm, group_norm_relu};
+pub use patchify::{patchify, unpatchify};
+pub use pool::max_pool2x2;
+pub use resample::resample_grid;
+pub use upsample::upsample2x;
+
 use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor, bail};
 
 /// Whether the CPU kernels take this tensor.

@@ -1,0 +1,143 @@
+use candle_core::{Result as TensorResult, Tensor};
+
+use crate::{Init, Param, Params, Result, conv1x1, conv3x3, group_norm, group_norm_relu};
+
+/// A trained [`conv3x3`]: variables `weight` (outputs, inputs, 3, 3), He-normal, and `bias` (outputs), zeros, if asked for.
+#[derive(Clone, Debug)]
+pub struct Conv3x3 {
+    weight: Param,
+    bias: Option<Param>,
+}
+
+/// A trained [`conv1x1`]: variables `weight` (outputs, inputs, 1, 1), Xavier-uniform, and `bias` (outputs), zeros, if asked
+/// for.
+#[derive(Clone, Debug)]
+pub struct Conv1x1 {
+    weight: Param,
+    bias: Option<Param>,
+}
+
+/// A trained [`group_norm`]: variables `weight` (channels), ones, and `bias` (channels), zeros.
+#[derive(Clone, Debug)]
+pub struct GroupNorm {
+    groups: usize,
+    eps: f64,
+    weight: Param,
+    bias: Param,
+}
+
+fn bias(wanted: bool, outputs: usize, params: &Params) -> Result<Option<Param>> {
+    wanted
+        .then(|| params.get(outputs, "bias", Init::Zeros))
+        .transpose()
+}
+
+impl Conv3x3 {
+    /// Takes its variables from `params`.
+    ///
+    /// # Errors
+    /// If the store holds them in another shape.
+    pub fn new(inputs: usize, outputs: usize, with_bias: bool, params: &Params) -> Result<Self> {
+        Ok(Self {
+            weight: params.get((outputs, inputs, 3, 3), "weight", Init::HeNormal)?,
+            bias: bias(with_bias, outputs, params)?,
+        })
+    }
+
+    /// (B, inputs, H, W) → (B, outputs, H, W).
+    ///
+    /// # Errors
+    /// If the channels do not fit.
+    pub fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
+        let bias = self.bias.as_ref().map(Param::tensor);
+        conv3x3(x, &self.weight.tensor(), bias.as_ref())
+    }
+}
+
+impl Conv1x1 {
+    /// Takes its variables from `params`.
+    ///
+    /// # Errors
+    /// If the store holds them in another shape.
+    pub fn new(inputs: usize, outputs: usize, with_bias: bool, params: &Params) -> Result<Self> {
+        Ok(Self {
+            weight: params.get((outputs, inputs, 1, 1), "weight", Init::XavierUniform)?,
+            bias: bias(with_bias, outputs, params)?,
+        })
+    }
+
+    /// As [`Conv1x1::new`] with a bias that starts at `value` (a prior for a logit).
+    ///
+    /// # Errors
+    /// As [`Conv1x1::new`].
+    pub fn with_bias_value(
+        inputs: usize,
+        outputs: usize,
+        value: f32,
+        params: &Params,
+    ) -> Result<Self> {
+        Ok(Self {
+            weight: params.get((outputs, inputs, 1, 1), "weight", Init::XavierUniform)?,
+            bias: Some(params.get(outputs, "bias", Init::Constant(value))?),
+        })
+    }
+
+    /// (B, inputs, H, W) → (B, outputs, H, W).
+    ///
+    /// # Errors
+    /// If the channels do not fit.
+    pub fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
+        let bias = self.bias.as_ref().map(Param::tensor);
+        conv1x1(x, &self.weight.tensor(), bias.as_ref())
+    }
+}
+
+impl GroupNorm {
+    /// Takes its variables from `params`.
+    ///
+    /// # Errors
+    /// If `groups` does not divide `channels`, or the store holds other shapes.
+    pub fn new(groups: usize, channels: usize, eps: f64, params: &Params) -> Result<Self> {
+        if groups == 0 || !channels.is_multiple_of(groups) {
+            return Err(crate::Error::Config {
+                field: "groups",
+                value: groups.to_string(),
+                expected: "the groups must divide the channels",
+            });
+        }
+        Ok(Self {
+            groups,
+            eps,
+            weight: params.get(channels, "weight", Init::Ones)?,
+            bias: params.get(channels, "bias", Init::Zeros)?,
+        })
+    }
+
+    /// (B, C, H, W) → the same shape.
+    ///
+    /// # Errors
+    /// If the channels do not fit.
+    pub fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
+        group_norm(
+            x,
+            self.groups,
+            &self.weight.tensor(),
+            &self.bias.tensor(),
+            self.eps,
+        )
+    }
+
+    /// [`GroupNorm::forward`] then ReLU, in one pass.
+    ///
+    /// # Errors
+    /// As [`GroupNorm::forward`].
+    pub fn forward_relu(&self, x: &Tensor) -> TensorResult<Tensor> {
+        group_norm_relu(
+            x,
+            self.groups,
+            &self.weight.tensor(),
+            &self.bias.tensor(),
+            self.eps,
+        )
+    }
+}
