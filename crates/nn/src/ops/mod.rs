@@ -1,17 +1,25 @@
 //! Differentiable operations, one file each: the CPU op for contiguous `f32`, and a composed fallback for every other type
 //! and device. Nothing above knows which one ran.
 
+mod attention_qkv;
 mod conv;
 mod dropout;
+mod gelu;
 mod group_norm;
+mod layer_norm;
+mod linear;
 mod patchify;
 mod pool;
 mod resample;
 mod upsample;
 
+pub use attention_qkv::attention_qkv;
 pub use conv::{conv1x1, conv3x3};
 pub use dropout::{drop_path, dropout};
+pub use gelu::gelu;
 pub use group_norm::{group_norm, group_norm_relu};
+pub use layer_norm::layer_norm;
+pub use linear::{linear, linear_gelu};
 pub use patchify::{patchify, unpatchify};
 pub use pool::max_pool2x2;
 pub use resample::resample_grid;
