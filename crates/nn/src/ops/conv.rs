@@ -1,4 +1,9 @@
-use candle_core::{Result, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
+
+use super::{has_kernel, values, with_values};
+use crate::cpu::conv3x3::{
+    MapShape, channel_sums, convolve, pack, pack_transposed, weight_gradient,
+};
 
 /// 3×3 convolution of (B, C, H, W) with weight (O, C, 3, 3) and optional bias (O): stride 1, zero padding 1, so that H and W
 /// stay.
@@ -7,7 +12,14 @@ use candle_core::{Result, Tensor, bail};
 /// If the shapes do not fit together.
 pub fn conv3x3(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     check(x, weight, bias, 3)?;
-    with_bias(conv3x3_composed(x, weight)?, bias)
+    if !has_kernel(x) {
+        return with_bias(conv3x3_composed(x, weight)?, bias);
+    }
+    let (x, weight) = (x.contiguous()?, weight.contiguous()?);
+    match bias {
+        Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, Conv3x3Op),
+        None => x.apply_op2(&weight, Conv3x3Op),
+    }
 }
 
 /// 1×1 convolution of (B, C, H, W) with weight (O, C, 1, 1) and optional bias (O): a matrix product over the channels.
@@ -23,6 +35,143 @@ pub fn conv1x1(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Ten
         .contiguous()?
         .matmul(&x.contiguous()?.reshape((b, c, h * w))?)?;
     with_bias(y.reshape((b, o, h, w))?, bias)
+}
+
+struct Conv3x3Op;
+
+impl Conv3x3Op {
+    fn forward(
+        &self,
+        x: (&CpuStorage, &Layout),
+        weight: (&CpuStorage, &Layout),
+        bias: Option<&[f32]>,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (batch, channels, height, width) = x.1.shape().dims4()?;
+        let outputs = weight.1.shape().dims4()?.0;
+        let shape = MapShape {
+            batch,
+            channels,
+            height,
+            width,
+        };
+        let packed = pack(values(weight.0, weight.1)?, outputs, channels);
+        let mut output = vec![0f32; batch * outputs * shape.plane()];
+        convolve(values(x.0, x.1)?, shape, &packed, bias, &mut output);
+        Ok((
+            CpuStorage::F32(output),
+            (batch, outputs, height, width).into(),
+        ))
+    }
+
+    /// Gradients of input and weight, each only if its operand needs one.
+    fn backward(&self, x: &Tensor, weight: &Tensor, grad: &Tensor) -> Result<[Option<Tensor>; 2]> {
+        let (inputs, outputs) = (map_shape(x)?, map_shape(grad)?);
+        let (i, o) = (inputs.channels, outputs.channels);
+        let input_grad = if x.track_op() {
+            let packed = with_values(weight, |weight| Ok(pack_transposed(weight, o, i)))?;
+            let mut output = vec![0f32; inputs.len()];
+            with_values(grad, |grad| {
+                convolve(grad, outputs, &packed, None, &mut output);
+                Ok(())
+            })?;
+            Some(Tensor::from_vec(output, x.shape(), x.device())?)
+        } else {
+            None
+        };
+        let weight_grad = if weight.track_op() {
+            let mut output = vec![0f32; weight.elem_count()];
+            with_values(x, |x| {
+                with_values(grad, |grad| {
+                    weight_gradient(x, inputs, grad, o, &mut output);
+                    Ok(())
+                })
+            })?;
+            Some(Tensor::from_vec(output, weight.shape(), x.device())?)
+        } else {
+            None
+        };
+        Ok([input_grad, weight_grad])
+    }
+}
+
+fn map_shape(x: &Tensor) -> Result<MapShape> {
+    let (batch, channels, height, width) = x.dims4()?;
+    Ok(MapShape {
+        batch,
+        channels,
+        height,
+        width,
+    })
+}
+
+impl CustomOp2 for Conv3x3Op {
+    fn name(&self) -> &'static str {
+        "conv3x3"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        self.forward((x, x_layout), (weight, weight_layout), None)
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let [x, weight] = self.backward(x, weight, &grad.contiguous()?)?;
+        Ok((x, weight))
+    }
+}
+
+impl CustomOp3 for Conv3x3Op {
+    fn name(&self) -> &'static str {
+        "conv3x3_bias"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let bias = values(bias, bias_layout)?;
+        self.forward((x, x_layout), (weight, weight_layout), Some(bias))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let grad = grad.contiguous()?;
+        let bias_grad = if bias.track_op() {
+            let mut sums = vec![0f32; bias.elem_count()];
+            let shape = map_shape(&grad)?;
+            with_values(&grad, |grad| {
+                channel_sums(grad, shape, &mut sums);
+                Ok(())
+            })?;
+            Some(Tensor::from_vec(sums, bias.shape(), bias.device())?)
+        } else {
+            None
+        };
+        let [x, weight] = self.backward(x, weight, &grad)?;
+        Ok((x, weight, bias_grad))
+    }
 }
 
 fn check(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, side: usize) -> Result<()> {

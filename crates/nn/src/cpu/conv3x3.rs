@@ -1,0 +1,454 @@
+//! Direct 3×3 convolution, stride 1, zero padding 1.
+//!
+//! A task is a band of rows of one image: its input rows are copied once into a zero-padded scratch, then every tile of
+//! (a few output channels) × (a few vectors of pixels) is summed in registers over all input channels and the nine taps.
+//! No im2col matrix exists.
+
+use rayon::prelude::*;
+
+use super::scratch::with_scratch;
+use super::simd::{Simd, dispatch};
+
+/// Batch, channels, height and width of a map.
+#[derive(Clone, Copy, Debug)]
+pub struct MapShape {
+    pub batch: usize,
+    pub channels: usize,
+    pub height: usize,
+    pub width: usize,
+}
+
+impl MapShape {
+    /// Pixels of one channel.
+    pub fn plane(&self) -> usize {
+        self.height * self.width
+    }
+
+    /// Values of the whole map.
+    pub fn len(&self) -> usize {
+        self.batch * self.channels * self.plane()
+    }
+}
+
+/// Output channels that one register tile holds; packed weights come in blocks of it.
+const BLOCK: usize = 8;
+
+/// Scratch rows are rounded up to the widest vector, plus the two padding columns.
+fn padded_width(width: usize) -> usize {
+    width.next_multiple_of(16) + 16
+}
+
+/// Weights reordered to (output block, input, tap, output in block); missing outputs are zero.
+pub struct Packed {
+    values: Vec<f32>,
+    outputs: usize,
+}
+
+/// Packs a weight (outputs, inputs, 3, 3) for the forward pass.
+pub fn pack(weight: &[f32], outputs: usize, inputs: usize) -> Packed {
+    pack_by(outputs, inputs, |o, i, tap| {
+        weight[(o * inputs + i) * 9 + tap]
+    })
+}
+
+/// Packs the same weight for the input gradient: inputs and outputs swapped, taps turned by 180°.
+pub fn pack_transposed(weight: &[f32], outputs: usize, inputs: usize) -> Packed {
+    pack_by(inputs, outputs, |i, o, tap| {
+        weight[(o * inputs + i) * 9 + 8 - tap]
+    })
+}
+
+fn pack_by(outputs: usize, inputs: usize, weight: impl Fn(usize, usize, usize) -> f32) -> Packed {
+    let mut values = vec![0.0; outputs.div_ceil(BLOCK) * inputs * 9 * BLOCK];
+    for o in 0..outputs {
+        for i in 0..inputs {
+            for tap in 0..9 {
+                let place = (((o / BLOCK) * inputs + i) * 9 + tap) * BLOCK + o % BLOCK;
+                values[place] = weight(o, i, tap);
+            }
+        }
+    }
+    Packed { values, outputs }
+}
+
+/// `output` (B, O, H, W) = convolution of `input` with packed weights, plus an optional bias per output.
+pub fn convolve(
+    input: &[f32],
+    shape: MapShape,
+    weight: &Packed,
+    bias: Option<&[f32]>,
+    output: &mut [f32],
+) {
+    let outputs = weight.outputs;
+    let (height, width) = (shape.height, shape.width);
+    if output.is_empty() {
+        return;
+    }
+    let row_values = shape.channels * padded_width(width);
+    // About half a level-2 cache of input.
+    let rows = (128 * 1024 / row_values.max(1)).clamp(4, 64).min(height);
+    let bands = height.div_ceil(rows);
+    let planes = Planes::new(output, shape.plane());
+    (0..shape.batch * bands).into_par_iter().for_each(|task| {
+        let (image, band) = (task / bands, task % bands);
+        let top = band * rows;
+        let count = rows.min(height - top);
+        let input = &input[image * shape.channels * shape.plane()..];
+        with_scratch(
+            shape.channels * (count + 2) * padded_width(width),
+            |scratch| {
+                pad_band(input, shape, top, count, scratch);
+                band_forward(&Band {
+                    scratch,
+                    shape,
+                    weight,
+                    bias,
+                    top,
+                    rows: count,
+                    planes: &planes,
+                    first_plane: image * outputs,
+                });
+            },
+        );
+    });
+}
+
+/// Copies rows top−1 ..= top+count of every channel, zero outside the image.
+fn pad_band(input: &[f32], shape: MapShape, top: usize, count: usize, scratch: &mut [f32]) {
+    let (width, padded) = (shape.width, padded_width(shape.width));
+    for (line, target) in scratch.chunks_exact_mut(padded).enumerate() {
+        let (channel, row) = (line / (count + 2), line % (count + 2));
+        match (top + row).checked_sub(1).filter(|&y| y < shape.height) {
+            Some(y) => {
+                let start = channel * shape.plane() + y * width;
+                target[0] = 0.0;
+                target[1..=width].copy_from_slice(&input[start..start + width]);
+                target[width + 1..].fill(0.0);
+            }
+            None => target.fill(0.0),
+        }
+    }
+}
+
+/// Output planes that tasks write disjoint rows of.
+struct Planes {
+    start: *mut f32,
+    plane: usize,
+    count: usize,
+}
+
+// SAFETY: every task writes only its own rows of its own image's planes.
+unsafe impl Sync for Planes {}
+
+impl Planes {
+    fn new(output: &mut [f32], plane: usize) -> Self {
+        Self {
+            start: output.as_mut_ptr(),
+            plane,
+            count: output.len() / plane,
+        }
+    }
+
+    /// Pointer to a pixel of a plane.
+    fn at(&self, plane: usize, offset: usize) -> *mut f32 {
+        assert!(plane < self.count && offset < self.plane);
+        // SAFETY: within the output, just checked.
+        unsafe { self.start.add(plane * self.plane + offset) }
+    }
+}
+
+struct Band<'a> {
+    scratch: &'a [f32],
+    shape: MapShape,
+    weight: &'a Packed,
+    bias: Option<&'a [f32]>,
+    top: usize,
+    rows: usize,
+    planes: &'a Planes,
+    first_plane: usize,
+}
+
+dispatch! { fn band_forward(band: &Band<'_>) = band_kernel }
+
+#[inline(always)]
+unsafe fn band_kernel<S: Simd>(band: &Band<'_>) {
+    for block in 0..band.weight.outputs.div_ceil(BLOCK) {
+        for row in 0..band.rows {
+            let mut x = 0;
+            while x < band.shape.width {
+                let vectors = (band.shape.width - x).div_ceil(S::LANES);
+                // SAFETY: the level is the caller's; `x` lies in the row and the scratch row holds the last vector whole.
+                unsafe {
+                    if S::LANES == 16 {
+                        x += match vectors {
+                            1 => tile::<S, 8, 1>(band, block, 0, row, x),
+                            2 => tile::<S, 8, 2>(band, block, 0, row, x),
+                            _ => tile::<S, 8, 3>(band, block, 0, row, x),
+                        };
+                    } else {
+                        let half = tile_narrow::<S>(band, block, 0, row, x, vectors);
+                        tile_narrow::<S>(band, block, 4, row, x, vectors);
+                        x += half;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Sixteen registers hold four outputs by three vectors.
+#[inline(always)]
+unsafe fn tile_narrow<S: Simd>(
+    band: &Band<'_>,
+    block: usize,
+    first: usize,
+    row: usize,
+    x: usize,
+    vectors: usize,
+) -> usize {
+    // SAFETY: as `tile`.
+    unsafe {
+        match vectors {
+            1 => tile::<S, 4, 1>(band, block, first, row, x),
+            2 => tile::<S, 4, 2>(band, block, first, row, x),
+            _ => tile::<S, 4, 3>(band, block, first, row, x),
+        }
+    }
+}
+
+/// Sums one tile: outputs `first .. first + O` of a block by V vectors from pixel x. Returns the pixels done.
+#[inline(always)]
+unsafe fn tile<S: Simd, const O: usize, const V: usize>(
+    band: &Band<'_>,
+    block: usize,
+    first: usize,
+    row: usize,
+    x: usize,
+) -> usize {
+    let padded = padded_width(band.shape.width);
+    let plane = (band.rows + 2) * padded;
+    let channels = band.shape.channels;
+    let outputs = (band.weight.outputs.saturating_sub(block * BLOCK + first)).min(O);
+    // SAFETY: the last vector ends at most at column next_multiple_of(width, 16) + 2 <= padded; rows row ..= row + 2 and all
+    // channels are in the scratch; the packed weights hold `channels · 9 · BLOCK` values per block; stores are cut at the width.
+    unsafe {
+        let mut sums = [[S::splat(0.0); V]; O];
+        if let Some(bias) = band.bias {
+            for (o, sum) in sums.iter_mut().enumerate().take(outputs) {
+                *sum = [S::splat(bias[block * BLOCK + first + o]); V];
+            }
+        }
+        let mut weight = band
+            .weight
+            .values
+            .as_ptr()
+            .add(block * channels * 9 * BLOCK + first);
+        let mut channel = band.scratch.as_ptr().add(row * padded + x);
+        for _ in 0..channels {
+            for ky in 0..3 {
+                for kx in 0..3 {
+                    let source = channel.add(ky * padded + kx);
+                    let mut pixels = [S::splat(0.0); V];
+                    for (v, pixel) in pixels.iter_mut().enumerate() {
+                        *pixel = S::load(source.add(v * S::LANES));
+                    }
+                    for (o, sum) in sums.iter_mut().enumerate() {
+                        let factor = S::splat(*weight.add(o));
+                        for v in 0..V {
+                            sum[v] = S::fma(factor, pixels[v], sum[v]);
+                        }
+                    }
+                    weight = weight.add(BLOCK);
+                }
+            }
+            channel = channel.add(plane);
+        }
+        for (o, sum) in sums.iter().enumerate().take(outputs) {
+            let offset = (band.top + row) * band.shape.width + x;
+            let target = band
+                .planes
+                .at(band.first_plane + block * BLOCK + first + o, offset);
+            for (v, value) in sum.iter().enumerate() {
+                let left = (band.shape.width - x).saturating_sub(v * S::LANES);
+                if left >= S::LANES {
+                    S::store(target.add(v * S::LANES), *value);
+                } else if left > 0 {
+                    S::store_first(target.add(v * S::LANES), *value, left);
+                }
+            }
+        }
+    }
+    V * S::LANES
+}
+
+/// Groups of bands summed apart and then together in order: the result does not depend on the thread count.
+const GROUPS: usize = 16;
+
+/// `weight_grad` (O, I, 3, 3) of the convolution of `input` whose output has the gradient `grad` (B, O, H, W).
+pub fn weight_gradient(
+    input: &[f32],
+    shape: MapShape,
+    grad: &[f32],
+    outputs: usize,
+    weight_grad: &mut [f32],
+) {
+    weight_grad.fill(0.0);
+    if grad.is_empty() {
+        return;
+    }
+    let rows = (4096 / shape.width).clamp(1, shape.height);
+    let bands = shape.height.div_ceil(rows);
+    let tasks = shape.batch * bands;
+    let groups = tasks.min(GROUPS);
+    let size = weight_grad.len();
+    let mut partial = vec![0f32; groups * size];
+    partial
+        .par_chunks_exact_mut(size)
+        .enumerate()
+        .for_each(|(group, sums)| {
+            for task in group * tasks / groups..(group + 1) * tasks / groups {
+                let (image, band) = (task / bands, task % bands);
+                let top = band * rows;
+                let count = rows.min(shape.height - top);
+                let input = &input[image * shape.channels * shape.plane()..];
+                let scratch = shape.channels * (count + 2) * padded_width(shape.width);
+                with_scratch(scratch, |scratch| {
+                    pad_band(input, shape, top, count, scratch);
+                    band_weight_gradient(&mut GradBand {
+                        scratch,
+                        shape,
+                        grad: &grad[image * outputs * shape.plane() + top * shape.width..],
+                        outputs,
+                        rows: count,
+                        sums,
+                    });
+                });
+            }
+        });
+    weight_grad
+        .par_chunks_mut(4096)
+        .enumerate()
+        .for_each(|(chunk, target)| {
+            for group in partial.chunks_exact(size) {
+                let source = &group[chunk * 4096..chunk * 4096 + target.len()];
+                for (sum, value) in target.iter_mut().zip(source) {
+                    *sum += value;
+                }
+            }
+        });
+}
+
+struct GradBand<'a> {
+    scratch: &'a [f32],
+    shape: MapShape,
+    /// From the band's first row of the image's first output plane.
+    grad: &'a [f32],
+    outputs: usize,
+    rows: usize,
+    sums: &'a mut [f32],
+}
+
+dispatch! { fn band_weight_gradient(band: &mut GradBand<'_>) = weight_kernel }
+
+#[inline(always)]
+unsafe fn weight_kernel<S: Simd>(band: &mut GradBand<'_>) {
+    let block = if S::LANES == 16 { 4 } else { 2 };
+    for input in (0..band.shape.channels).step_by(2) {
+        for output in (0..band.outputs).step_by(block) {
+            for ky in 0..3 {
+                // SAFETY: the level is the caller's; `weight_tile` stays within the band.
+                unsafe {
+                    if S::LANES == 16 {
+                        weight_tile::<S, 4>(band, input, output, ky);
+                    } else {
+                        weight_tile::<S, 2>(band, input, output, ky);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Adds the band's share of the gradient of O outputs by two inputs by one kernel row.
+#[inline(always)]
+unsafe fn weight_tile<S: Simd, const O: usize>(
+    band: &mut GradBand<'_>,
+    input: usize,
+    output: usize,
+    ky: usize,
+) {
+    let (width, padded) = (band.shape.width, padded_width(band.shape.width));
+    let (inputs, outputs) = (band.shape.channels, band.outputs);
+    let second = (input + 1).min(inputs - 1);
+    let whole = width / S::LANES * S::LANES;
+    // SAFETY: channel, output and row indices are clamped to the band; a scratch row holds its last vector whole; gradient
+    // loads are cut at the width.
+    unsafe {
+        let mut sums = [[[S::splat(0.0); 3]; 2]; O];
+        for row in 0..band.rows {
+            let line = |channel: usize| {
+                let start = (channel * (band.rows + 2) + row + ky) * padded;
+                band.scratch.as_ptr().add(start)
+            };
+            let lines = [line(input), line(second)];
+            let mut grads = [band.grad.as_ptr(); O];
+            for (o, grad) in grads.iter_mut().enumerate() {
+                let plane = (output + o).min(outputs - 1);
+                *grad = grad.add(plane * band.shape.plane() + row * width);
+            }
+            let mut x = 0;
+            while x < width {
+                let mut grad = [S::splat(0.0); O];
+                for (o, value) in grad.iter_mut().enumerate() {
+                    *value = if x < whole {
+                        S::load(grads[o].add(x))
+                    } else {
+                        S::load_first(grads[o].add(x), width - x)
+                    };
+                }
+                for (c, line) in lines.iter().enumerate() {
+                    for kx in 0..3 {
+                        let pixels = S::load(line.add(x + kx));
+                        for o in 0..O {
+                            sums[o][c][kx] = S::fma(grad[o], pixels, sums[o][c][kx]);
+                        }
+                    }
+                }
+                x += S::LANES;
+            }
+        }
+        for (o, sums) in sums.iter().enumerate().take(outputs - output.min(outputs)) {
+            for (c, sums) in sums.iter().enumerate().take(inputs - input) {
+                for (kx, sum) in sums.iter().enumerate() {
+                    let place = ((output + o) * inputs + input + c) * 9 + ky * 3 + kx;
+                    band.sums[place] += S::sum(*sum);
+                }
+            }
+        }
+    }
+}
+
+/// Sum of each output plane over batch and pixels: the gradient of a bias per channel.
+pub fn channel_sums(grad: &[f32], shape: MapShape, sums: &mut [f32]) {
+    let plane = shape.plane();
+    sums.par_iter_mut().enumerate().for_each(|(channel, sum)| {
+        *sum = (0..shape.batch)
+            .map(|image| {
+                let start = (image * shape.channels + channel) * plane;
+                lane_sum(&grad[start..start + plane])
+            })
+            .sum();
+    });
+}
+
+/// Sum over sixteen running lanes, which the compiler vectorises and which loses less than one running sum.
+fn lane_sum(values: &[f32]) -> f32 {
+    let mut lanes = [0f32; 16];
+    let (chunks, rest) = values.as_chunks::<16>();
+    for chunk in chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane += value;
+        }
+    }
+    lanes.iter().chain(rest).sum()
+}
