@@ -1,0 +1,70 @@
+//! The trait every loss implements.
+
+use crate::sums::FromSums;
+use candle_core::{Result, Tensor};
+
+/// A segmentation loss on logits.
+///
+/// Implement [`name`](Self::name) and [`forward`](Self::forward); [`map_term`](Self::map_term) is
+/// for the losses of this crate alone.
+///
+/// ```
+/// use venule_loss::{Loss, candle_core::{Result, Tensor}};
+///
+/// /// Mean squared error of the logits: a loss of one's own, to use alone or in a `Composite`.
+/// struct Brier;
+///
+/// impl Loss for Brier {
+///     fn name(&self) -> &str {
+///         "brier"
+///     }
+///     fn forward(&self, logits: &Tensor, target: &Tensor, _: Option<&Tensor>) -> Result<Tensor> {
+///         (logits - target)?.sqr()?.mean_all()
+///     }
+/// }
+/// ```
+pub trait Loss: Send + Sync {
+    /// Short name for logs, such as `"dice"`.
+    fn name(&self) -> &str;
+
+    /// The loss as a scalar tensor.
+    ///
+    /// `logits`, `target` and `valid` have one and the same shape with the images along the first
+    /// dimension, usually (B, 1, H, W); the losses that look at a pixel's surroundings (thin-vessel
+    /// BCE, clDice, skeleton recall) take the last two dimensions as rows and columns.
+    /// `target` holds values in [0, 1], which is not checked pixel by pixel, and receives no
+    /// gradient. `valid` holds 0 or 1 (anything above ½ counts as 1), e.g. the field of view: where
+    /// it is 0 neither logit nor target has any influence on the loss or its gradient, be they NaN.
+    /// If no pixel is valid, the losses of this crate are 0 with gradient 0.
+    ///
+    /// The result is `f64` for `f64` logits and `f32` otherwise.
+    ///
+    /// # Errors
+    /// If shapes or devices differ, or there is no pixel at all.
+    fn forward(&self, logits: &Tensor, target: &Tensor, valid: Option<&Tensor>) -> Result<Tensor>;
+
+    /// How a [`crate::Composite`] may compute this loss together with others in one pass over the
+    /// map; `None`, the default, has it call [`forward`](Self::forward).
+    fn map_term(&self) -> Option<MapTerm<'_>> {
+        None
+    }
+}
+
+/// A loss of this crate that is a function of a few sums over the map, which a
+/// [`crate::Composite`] gathers for all its terms in one pass. Opaque.
+#[derive(Clone, Copy)]
+pub struct MapTerm<'a>(pub(crate) &'a dyn FromSums);
+
+impl<L: Loss + ?Sized> Loss for Box<L> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn forward(&self, logits: &Tensor, target: &Tensor, valid: Option<&Tensor>) -> Result<Tensor> {
+        (**self).forward(logits, target, valid)
+    }
+
+    fn map_term(&self) -> Option<MapTerm<'_>> {
+        (**self).map_term()
+    }
+}

@@ -1,0 +1,121 @@
+//! The sums over the map that most losses are functions of, gathered in one pass.
+//!
+//! With p the sigmoid of the logit, q = 1 − p, g the target and h = 1 − g, and every sum over the
+//! valid pixels of one image, the losses need Σ1, Σg, Σp, Σpg, the two halves of the cross entropy
+//! Σ g·softplus(−x) and Σ h·softplus(x), the thin-vessel share of it, and the two halves of its
+//! focal form. On a CPU in `f32` a kernel yields them all in one pass and, backward, the gradient in
+//! another; elsewhere they are composed of the tensor library's own operations.
+
+mod composed;
+mod fused;
+mod kernel;
+
+use crate::maps::Maps;
+use crate::thin::thin_map;
+use candle_core::{DType, Result, Tensor};
+
+/// Which of the costlier sums a loss needs beside the plain ones.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Request {
+    /// The thin-vessel share of the cross entropy.
+    pub thin: bool,
+    /// The focal sums for this γ.
+    pub gamma: Option<f64>,
+}
+
+impl Request {
+    /// What serves both, if one pass can: it knows one γ.
+    pub fn join(self, other: Self) -> Option<Self> {
+        let gamma = match (self.gamma, other.gamma) {
+            (Some(a), Some(b)) if a != b => return None,
+            (a, b) => a.or(b),
+        };
+        Some(Self {
+            thin: self.thin || other.thin,
+            gamma,
+        })
+    }
+}
+
+/// The sums, one entry per image each: shape (B).
+pub(crate) struct Sums {
+    /// Σ 1, a constant.
+    pub count: Tensor,
+    /// Σ g, a constant.
+    pub target: Tensor,
+    /// Σ p.
+    pub predicted: Tensor,
+    /// Σ p·g.
+    pub overlap: Tensor,
+    /// Σ g·softplus(−x).
+    pub positive: Tensor,
+    /// Σ (1 − g)·softplus(x).
+    pub negative: Tensor,
+    /// Σ t·BCE, t the thin-vessel map; 0 unless asked for.
+    pub thin: Tensor,
+    /// Σ g·m^γ·BCE, m = p(1 − g) + (1 − p)g; 0 unless asked for.
+    pub focal_positive: Tensor,
+    /// Σ (1 − g)·m^γ·BCE; 0 unless asked for.
+    pub focal_negative: Tensor,
+}
+
+/// A loss that is a function of [`Sums`].
+pub(crate) trait FromSums: Send + Sync {
+    fn request(&self) -> Request;
+    fn evaluate(&self, sums: &Sums) -> Result<Tensor>;
+}
+
+impl Sums {
+    /// Gathers the sums by the fastest way there is for the device and type of `maps`.
+    pub fn new(maps: &Maps, request: Request, thin: Option<&Tensor>) -> Result<Self> {
+        if maps.logits.device().is_cpu() && maps.logits.dtype() == DType::F32 {
+            fused::sums(maps, request, thin)
+        } else {
+            composed::sums(maps, request, thin)
+        }
+    }
+
+    /// Σ `sum` / Σ count over the batch: the mean over its valid pixels, 0 if there is none.
+    pub fn mean(&self, sum: &Tensor) -> Result<Tensor> {
+        sum.sum_all()? / self.count.sum_all()?.maximum(1.0)?
+    }
+}
+
+/// The forward pass of a single loss; `thin` as in [`thin_input`].
+pub(crate) fn forward<T: FromSums + crate::Loss>(
+    loss: &T,
+    logits: &Tensor,
+    target: &Tensor,
+    valid: Option<&Tensor>,
+    thin: Option<&Tensor>,
+) -> Result<Tensor> {
+    let maps = Maps::new(loss.name(), logits, target, valid)?;
+    let request = loss.request();
+    let thin = thin_input(loss.name(), &maps, request, thin)?;
+    let value = loss.evaluate(&Sums::new(&maps, request, thin.as_ref())?)?;
+    value.to_dtype(maps.logits.dtype())
+}
+
+/// The thin-vessel map a request needs: the caller's, or else made from the target.
+pub(crate) fn thin_input(
+    loss: &str,
+    maps: &Maps,
+    request: Request,
+    given: Option<&Tensor>,
+) -> Result<Option<Tensor>> {
+    match (request.thin, given) {
+        (false, _) => Ok(None),
+        (true, Some(map)) => maps.constant(loss, "thin", map).map(Some),
+        (true, None) => {
+            let (planes, rows, columns) = maps.planes(loss)?;
+            let shape = (planes, 1, rows, columns);
+            let target = maps.target.reshape(shape)?;
+            let valid = maps.valid.as_ref().map(|v| v.reshape(shape)).transpose()?;
+            let map = thin_map(&target, valid.as_ref())?;
+            map.reshape(maps.logits.shape()).map(Some)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
