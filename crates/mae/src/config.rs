@@ -1,0 +1,387 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// How a token learns where its patch lies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Positions {
+    /// Trained, one vector per patch of the configured grid; resampled bicubically for any other grid.
+    #[default]
+    Learned,
+    /// Fixed 2-D sine-cosine vectors ([`crate::sin_cos_positions`]), computed for any grid; no variables.
+    SinCos,
+}
+
+/// A Vision Transformer encoder. `Default` is [`VitConfig::seed`].
+///
+/// ```
+/// use venule_mae::VitConfig;
+/// let config = VitConfig { heads: 7, ..VitConfig::tiny() };
+/// let message = config.validate().unwrap_err().to_string();
+/// assert_eq!(message, "heads is 7, but must be a divisor of the width 64");
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct VitConfig {
+    /// Height and width in pixels for which learned positions are made; other sizes are resampled. Multiples of the patch size.
+    pub image_size: [usize; 2],
+    /// Side of a square patch in pixels: the stride of the feature maps, 1 to 256.
+    pub patch_size: usize,
+    /// Image channels, 1 to 64.
+    pub in_channels: usize,
+    /// Token width, 1 to 8192; a multiple of `heads`, and of 4 for sine-cosine positions.
+    pub width: usize,
+    /// Number of blocks, 1 to 128.
+    pub depth: usize,
+    /// Attention heads, a divisor of `width`.
+    pub heads: usize,
+    /// Hidden width of a block's MLP over `width`, in (0, 16].
+    pub mlp_ratio: f64,
+    /// Whether query, key and value have biases.
+    pub qkv_bias: bool,
+    /// Added to the variance in every LayerNorm, in (0, 0.1].
+    pub layer_norm_eps: f64,
+    /// Kind of positions.
+    pub positions: Positions,
+    /// Stochastic-depth rate of the last block, in [0, 1); it grows linearly from 0 at the first.
+    pub drop_path: f32,
+    /// Numbers of blocks after which a feature map is given, ascending in 1 to `depth`; empty: only after the last.
+    pub taps: Vec<usize>,
+}
+
+fn config_error<T>(
+    field: &'static str,
+    value: impl std::fmt::Debug,
+    expected: impl Into<String>,
+) -> Result<T> {
+    Err(Error::Config {
+        field,
+        value: format!("{value:?}"),
+        expected: expected.into(),
+    })
+}
+
+fn between(field: &'static str, value: usize, low: usize, high: usize) -> Result<()> {
+    if (low..=high).contains(&value) {
+        return Ok(());
+    }
+    config_error(field, value, format!("in {low} to {high}"))
+}
+
+fn heads(field: &'static str, heads: usize, width: usize) -> Result<()> {
+    if heads > 0 && width.is_multiple_of(heads) {
+        return Ok(());
+    }
+    config_error(field, heads, format!("a divisor of the width {width}"))
+}
+
+/// Most values in a table of learned positions (1 GiB): a mistyped image size must not exhaust the memory.
+const LARGEST_TABLE: usize = 1 << 28;
+
+impl VitConfig {
+    /// 512×512, patch 16, width 768, 8 blocks of 8 heads, learned positions, no qkv biases.
+    pub fn seed() -> Self {
+        Self {
+            image_size: [512, 512],
+            patch_size: 16,
+            in_channels: 1,
+            width: 768,
+            depth: 8,
+            heads: 8,
+            mlp_ratio: 4.0,
+            qkv_bias: false,
+            layer_norm_eps: 1e-6,
+            positions: Positions::Learned,
+            drop_path: 0.0,
+            taps: Vec::new(),
+        }
+    }
+
+    /// Patch 16, width 192, 6 blocks of 6 heads, sine-cosine positions.
+    pub fn compact() -> Self {
+        Self {
+            width: 192,
+            depth: 6,
+            heads: 6,
+            positions: Positions::SinCos,
+            ..Self::seed()
+        }
+    }
+
+    /// Patch 8, width 64, 3 blocks of 4 heads, sine-cosine positions: trains in seconds.
+    pub fn tiny() -> Self {
+        Self {
+            image_size: [128, 128],
+            patch_size: 8,
+            width: 64,
+            depth: 3,
+            heads: 4,
+            positions: Positions::SinCos,
+            ..Self::seed()
+        }
+    }
+
+    /// The preset of that name: `seed`, `compact` or `tiny`.
+    ///
+    /// # Errors
+    /// [`Error::Preset`] for any other name.
+    pub fn preset(name: &str) -> Result<Self> {
+        Ok(MaeConfig::preset(name)?.encoder)
+    }
+
+    /// Rows and columns of patches of the configured image size.
+    pub fn grid(&self) -> (usize, usize) {
+        let patch = self.patch_size.max(1);
+        (self.image_size[0] / patch, self.image_size[1] / patch)
+    }
+
+    /// Values of one patch: `in_channels · patch_size²`.
+    pub fn patch_values(&self) -> usize {
+        self.in_channels * self.patch_size * self.patch_size
+    }
+
+    /// The depths that give feature maps: `taps`, or the last.
+    pub fn tapped_depths(&self) -> Vec<usize> {
+        if self.taps.is_empty() {
+            vec![self.depth]
+        } else {
+            self.taps.clone()
+        }
+    }
+
+    /// Checks every field. Building a model does so too.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the first field out of its range.
+    pub fn validate(&self) -> Result<()> {
+        between("patch_size", self.patch_size, 1, 256)?;
+        between("in_channels", self.in_channels, 1, 64)?;
+        between("width", self.width, 1, 8192)?;
+        between("depth", self.depth, 1, 128)?;
+        heads("heads", self.heads, self.width)?;
+        for side in self.image_size {
+            if side == 0 || side > 1 << 16 || !side.is_multiple_of(self.patch_size) {
+                return config_error(
+                    "image_size",
+                    self.image_size,
+                    format!(
+                        "two multiples of the patch size {} up to 65536",
+                        self.patch_size
+                    ),
+                );
+            }
+        }
+        let (rows, columns) = self.grid();
+        if self.positions == Positions::Learned && rows * columns * self.width > LARGEST_TABLE {
+            return config_error(
+                "image_size",
+                self.image_size,
+                format!(
+                    "at most {} patches for learned positions of width {}",
+                    LARGEST_TABLE / self.width,
+                    self.width
+                ),
+            );
+        }
+        if self.positions == Positions::SinCos && !self.width.is_multiple_of(4) {
+            return config_error(
+                "width",
+                self.width,
+                "a multiple of 4 for sine-cosine positions",
+            );
+        }
+        if !(self.mlp_ratio > 0.0 && self.mlp_ratio <= 16.0) {
+            return config_error("mlp_ratio", self.mlp_ratio, "in (0, 16]");
+        }
+        if !(self.layer_norm_eps > 0.0 && self.layer_norm_eps <= 0.1) {
+            return config_error("layer_norm_eps", self.layer_norm_eps, "in (0, 0.1]");
+        }
+        if !(0.0..1.0).contains(&self.drop_path) {
+            return config_error("drop_path", self.drop_path, "in [0, 1)");
+        }
+        let ascending = self.taps.windows(2).all(|pair| pair[0] < pair[1]);
+        if !ascending || self.taps.iter().any(|tap| *tap == 0 || *tap > self.depth) {
+            return config_error(
+                "taps",
+                &self.taps,
+                format!("ascending numbers in 1 to the depth {}", self.depth),
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Default for VitConfig {
+    fn default() -> Self {
+        Self::seed()
+    }
+}
+
+/// A masked autoencoder. `Default` is [`MaeConfig::seed`].
+///
+/// The decoder shares the encoder's kind of positions, MLP ratio, qkv biases and LayerNorm eps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MaeConfig {
+    /// The encoder.
+    pub encoder: VitConfig,
+    /// Token width of the decoder, 1 to 8192; a multiple of `decoder_heads`, and of 4 for sine-cosine positions.
+    pub decoder_width: usize,
+    /// Blocks of the decoder, 1 to 128.
+    pub decoder_depth: usize,
+    /// Attention heads of the decoder, a divisor of `decoder_width`.
+    pub decoder_heads: usize,
+    /// Whether each patch of the target is brought to mean 0 and variance 1.
+    pub normalize_targets: bool,
+}
+
+impl MaeConfig {
+    /// Names of the presets.
+    pub const PRESETS: &'static [&'static str] = &["seed", "compact", "tiny"];
+
+    /// [`VitConfig::seed`] with a decoder of width 512, 4 blocks of 8 heads.
+    pub fn seed() -> Self {
+        Self {
+            encoder: VitConfig::seed(),
+            decoder_width: 512,
+            decoder_depth: 4,
+            decoder_heads: 8,
+            normalize_targets: false,
+        }
+    }
+
+    /// [`VitConfig::compact`] with a decoder of width 128, 2 blocks of 4 heads.
+    pub fn compact() -> Self {
+        Self {
+            encoder: VitConfig::compact(),
+            decoder_width: 128,
+            decoder_depth: 2,
+            decoder_heads: 4,
+            normalize_targets: false,
+        }
+    }
+
+    /// [`VitConfig::tiny`] with a decoder of width 32, 1 block of 2 heads.
+    pub fn tiny() -> Self {
+        Self {
+            encoder: VitConfig::tiny(),
+            decoder_width: 32,
+            decoder_depth: 1,
+            decoder_heads: 2,
+            normalize_targets: false,
+        }
+    }
+
+    /// The preset of that name: `seed`, `compact` or `tiny`.
+    ///
+    /// # Errors
+    /// [`Error::Preset`] for any other name.
+    pub fn preset(name: &str) -> Result<Self> {
+        match name {
+            "seed" => Ok(Self::seed()),
+            "compact" => Ok(Self::compact()),
+            "tiny" => Ok(Self::tiny()),
+            name => Err(Error::Preset {
+                name: name.to_owned(),
+                known: Self::PRESETS,
+            }),
+        }
+    }
+
+    /// Checks every field. Building a model does so too.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the first field out of its range.
+    pub fn validate(&self) -> Result<()> {
+        self.encoder.validate()?;
+        between("decoder_width", self.decoder_width, 1, 8192)?;
+        between("decoder_depth", self.decoder_depth, 1, 128)?;
+        heads("decoder_heads", self.decoder_heads, self.decoder_width)?;
+        if self.encoder.positions == Positions::SinCos && !self.decoder_width.is_multiple_of(4) {
+            return config_error(
+                "decoder_width",
+                self.decoder_width,
+                "a multiple of 4 for sine-cosine positions",
+            );
+        }
+        if self.normalize_targets && self.encoder.patch_values() < 2 {
+            return config_error(
+                "normalize_targets",
+                true,
+                "false for patches of a single value, which have no variance",
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Default for MaeConfig {
+    fn default() -> Self {
+        Self::seed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Spoil = fn(&mut MaeConfig);
+
+    #[test]
+    fn every_preset_is_valid_and_survives_json() {
+        for name in MaeConfig::PRESETS {
+            let config = MaeConfig::preset(name).unwrap();
+            config.validate().unwrap();
+            let text = serde_json::to_string(&config).unwrap();
+            assert_eq!(serde_json::from_str::<MaeConfig>(&text).unwrap(), config);
+        }
+        let message = MaeConfig::preset("huge").unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "there is no preset `huge`; take one of seed, compact, tiny"
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error() {
+        let message = serde_json::from_str::<VitConfig>(r#"{"widht": 64}"#).unwrap_err();
+        assert!(message.to_string().contains("widht"), "{message}");
+    }
+
+    #[test]
+    fn each_bad_value_names_its_field() {
+        let cases: [(&str, Spoil); 16] = [
+            ("patch_size", |c| c.encoder.patch_size = 0),
+            ("in_channels", |c| c.encoder.in_channels = 0),
+            ("width", |c| c.encoder.width = 1 << 20),
+            ("width", |c| {
+                c.encoder.width = 6;
+                c.encoder.heads = 3;
+            }),
+            ("depth", |c| c.encoder.depth = 0),
+            ("heads", |c| c.encoder.heads = 0),
+            ("image_size", |c| c.encoder.image_size = [128, 100]),
+            ("image_size", |c| {
+                c.encoder.positions = Positions::Learned;
+                c.encoder.image_size = [65536, 65536];
+            }),
+            ("mlp_ratio", |c| c.encoder.mlp_ratio = f64::NAN),
+            ("layer_norm_eps", |c| c.encoder.layer_norm_eps = 0.0),
+            ("drop_path", |c| c.encoder.drop_path = 1.0),
+            ("taps", |c| c.encoder.taps = vec![2, 1]),
+            ("taps", |c| c.encoder.taps = vec![4]),
+            ("decoder_width", |c| c.decoder_width = 0),
+            ("decoder_depth", |c| c.decoder_depth = 0),
+            ("decoder_heads", |c| c.decoder_heads = 5),
+        ];
+        for (expected, spoil) in cases {
+            let mut config = MaeConfig::tiny();
+            spoil(&mut config);
+            match config.validate() {
+                Err(Error::Config { field, .. }) => assert_eq!(field, expected),
+                other => panic!("{expected}: {other:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Configurations read off the shapes of given weights.
+
+use std::collections::HashMap;
+
+use candle_core::Tensor;
+
+use crate::import::square_side;
+use crate::{Error, MaeConfig, Positions, Result, VitConfig};
+
+fn architecture<T>(reason: String) -> Result<T> {
+    Err(Error::Architecture { reason })
+}
+
+fn dims<'a>(tensors: &'a HashMap<String, Tensor>, name: &str) -> Result<&'a [usize]> {
+    match tensors.get(name) {
+        Some(tensor) => Ok(tensor.dims()),
+        None => architecture(format!("`{name}` is missing")),
+    }
+}
+
+/// One more than the largest N of the names `prefix.N.…`.
+fn depth(tensors: &HashMap<String, Tensor>, prefix: &str) -> usize {
+    let number = |name: &String| -> Option<usize> {
+        let rest = name.strip_prefix(prefix)?.strip_prefix('.')?;
+        rest.split('.').next()?.parse().ok()
+    };
+    let numbers = tensors.keys().filter_map(number);
+    numbers.max().map_or(0, |last| last.saturating_add(1))
+}
+
+/// The heads given, or those of the published models of this width.
+fn heads(given: Option<usize>, width: usize, known: &[(usize, usize)]) -> Result<usize> {
+    let published = known.iter().find(|(known, _)| *known == width);
+    match given.or(published.map(|(_, heads)| *heads)) {
+        Some(heads) => Ok(heads),
+        None => architecture(format!(
+            "a file does not say its number of attention heads, and no published model has width {width}; give the number"
+        )),
+    }
+}
+
+impl VitConfig {
+    /// The encoder to which these tensors belong, by their shapes. `heads` is not in a file: without it, the number of the
+    /// published models (timm and MAE ViT-Ti, S, B, L, H) of that width is taken. LayerNorm eps is their 1e-6, the image
+    /// size a square where there is a position table.
+    ///
+    /// # Errors
+    /// [`Error::Architecture`] if names are missing or contradict each other, [`Error::Config`] if a size is out of range.
+    pub fn from_tensors(tensors: &HashMap<String, Tensor>, heads: Option<usize>) -> Result<Self> {
+        let &[width, in_channels, patch_size, patch_width] =
+            dims(tensors, "patch_embed.proj.weight")?
+        else {
+            return architecture("`patch_embed.proj.weight` is not four-dimensional".to_owned());
+        };
+        if patch_size != patch_width || patch_size == 0 || width == 0 {
+            return architecture(format!(
+                "patches of {patch_size}x{patch_width} pixels and width {width}; both must be positive and patches square"
+            ));
+        }
+        let hidden = dims(tensors, "blocks.0.mlp.fc1.weight")?;
+        let hidden = hidden.first().copied().unwrap_or(0);
+        let (positions, side) = match tensors.get("pos_embed") {
+            None => (Positions::SinCos, None),
+            Some(table) => {
+                let count = table.dims().get(1).copied().unwrap_or(0);
+                let side = square_side(count).or_else(|| square_side(count.saturating_sub(1)));
+                let Some(side) = side else {
+                    return architecture(format!(
+                        "`pos_embed` holds {count} positions, which are no square grid; give the configuration yourself"
+                    ));
+                };
+                (Positions::Learned, side.checked_mul(patch_size))
+            }
+        };
+        let image = side.unwrap_or_else(|| patch_size.saturating_mul(16));
+        let config = Self {
+            image_size: [image, image],
+            patch_size,
+            in_channels,
+            width,
+            depth: depth(tensors, "blocks"),
+            heads: self::heads(
+                heads,
+                width,
+                &[(192, 3), (384, 6), (768, 12), (1024, 16), (1280, 16)],
+            )?,
+            mlp_ratio: hidden as f64 / width as f64,
+            qkv_bias: tensors.contains_key("blocks.0.attn.qkv.bias"),
+            layer_norm_eps: 1e-6,
+            positions,
+            drop_path: 0.0,
+            taps: Vec::new(),
+        };
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+impl MaeConfig {
+    /// The masked autoencoder to which these tensors belong, as [`VitConfig::from_tensors`]; the published decoder of width 512
+    /// has 16 heads. The file does not say whether targets were normalised: false.
+    ///
+    /// # Errors
+    /// As [`VitConfig::from_tensors`].
+    pub fn from_tensors(
+        tensors: &HashMap<String, Tensor>,
+        heads: Option<usize>,
+        decoder_heads: Option<usize>,
+    ) -> Result<Self> {
+        let &[decoder_width, _] = dims(tensors, "decoder_embed.weight")? else {
+            return architecture("`decoder_embed.weight` is not two-dimensional".to_owned());
+        };
+        let config = Self {
+            encoder: VitConfig::from_tensors(tensors, heads)?,
+            decoder_width,
+            decoder_depth: depth(tensors, "decoder_blocks"),
+            decoder_heads: self::heads(decoder_heads, decoder_width, &[(512, 16)])?,
+            normalize_targets: false,
+        };
+        config.validate()?;
+        Ok(config)
+    }
+}

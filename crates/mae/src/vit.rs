@@ -1,0 +1,203 @@
+use candle_core::{D, Result as TensorResult, Tensor, bail};
+use venule_nn::{
+    Block, BlockConfig, Encoder, FeatureInfo, FeatureMap, Features, Init, LayerNorm, Mode, Param,
+    Params, linear, patchify,
+};
+
+use crate::positions::PositionTable;
+use crate::{Result, VitConfig};
+
+/// A Vision Transformer encoder (Dosovitskiy et al. 2021) for images of any size that the patch size divides.
+///
+/// Variables, in the public MAE / timm layout: `patch_embed.proj.weight` (width, C, p, p) and `.bias`, `cls_token`
+/// (1, 1, width), `pos_embed` (1, N, width) where positions are learned, `blocks.N.…`, `norm.weight` and `.bias`. The class
+/// token carries no position.
+///
+/// As an [`Encoder`] it gives one map (B, width, H/p, W/p) per tapped depth, each through the final norm.
+#[derive(Clone, Debug)]
+pub struct VitEncoder {
+    config: VitConfig,
+    patch_weight: Param,
+    patch_bias: Param,
+    cls_token: Param,
+    positions: PositionTable,
+    blocks: Vec<Block>,
+    norm: LayerNorm,
+}
+
+/// `depth` blocks under `name`, with a stochastic-depth rate that grows linearly to `drop_path`.
+pub(crate) fn blocks(
+    name: &str,
+    depth: usize,
+    width: usize,
+    heads: usize,
+    drop_path: f32,
+    config: &VitConfig,
+    params: &Params,
+) -> Result<Vec<Block>> {
+    let block = |i: usize| {
+        let share = i as f32 / (depth.max(2) - 1) as f32;
+        let config = BlockConfig {
+            width,
+            heads,
+            mlp_ratio: config.mlp_ratio,
+            qkv_bias: config.qkv_bias,
+            layer_norm_eps: config.layer_norm_eps,
+            drop_path: drop_path * share,
+        };
+        Ok(Block::new(&config, &params.pp(name).pp(i))?)
+    };
+    (0..depth).map(block).collect()
+}
+
+impl VitEncoder {
+    /// Takes its variables from `params`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] if the configuration is not valid; [`crate::Error::Nn`] if the store holds other shapes.
+    pub fn new(config: &VitConfig, params: &Params) -> Result<Self> {
+        config.validate()?;
+        let (width, patch) = (config.width, config.patch_size);
+        // As wide as Glorot's uniform for the linear map that the embedding is.
+        let deviation = (2.0 / (config.patch_values() + width) as f32).sqrt();
+        let embedding = params.pp("patch_embed").pp("proj");
+        Ok(Self {
+            config: config.clone(),
+            patch_weight: embedding.get(
+                (width, config.in_channels, patch, patch),
+                "weight",
+                Init::TruncatedNormal(deviation),
+            )?,
+            patch_bias: embedding.get(width, "bias", Init::Zeros)?,
+            cls_token: params.get((1, 1, width), "cls_token", Init::TruncatedNormal(0.02))?,
+            positions: PositionTable::new(
+                config.positions,
+                config.grid(),
+                width,
+                "pos_embed",
+                params,
+            )?,
+            blocks: blocks(
+                "blocks",
+                config.depth,
+                width,
+                config.heads,
+                config.drop_path,
+                config,
+                params,
+            )?,
+            norm: LayerNorm::new(width, config.layer_norm_eps, &params.pp("norm"))?,
+        })
+    }
+
+    /// The configuration it was built from.
+    pub fn config(&self) -> &VitConfig {
+        &self.config
+    }
+
+    /// Rows and columns of patches of `images` (B, C, H, W).
+    ///
+    /// # Errors
+    /// If the channels differ from the configuration's or the patch size does not divide H and W.
+    pub fn grid(&self, images: &Tensor) -> TensorResult<(usize, usize)> {
+        let (_, channels, height, width) = images.dims4()?;
+        let (patch, wanted) = (self.config.patch_size, self.config.in_channels);
+        if channels != wanted || height == 0 || width == 0 {
+            bail!(
+                "the encoder takes images with {wanted} channels and at least one pixel, not {:?}",
+                images.shape()
+            );
+        }
+        if height % patch != 0 || width % patch != 0 {
+            bail!(
+                "image height {height} and width {width} must be multiples of the patch size {patch}; pad the image first"
+            );
+        }
+        Ok((height / patch, width / patch))
+    }
+
+    /// Tokens after the last block and norm: (B, 1 + K, width), the class token first, then the patches that `keep` (B, K)
+    /// of `u32` names, in its order; without `keep` all N patches row by row.
+    ///
+    /// # Errors
+    /// If the images do not fit ([`VitEncoder::grid`]) or `keep` names a patch that does not exist.
+    pub fn forward_tokens(
+        &self,
+        images: &Tensor,
+        keep: Option<&Tensor>,
+        mode: Mode,
+    ) -> TensorResult<Tensor> {
+        let mut tokens = self.embed(images, keep)?;
+        for (i, block) in self.blocks.iter().enumerate() {
+            tokens = block.forward(&tokens, mode.part(i as u64))?;
+        }
+        self.norm.forward(&tokens)
+    }
+
+    /// Class token and embedded patches (B, 1 + K, width).
+    fn embed(&self, images: &Tensor, keep: Option<&Tensor>) -> TensorResult<Tensor> {
+        let grid = self.grid(images)?;
+        let (width, values) = (self.config.width, self.config.patch_values());
+        let mut patches = patchify(images, self.config.patch_size)?;
+        let mut positions = self.positions.at(grid, images)?;
+        let (batch, count, _) = patches.dims3()?;
+        if let Some(keep) = keep {
+            // Choosing patches before the embedding is the same as after it, for a quarter of the work.
+            let (rows, kept) = keep.dims2()?;
+            if rows != batch {
+                bail!("a choice of patches for {rows} images was given for a batch of {batch}");
+            }
+            let first =
+                Tensor::arange_step(0, (batch * count) as u32, count as u32, images.device())?;
+            let rows = keep
+                .broadcast_add(&first.reshape((batch, 1))?)?
+                .flatten_all()?;
+            patches = patches
+                .reshape((batch * count, values))?
+                .index_select(&rows, 0)?
+                .reshape((batch, kept, values))?;
+            positions = positions
+                .reshape((count, width))?
+                .index_select(&keep.flatten_all()?, 0)?
+                .reshape((batch, kept, width))?;
+        }
+        let weight = self.patch_weight.tensor().reshape((width, values))?;
+        let tokens = linear(&patches, &weight, Some(&self.patch_bias.tensor()))?;
+        let tokens = tokens.broadcast_add(&positions)?;
+        let class = self.cls_token.tensor().broadcast_as((batch, 1, width))?;
+        Tensor::cat(&[class.contiguous()?, tokens], 1)
+    }
+}
+
+impl Encoder for VitEncoder {
+    fn forward(&self, images: &Tensor, mode: Mode) -> TensorResult<Features> {
+        let (rows, columns) = self.grid(images)?;
+        let (batch, width) = (images.dim(0)?, self.config.width);
+        let taps = self.config.tapped_depths();
+        let mut tokens = self.embed(images, None)?;
+        let mut maps = Vec::with_capacity(taps.len());
+        for (i, block) in self.blocks.iter().enumerate() {
+            if maps.len() == taps.len() {
+                break;
+            }
+            tokens = block.forward(&tokens, mode.part(i as u64))?;
+            if taps.contains(&(i + 1)) {
+                let patches = self.norm.forward(&tokens)?.narrow(1, 1, rows * columns)?;
+                let map = patches.transpose(1, D::Minus1)?.contiguous()?;
+                maps.push(FeatureMap {
+                    tensor: map.reshape((batch, width, rows, columns))?,
+                    stride: self.config.patch_size,
+                });
+            }
+        }
+        Ok(Features { maps })
+    }
+
+    fn outputs(&self) -> Vec<FeatureInfo> {
+        let info = FeatureInfo {
+            channels: self.config.width,
+            stride: self.config.patch_size,
+        };
+        vec![info; self.config.tapped_depths().len()]
+    }
+}
