@@ -1,0 +1,421 @@
+//! Weights files, and the files of a run folder.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use candle_core::{Tensor, Var};
+
+use crate::archive::{Archive, CHECKSUM_KEY, Entry, Payload, read_archive, write_archive};
+use crate::atomic::clear_temporaries;
+use crate::error::io_error;
+use crate::state::RunState;
+use crate::{AdamW, Ema, Error, Result};
+
+/// The weights of the best validation, in a run folder.
+pub const BEST_FILE: &str = "best.safetensors";
+/// The weights at the end of the run.
+pub const FINAL_FILE: &str = "final.safetensors";
+/// The JSON-lines log.
+pub const LOG_FILE: &str = "log.jsonl";
+const LOCK_FILE: &str = "run.lock";
+const PREFIX: &str = "checkpoint-";
+const WEIGHTS_SUFFIX: &str = ".safetensors";
+const STATE_SUFFIX: &str = ".state.safetensors";
+const STATE_KEY: &str = "state";
+const OPTIMIZER: &str = "optimizer/";
+const AVERAGE: &str = "average/";
+
+/// The content of a weights file.
+#[derive(Debug, Clone)]
+pub struct Weights {
+    /// The tensors by name, on the CPU.
+    pub tensors: BTreeMap<String, Tensor>,
+    /// The metadata: JSON documents by key.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// Saves tensors and metadata as one safetensors file: sorted, with a checksum over everything,
+/// written to a temporary, synced and renamed. Equal content gives equal bytes.
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use candle_core::{Device, Tensor};
+/// use venule_train::{load_weights, save_weights};
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("model.safetensors");
+/// let tensors = [("w".to_string(), Tensor::new(&[1.0f32, 2.0], &Device::Cpu)?)];
+/// let metadata = BTreeMap::from([("config".to_string(), r#"{"width":2}"#.to_string())]);
+/// save_weights(&path, &tensors, &metadata)?;
+/// let weights = load_weights(&path)?;
+/// assert_eq!(weights.tensors["w"].to_vec1::<f32>()?, [1.0, 2.0]);
+/// assert_eq!(weights.metadata, metadata);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Io`] (the old file is then intact), [`Error::ReservedMetadata`],
+/// [`Error::DuplicateParameter`], or a tensor error.
+pub fn save_weights(
+    path: &Path,
+    tensors: &[(String, Tensor)],
+    metadata: &BTreeMap<String, String>,
+) -> Result<()> {
+    write_weights(path, tensors, metadata).map(|_| ())
+}
+
+fn write_weights(
+    path: &Path,
+    tensors: &[(String, Tensor)],
+    metadata: &BTreeMap<String, String>,
+) -> Result<String> {
+    let entries = tensors
+        .iter()
+        .map(|(name, tensor)| Ok(Entry::new(name.clone(), Payload::tensor(tensor)?)))
+        .collect::<candle_core::Result<Vec<_>>>()?;
+    write_archive(path, entries, metadata)
+}
+
+/// Loads a safetensors file, this crate's or another's; a checksum, if there is one, is verified.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Truncated`], [`Error::NotSafetensors`] or [`Error::Checksum`].
+pub fn load_weights(path: &Path) -> Result<Weights> {
+    let Archive {
+        tensors,
+        mut metadata,
+        ..
+    } = read_archive(path)?;
+    metadata.remove(CHECKSUM_KEY);
+    Ok(Weights { tensors, metadata })
+}
+
+/// Sets every variable of `params` from `weights`, which came from `path`; names and shapes must
+/// agree exactly. Nothing is set if they do not.
+///
+/// # Errors
+/// [`Error::Architecture`] with all differences, or a tensor error.
+pub fn restore_weights(path: &Path, weights: &Weights, params: &[(String, Var)]) -> Result<()> {
+    restore(path, &weights.tensors, params)
+}
+
+fn restore(
+    path: &Path,
+    tensors: &BTreeMap<String, Tensor>,
+    params: &[(String, Var)],
+) -> Result<()> {
+    let mut missing = Vec::new();
+    let mut reshaped = Vec::new();
+    for (name, var) in params {
+        match tensors.get(name) {
+            None => missing.push(name.clone()),
+            Some(tensor) if tensor.dims() != var.dims() => {
+                reshaped.push((name.clone(), var.dims().to_vec(), tensor.dims().to_vec()));
+            }
+            Some(_) => {}
+        }
+    }
+    let known: std::collections::BTreeSet<_> = params.iter().map(|(name, _)| name).collect();
+    let unexpected: Vec<_> = tensors
+        .keys()
+        .filter(|name| !known.contains(name))
+        .cloned()
+        .collect();
+    if !(missing.is_empty() && unexpected.is_empty() && reshaped.is_empty()) {
+        return Err(Error::Architecture {
+            path: path.to_path_buf(),
+            missing,
+            unexpected,
+            reshaped,
+        });
+    }
+    for (name, var) in params {
+        let tensor = &tensors[name];
+        var.set(&tensor.to_dtype(var.dtype())?.to_device(var.device())?)?;
+    }
+    Ok(())
+}
+
+/// The weights of the newest resumable checkpoint in a run folder, if there is one.
+///
+/// # Errors
+/// [`Error::Io`] if the folder cannot be listed.
+pub fn latest_checkpoint(directory: &Path) -> Result<Option<PathBuf>> {
+    let newest = resumable_steps(directory)?.into_iter().next();
+    Ok(newest.map(|step| weights_path(directory, step)))
+}
+
+fn weights_path(directory: &Path, step: usize) -> PathBuf {
+    directory.join(format!("{PREFIX}{step:09}{WEIGHTS_SUFFIX}"))
+}
+
+fn state_path(directory: &Path, step: usize) -> PathBuf {
+    directory.join(format!("{PREFIX}{step:09}{STATE_SUFFIX}"))
+}
+
+/// The steps in file names with this suffix, newest first.
+fn steps_with(directory: &Path, suffix: &str) -> Result<Vec<usize>> {
+    let mut steps: Vec<usize> = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(io_error("list", directory))? {
+        let name = entry.map_err(io_error("list", directory))?.file_name();
+        let step = name
+            .to_string_lossy()
+            .strip_prefix(PREFIX)
+            .and_then(|rest| rest.strip_suffix(suffix))
+            .and_then(|digits| digits.parse::<usize>().ok());
+        steps.extend(step);
+    }
+    steps.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(steps)
+}
+
+/// The state is written after its weights: a state file marks a complete checkpoint.
+fn resumable_steps(directory: &Path) -> Result<Vec<usize>> {
+    steps_with(directory, STATE_SUFFIX)
+}
+
+/// A run folder that this process alone writes to.
+#[derive(Debug)]
+pub(crate) struct RunFolder {
+    path: PathBuf,
+    /// Held open: the lock ends with it, also when the process is killed.
+    _lock: File,
+}
+
+impl RunFolder {
+    /// Creates the folder if need be, locks it and clears what a killed run left half written.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        std::fs::create_dir_all(path).map_err(io_error("create", path))?;
+        let lock_path = path.join(LOCK_FILE);
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&lock_path)
+            .map_err(io_error("open", &lock_path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // Only for the message; the holder may be writing it just now.
+                let _ = (&lock).take(64).read_to_string(&mut holder);
+                return Err(Error::Locked {
+                    directory: path.to_path_buf(),
+                    holder: match holder.trim() {
+                        "" => "unknown".into(),
+                        holder => holder.into(),
+                    },
+                });
+            }
+            Err(TryLockError::Error(source)) => return Err(io_error("lock", &lock_path)(source)),
+        }
+        lock.set_len(0)
+            .and_then(|()| lock.seek(SeekFrom::Start(0)))
+            .and_then(|_| writeln!(lock, "process {}", std::process::id()))
+            .map_err(io_error("write", &lock_path))?;
+        clear_temporaries(path)?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            _lock: lock,
+        })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The first file that belongs to a run, if any.
+    pub(crate) fn existing_run(&self) -> Result<Option<String>> {
+        let steps = steps_with(&self.path, WEIGHTS_SUFFIX)?;
+        if let Some(step) = steps.first() {
+            return Ok(Some(format!("{PREFIX}{step:09}{WEIGHTS_SUFFIX}")));
+        }
+        let names = [BEST_FILE, FINAL_FILE, LOG_FILE];
+        let found = names.into_iter().find(|name| self.path.join(name).exists());
+        Ok(found.map(str::to_string))
+    }
+
+    pub(crate) fn has_checkpoint(&self) -> Result<bool> {
+        Ok(!resumable_steps(&self.path)?.is_empty())
+    }
+
+    /// Writes a resumable checkpoint, then removes all but the `keep` latest. Returns its weights file.
+    pub(crate) fn save(
+        &self,
+        weights: &[(String, Tensor)],
+        metadata: &BTreeMap<String, String>,
+        optimizer: &AdamW,
+        average: Option<&Ema>,
+        mut state: RunState,
+        keep: usize,
+    ) -> Result<PathBuf> {
+        let path = weights_path(&self.path, state.step);
+        // Should a checkpoint of this step exist, it must not pair old state with new weights.
+        remove_if_there(&state_path(&self.path, state.step))?;
+        state.weights_checksum = write_weights(&path, weights, metadata)?;
+        let mut entries = optimizer.entries(OPTIMIZER)?;
+        if let Some(average) = average {
+            for (name, tensor) in average.tensors() {
+                let name = format!("{AVERAGE}{name}");
+                entries.push(Entry::new(name, Payload::tensor(&tensor)?));
+            }
+        }
+        let document = state.to_json()?;
+        let metadata = BTreeMap::from([(STATE_KEY.to_string(), document)]);
+        write_archive(&state_path(&self.path, state.step), entries, &metadata)?;
+        self.rotate(keep)?;
+        Ok(path)
+    }
+
+    fn rotate(&self, keep: usize) -> Result<()> {
+        let states = resumable_steps(&self.path)?;
+        let kept: Vec<_> = states.iter().take(keep).collect();
+        for step in states.iter().skip(keep) {
+            // The state first: weights without a state are no checkpoint.
+            remove_if_there(&state_path(&self.path, *step))?;
+        }
+        for step in steps_with(&self.path, WEIGHTS_SUFFIX)? {
+            if !kept.contains(&&step) {
+                remove_if_there(&weights_path(&self.path, step))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The newest intact checkpoint; `passed_over` is told of each damaged one.
+    pub(crate) fn load_latest(&self, mut passed_over: impl FnMut(&Error)) -> Result<Loaded> {
+        let mut tried = Vec::new();
+        for step in resumable_steps(&self.path)? {
+            match self.load(step) {
+                Ok(loaded) => return Ok(loaded),
+                Err(error) => {
+                    passed_over(&error);
+                    tried.push(error.to_string());
+                }
+            }
+        }
+        Err(Error::NoIntactCheckpoint {
+            directory: self.path.clone(),
+            tried,
+        })
+    }
+
+    fn load(&self, step: usize) -> Result<Loaded> {
+        let path = state_path(&self.path, step);
+        let state = read_archive(&path)?;
+        let bad = |reason: String| Error::State {
+            path: path.clone(),
+            reason,
+        };
+        if state.checksum.is_none() {
+            return Err(bad("it carries no checksum".into()));
+        }
+        let document = state.metadata.get(STATE_KEY);
+        let document = document.ok_or_else(|| bad("its metadata holds no state".into()))?;
+        let run = RunState::from_json(document).map_err(|error| bad(error.to_string()))?;
+        let weights_path = weights_path(&self.path, step);
+        let weights = read_archive(&weights_path)?;
+        if weights.checksum.as_ref() != Some(&run.weights_checksum) {
+            return Err(bad(format!(
+                "{} was not saved with it",
+                weights_path.display()
+            )));
+        }
+        let part = |prefix: &str| {
+            let tensors = state.tensors.iter();
+            tensors
+                .filter_map(|(name, tensor)| {
+                    let name = name.strip_prefix(prefix)?;
+                    Some((name.to_string(), tensor.clone()))
+                })
+                .collect()
+        };
+        Ok(Loaded {
+            weights_path,
+            weights: weights.tensors,
+            optimizer: part(OPTIMIZER),
+            average: part(AVERAGE),
+            state: run,
+            state_path: path.clone(),
+        })
+    }
+}
+
+/// A verified checkpoint.
+pub(crate) struct Loaded {
+    weights_path: PathBuf,
+    weights: BTreeMap<String, Tensor>,
+    pub(crate) optimizer: BTreeMap<String, Tensor>,
+    pub(crate) average: BTreeMap<String, Tensor>,
+    pub(crate) state: RunState,
+    pub(crate) state_path: PathBuf,
+}
+
+impl Loaded {
+    pub(crate) fn restore_weights(&self, params: &[(String, Var)]) -> Result<()> {
+        restore(&self.weights_path, &self.weights, params)
+    }
+}
+
+fn remove_if_there(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(io_error("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{DType, Device};
+
+    #[test]
+    fn another_architecture_is_described_and_nothing_is_set() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("model.safetensors");
+        let tensor = |shape: &[usize]| Tensor::ones(shape, DType::F32, &Device::Cpu).unwrap();
+        let saved = [
+            ("a".to_string(), tensor(&[2])),
+            ("old".to_string(), tensor(&[1])),
+            ("r".to_string(), tensor(&[2, 3])),
+        ];
+        save_weights(&path, &saved, &BTreeMap::new()).unwrap();
+        let var = |shape: &[usize]| Var::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+        let params = [
+            ("a".to_string(), var(&[2])),
+            ("new".to_string(), var(&[1])),
+            ("r".to_string(), var(&[3, 2])),
+        ];
+        let weights = load_weights(&path).unwrap();
+        let error = restore_weights(&path, &weights, &params).unwrap_err();
+        let text = error.to_string();
+        for part in [
+            "model.safetensors",
+            "missing new",
+            "unexpected old",
+            "r is [2, 3] in the file, [3, 2] in the model",
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+        assert_eq!(params[0].1.to_vec1::<f32>().unwrap(), [0.0, 0.0]);
+    }
+
+    #[test]
+    fn a_folder_has_one_writer() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = RunFolder::open(dir.path()).unwrap();
+        let error = RunFolder::open(dir.path()).unwrap_err();
+        assert!(matches!(error, Error::Locked { .. }));
+        // The message names the holder.
+        assert!(
+            error.to_string().contains(&std::process::id().to_string()),
+            "{error}"
+        );
+        drop(first);
+        RunFolder::open(dir.path()).unwrap();
+    }
+}

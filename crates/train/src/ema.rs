@@ -1,0 +1,236 @@
+//! Exponential moving average of the weights.
+
+use std::collections::BTreeMap;
+
+use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Tensor, Var};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// The settings of [`Ema`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EmaConfig {
+    /// The share d of the old average kept at each step, in [0, 1). Default 0.999.
+    pub decay: f64,
+    /// Use min(d, (1 + n)/(10 + n)) at the n-th update, so that a short run is not dominated by its
+    /// first weights. Default true.
+    pub warmup: bool,
+}
+
+impl Default for EmaConfig {
+    fn default() -> Self {
+        Self {
+            decay: 0.999,
+            warmup: true,
+        }
+    }
+}
+
+/// An exponential moving average of variables: a ← d·a + (1 − d)·θ after every step
+/// (Polyak & Juditsky 1992; Tarvainen & Valpola 2017), starting from the variables' values.
+///
+/// ```
+/// use candle_core::{Device, Var};
+/// use venule_train::{Ema, EmaConfig};
+/// let w = Var::new(0.0f32, &Device::Cpu)?;
+/// let mut ema = Ema::new(&[("w".into(), w.clone())], EmaConfig { decay: 0.9, warmup: false })?;
+/// w.set(&candle_core::Tensor::new(1.0f32, &Device::Cpu)?)?;
+/// ema.update()?;
+/// assert!((ema.tensors()[0].1.to_scalar::<f32>()? - 0.1).abs() < 1e-7);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Ema {
+    config: EmaConfig,
+    updates: u64,
+    averages: Vec<(String, Var, Tensor)>,
+}
+
+impl Ema {
+    /// An average that starts at the present values of `params`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a decay outside [0, 1), or a tensor error.
+    pub fn new(params: &[(String, Var)], config: EmaConfig) -> Result<Self> {
+        if !(0.0..1.0).contains(&config.decay) {
+            return Err(Error::Config {
+                field: "ema.decay",
+                value: config.decay.to_string(),
+                expected: "a number in [0, 1)",
+            });
+        }
+        let averages = params
+            .iter()
+            .map(|(name, var)| Ok((name.clone(), var.clone(), var.copy()?.detach())))
+            .collect::<candle_core::Result<_>>()?;
+        Ok(Self {
+            config,
+            updates: 0,
+            averages,
+        })
+    }
+
+    /// Takes the present values of the variables into the average.
+    ///
+    /// # Errors
+    /// A tensor error.
+    pub fn update(&mut self) -> candle_core::Result<()> {
+        self.updates += 1;
+        let n = self.updates as f64;
+        let decay = if self.config.warmup {
+            self.config.decay.min((1.0 + n) / (10.0 + n))
+        } else {
+            self.config.decay
+        };
+        for (_, var, average) in &mut self.averages {
+            if var.device().is_cpu() && var.dtype() == DType::F32 {
+                average.inplace_op2(var, &Lerp(1.0 - decay))?;
+            } else {
+                let step = ((var.as_detached_tensor() - &*average)? * (1.0 - decay))?;
+                *average = (&*average + step)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Exchanges the variables' values with the average; a second call undoes it exactly.
+    ///
+    /// So the model is validated and saved with averaged weights and trained on with its own.
+    ///
+    /// # Errors
+    /// A tensor error.
+    pub fn swap(&mut self) -> candle_core::Result<()> {
+        for (_, var, average) in &mut self.averages {
+            let present = var.copy()?.detach();
+            var.set(average)?;
+            *average = present;
+        }
+        Ok(())
+    }
+
+    /// The averages with their names.
+    pub fn tensors(&self) -> Vec<(String, Tensor)> {
+        let pairs = self.averages.iter();
+        pairs
+            .map(|(name, _, average)| (name.clone(), average.clone()))
+            .collect()
+    }
+
+    /// The number of updates so far.
+    pub fn updates(&self) -> u64 {
+        self.updates
+    }
+
+    /// Restores averages and count, as given by [`Ema::tensors`] and [`Ema::updates`].
+    ///
+    /// # Errors
+    /// [`Error::Restore`] if a tensor is missing or of another shape or type.
+    pub fn load(&mut self, tensors: &BTreeMap<String, Tensor>, updates: u64) -> Result<()> {
+        let mut restored = Vec::with_capacity(self.averages.len());
+        for (name, var, _) in &self.averages {
+            let fits = |t: &&Tensor| t.dims() == var.dims() && t.dtype() == var.dtype();
+            let Some(tensor) = tensors.get(name).filter(fits) else {
+                return Err(Error::Restore {
+                    what: "weight average",
+                    reason: format!("`{name}` is missing or not {:?}", var.dims()),
+                });
+            };
+            restored.push(tensor.to_device(var.device())?.copy()?.detach());
+        }
+        for ((_, _, average), tensor) in self.averages.iter_mut().zip(restored) {
+            *average = tensor;
+        }
+        self.updates = updates;
+        Ok(())
+    }
+}
+
+/// average += weight · (value − average), in place.
+struct Lerp(f64);
+
+impl InplaceOp2 for Lerp {
+    fn name(&self) -> &'static str {
+        "ema-lerp"
+    }
+
+    fn cpu_fwd(
+        &self,
+        average: &mut CpuStorage,
+        average_layout: &Layout,
+        value: &CpuStorage,
+        value_layout: &Layout,
+    ) -> candle_core::Result<()> {
+        const CHUNK: usize = 32 * 1024;
+        let CpuStorage::F32(average) = average else {
+            candle_core::bail!("ema-lerp expects f32 variables");
+        };
+        let (Some((a0, a1)), Some((v0, v1))) = (
+            average_layout.contiguous_offsets(),
+            value_layout.contiguous_offsets(),
+        ) else {
+            candle_core::bail!("ema-lerp expects contiguous tensors");
+        };
+        let value = &value.as_slice::<f32>()?[v0..v1];
+        let weight = self.0 as f32;
+        average[a0..a1]
+            .par_chunks_mut(CHUNK)
+            .zip(value.par_chunks(CHUNK))
+            .for_each(|(averages, values)| {
+                for (a, v) in averages.iter_mut().zip(values) {
+                    *a += weight * (v - *a);
+                }
+            });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    #[test]
+    fn swapping_twice_changes_nothing() {
+        let w = Var::new(&[1.0f32, 2.0], &Device::Cpu).unwrap();
+        let config = EmaConfig {
+            decay: 0.5,
+            warmup: false,
+        };
+        let mut ema = Ema::new(&[("w".into(), w.clone())], config).unwrap();
+        w.set(&Tensor::new(&[3.0f32, 6.0], &Device::Cpu).unwrap())
+            .unwrap();
+        ema.update().unwrap();
+        ema.swap().unwrap();
+        // Halfway between (1, 2) and (3, 6).
+        assert_eq!(w.to_vec1::<f32>().unwrap(), [2.0, 4.0]);
+        ema.swap().unwrap();
+        assert_eq!(w.to_vec1::<f32>().unwrap(), [3.0, 6.0]);
+        assert_eq!(ema.tensors()[0].1.to_vec1::<f32>().unwrap(), [2.0, 4.0]);
+    }
+
+    #[test]
+    fn warm_up_lets_early_weights_go() {
+        let w = Var::new(0.0f32, &Device::Cpu).unwrap();
+        let mut ema = Ema::new(&[("w".into(), w.clone())], EmaConfig::default()).unwrap();
+        w.set(&Tensor::new(11.0f32, &Device::Cpu).unwrap()).unwrap();
+        ema.update().unwrap();
+        // First update: decay 2/11, so 9/11 of the new weight.
+        let average = ema.tensors()[0].1.to_scalar::<f32>().unwrap();
+        assert!((average - 9.0).abs() < 1e-5, "{average}");
+    }
+
+    #[test]
+    fn f64_variables_take_the_composed_path() {
+        let w = Var::new(0.0f64, &Device::Cpu).unwrap();
+        let config = EmaConfig {
+            decay: 0.75,
+            warmup: false,
+        };
+        let mut ema = Ema::new(&[("w".into(), w.clone())], config).unwrap();
+        w.set(&Tensor::new(8.0f64, &Device::Cpu).unwrap()).unwrap();
+        ema.update().unwrap();
+        assert_eq!(ema.tensors()[0].1.to_scalar::<f64>().unwrap(), 2.0);
+    }
+}

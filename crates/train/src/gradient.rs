@@ -1,0 +1,269 @@
+//! Gradient norm, clipping and accumulation.
+
+use candle_core::backprop::GradStore;
+use candle_core::{CpuStorage, DType, Storage, Tensor, Var};
+use rayon::prelude::*;
+
+/// The global L2 norm √Σg² of the gradients of `params`, summed in f64.
+///
+/// The order of summation is fixed by the order of `params` and by constant chunks, so that the
+/// number of threads never changes a bit. Variables without a gradient count as zero. The norm is
+/// NaN or infinite exactly if a gradient is (f64 does not overflow on squares of f32).
+///
+/// # Errors
+/// A tensor error.
+pub fn gradient_norm(grads: &GradStore, params: &[(String, Var)]) -> candle_core::Result<f64> {
+    let mut sum = 0.0;
+    for (_, var) in params {
+        if let Some(grad) = grads.get(var.as_tensor()) {
+            sum += sum_of_squares(grad)?;
+        }
+    }
+    Ok(sum.sqrt())
+}
+
+fn sum_of_squares(tensor: &Tensor) -> candle_core::Result<f64> {
+    {
+        let (storage, layout) = tensor.storage_and_layout();
+        if let (Storage::Cpu(CpuStorage::F32(values)), Some((start, end))) =
+            (&*storage, layout.contiguous_offsets())
+        {
+            return Ok(slice_sum_of_squares(&values[start..end]));
+        }
+    }
+    if tensor.device().is_cpu() && tensor.dtype() == DType::F32 {
+        return Ok(slice_sum_of_squares(
+            &tensor.flatten_all()?.to_vec1::<f32>()?,
+        ));
+    }
+    // Devices without f64 sum in f32; on the CPU f64 tensors stay f64.
+    let wide = match tensor.dtype() {
+        DType::F64 => tensor.clone(),
+        _ => tensor.to_dtype(DType::F32)?,
+    };
+    scalar(&wide.sqr()?.sum_all()?)
+}
+
+/// A scalar tensor of any float type as f64; narrow types go through f32, which every device has.
+pub(crate) fn scalar(tensor: &Tensor) -> candle_core::Result<f64> {
+    match tensor.dtype() {
+        DType::F64 => tensor.to_scalar(),
+        _ => Ok(f64::from(tensor.to_dtype(DType::F32)?.to_scalar::<f32>()?)),
+    }
+}
+
+fn slice_sum_of_squares(values: &[f32]) -> f64 {
+    const CHUNK: usize = 32 * 1024;
+    if values.len() <= CHUNK {
+        return chunk_sum_of_squares(values);
+    }
+    let sums: Vec<f64> = values.par_chunks(CHUNK).map(chunk_sum_of_squares).collect();
+    sums.iter().sum()
+}
+
+/// Eight independent sums let the compiler keep them in vector registers.
+fn chunk_sum_of_squares(values: &[f32]) -> f64 {
+    let (eights, rest) = values.as_chunks::<8>();
+    let mut lanes = [0.0f64; 8];
+    for eight in eights {
+        for (lane, &value) in lanes.iter_mut().zip(eight) {
+            let value = f64::from(value);
+            *lane += value * value;
+        }
+    }
+    let tail: f64 = rest.iter().map(|&v| f64::from(v) * f64::from(v)).sum();
+    lanes.iter().sum::<f64>() + tail
+}
+
+/// The factor that brings a gradient of norm `norm` down to `max_norm`: min(1, max/(norm + 1e-6)),
+/// as in `torch.nn.utils.clip_grad_norm_`.
+///
+/// ```
+/// assert_eq!(venule_train::clip_factor(0.5, 1.0), 1.0);
+/// assert!((venule_train::clip_factor(4.0, 1.0) - 0.25).abs() < 1e-6);
+/// ```
+pub fn clip_factor(norm: f64, max_norm: f64) -> f64 {
+    (max_norm / (norm + 1e-6)).min(1.0)
+}
+
+/// Scales the gradients of `params` so that their global norm is at most `max_norm`; returns the
+/// norm before. A non-finite norm leaves the gradients as they are: check it.
+///
+/// The training loop passes [`clip_factor`] to the optimizer instead, which saves this pass.
+///
+/// # Errors
+/// A tensor error.
+pub fn clip_gradients(
+    grads: &mut GradStore,
+    params: &[(String, Var)],
+    max_norm: f64,
+) -> candle_core::Result<f64> {
+    let norm = gradient_norm(grads, params)?;
+    let factor = clip_factor(norm, max_norm);
+    if factor < 1.0 && norm.is_finite() {
+        for (_, var) in params {
+            if let Some(grad) = grads.remove(var.as_tensor()) {
+                grads.insert(var.as_tensor(), (grad.detach() * factor)?);
+            }
+        }
+    }
+    Ok(norm)
+}
+
+/// Sums the gradients of micro-batches into that of the batch they make up.
+///
+/// Each micro-batch loss is a mean over its samples, so gradients are weighted by sample counts:
+/// Σ nᵢgᵢ / Σ nᵢ. For losses that are means over samples this is the large batch's gradient; for
+/// means over something else (valid pixels, say) it differs by how uneven that is.
+///
+/// ```
+/// use candle_core::{Device, Tensor, Var};
+/// use venule_train::GradientAccumulator;
+/// let w = Var::new(2.0f32, &Device::Cpu)?;
+/// let params = vec![("w".to_string(), w.clone())];
+/// let mut sum = GradientAccumulator::new(&params);
+/// sum.add((w.as_tensor() * 1.0)?.backward()?, 3)?; // d/dw = 1 over three samples
+/// sum.add((w.as_tensor() * 5.0)?.backward()?, 1)?; // d/dw = 5 over one
+/// let grads = sum.finish()?;
+/// assert_eq!(grads.get(w.as_tensor()).unwrap().to_scalar::<f32>()?, 2.0);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct GradientAccumulator {
+    vars: Vec<Var>,
+    sums: Vec<Option<Tensor>>,
+    samples: usize,
+}
+
+impl GradientAccumulator {
+    /// An empty sum over `params`.
+    pub fn new(params: &[(String, Var)]) -> Self {
+        Self {
+            vars: params.iter().map(|(_, var)| var.clone()).collect(),
+            sums: vec![None; params.len()],
+            samples: 0,
+        }
+    }
+
+    /// Adds the gradients of a mean loss over `samples` samples (0 counts as 1).
+    ///
+    /// # Errors
+    /// A tensor error.
+    pub fn add(&mut self, mut grads: GradStore, samples: usize) -> candle_core::Result<()> {
+        let samples = samples.max(1);
+        for (var, sum) in self.vars.iter().zip(&mut self.sums) {
+            if let Some(grad) = grads.remove(var.as_tensor()) {
+                // Detached: a sum that kept its graph would keep every activation with it.
+                let part = (grad.detach() * samples as f64)?;
+                *sum = Some(match sum.take() {
+                    Some(sum) => (sum + part)?,
+                    None => part,
+                });
+            }
+        }
+        self.samples += samples;
+        Ok(())
+    }
+
+    /// The number of samples so far.
+    pub fn samples(&self) -> usize {
+        self.samples
+    }
+
+    /// The gradient of the whole batch.
+    ///
+    /// # Errors
+    /// A tensor error.
+    pub fn finish(self) -> candle_core::Result<GradStore> {
+        let mut grads = GradStore::default();
+        let factor = 1.0 / self.samples.max(1) as f64;
+        for (var, sum) in self.vars.iter().zip(self.sums) {
+            if let Some(sum) = sum {
+                grads.insert(var.as_tensor(), (sum * factor)?);
+            }
+        }
+        Ok(grads)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn norm_is_the_plain_sum(values in prop::collection::vec(-100f32..100.0, 1..200)) {
+            let n = values.len();
+            let expected = values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+            let var = Var::zeros(n, DType::F32, &Device::Cpu).unwrap();
+            let mut grads = GradStore::default();
+            grads.insert(&var, Tensor::from_vec(values, n, &Device::Cpu).unwrap());
+            let norm = gradient_norm(&grads, &[("v".into(), var)]).unwrap();
+            prop_assert!((norm - expected).abs() <= 1e-12 * expected.max(1.0));
+        }
+    }
+
+    #[test]
+    fn norm_does_not_depend_on_threads() {
+        let values: Vec<f32> = (0..300_000)
+            .map(|i| ((i * 7919) % 1000) as f32 * 1e-3)
+            .collect();
+        let one = rayon::ThreadPoolBuilder::new()
+            .num_threads(1)
+            .build()
+            .unwrap();
+        let four = rayon::ThreadPoolBuilder::new()
+            .num_threads(4)
+            .build()
+            .unwrap();
+        let a = one.install(|| slice_sum_of_squares(&values));
+        let b = four.install(|| slice_sum_of_squares(&values));
+        assert_eq!(a.to_bits(), b.to_bits());
+    }
+
+    #[test]
+    fn a_non_finite_gradient_shows_in_the_norm() {
+        let var = Var::zeros(3, DType::F32, &Device::Cpu).unwrap();
+        for bad in [f32::NAN, f32::INFINITY] {
+            let mut grads = GradStore::default();
+            grads.insert(&var, Tensor::new(&[1.0, bad, 2.0], &Device::Cpu).unwrap());
+            let params = [("v".to_string(), var.clone())];
+            assert!(!gradient_norm(&grads, &params).unwrap().is_finite());
+        }
+        // The largest finite f32 squares without overflow: it must not be taken for infinite.
+        let mut grads = GradStore::default();
+        grads.insert(&var, Tensor::new(&[f32::MAX; 3], &Device::Cpu).unwrap());
+        assert!(
+            gradient_norm(&grads, &[("v".into(), var)])
+                .unwrap()
+                .is_finite()
+        );
+    }
+
+    #[test]
+    fn micro_batches_equal_the_large_batch() {
+        // loss = mean over samples of (w·x)²; 5 samples as 2 + 2 + 1.
+        let device = Device::Cpu;
+        let w = Var::new(&[[0.5f32], [-1.0], [2.0]], &device).unwrap();
+        let x: Vec<f32> = (0..15).map(|i| (i as f32 * 0.7).sin()).collect();
+        let x = Tensor::from_vec(x, (5, 3), &device).unwrap();
+        let loss = |x: &Tensor| x.matmul(&w).unwrap().sqr().unwrap().mean_all().unwrap();
+        let params = vec![("w".to_string(), w.clone())];
+        let mut sum = GradientAccumulator::new(&params);
+        for (start, len) in [(0, 2), (2, 2), (4, 1)] {
+            let part = x.narrow(0, start, len).unwrap();
+            sum.add(loss(&part).backward().unwrap(), len).unwrap();
+        }
+        assert_eq!(sum.samples(), 5);
+        let vector = |grads: &GradStore| {
+            let grad = grads.get(w.as_tensor()).unwrap();
+            grad.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        };
+        let whole = vector(&loss(&x).backward().unwrap());
+        for (a, b) in vector(&sum.finish().unwrap()).iter().zip(&whole) {
+            assert!((a - b).abs() <= 1e-6 * b.abs().max(1.0), "{a} {b}");
+        }
+    }
+}
