@@ -1,0 +1,33 @@
+use std::sync::Arc;
+
+use candle_core::{Result, Tensor};
+use venule_nn::{Features, Mode};
+
+/// Anything that turns an encoder's feature maps, and the image itself, into a map of logits.
+pub trait Decoder: Send + Sync {
+    /// Logits (B, 1, H, W) from the maps of `images` (B, C, H, W).
+    ///
+    /// # Errors
+    /// If maps and images do not fit together or are not what the decoder was built for.
+    fn forward(&self, features: &Features, images: &Tensor, mode: Mode) -> Result<Tensor>;
+
+    /// H and W must be multiples of this, beside the encoder's strides.
+    fn multiple(&self) -> usize {
+        1
+    }
+}
+
+macro_rules! forward_decoder {
+    ($($pointer:ty),*) => {$(
+        impl<T: Decoder + ?Sized> Decoder for $pointer {
+            fn forward(&self, features: &Features, images: &Tensor, mode: Mode) -> Result<Tensor> {
+                (**self).forward(features, images, mode)
+            }
+            fn multiple(&self) -> usize {
+                (**self).multiple()
+            }
+        }
+    )*};
+}
+
+forward_decoder!(&T, Box<T>, Arc<T>);

@@ -1,0 +1,118 @@
+use candle_core::{Result as TensorResult, Tensor, bail};
+use venule_nn::{Encoder, Mode};
+
+use crate::stage::unsuitable;
+use crate::{Decoder, Result};
+
+/// An encoder and a decoder: images of any size in, logits of the same size out.
+///
+/// It owns no variables and knows neither what its encoder is nor how it was trained; presets put the two under `encoder.`
+/// and `decoder.` of one store.
+#[derive(Clone, Debug)]
+pub struct SegmentationModel<E, D> {
+    encoder: E,
+    decoder: D,
+    multiple: usize,
+}
+
+/// Largest grid to which images are padded: coprime strides must not blow up a small image.
+const LARGEST_MULTIPLE: usize = 1024;
+
+impl<E: Encoder, D: Decoder> SegmentationModel<E, D> {
+    /// Joins the two.
+    ///
+    /// # Errors
+    /// [`crate::Error::Encoder`] if a stride is 0 or no size up to 1024 is a multiple of all strides.
+    pub fn new(encoder: E, decoder: D) -> Result<Self> {
+        let outputs = encoder.outputs();
+        let strides = outputs.iter().map(|info| info.stride);
+        let mut multiple = 1usize;
+        for stride in strides.chain([decoder.multiple()]) {
+            if stride == 0 || stride > LARGEST_MULTIPLE {
+                multiple = 0;
+                break;
+            }
+            multiple *= stride / common_divisor(multiple, stride);
+            if multiple > LARGEST_MULTIPLE {
+                break;
+            }
+        }
+        if multiple == 0 || multiple > LARGEST_MULTIPLE {
+            return unsuitable(
+                &outputs,
+                format!(
+                    "all strides (and the decoder's {}) must be positive and divide one size up to {LARGEST_MULTIPLE}",
+                    decoder.multiple()
+                ),
+            );
+        }
+        Ok(Self {
+            encoder,
+            decoder,
+            multiple,
+        })
+    }
+
+    /// The encoder.
+    pub fn encoder(&self) -> &E {
+        &self.encoder
+    }
+
+    /// The decoder.
+    pub fn decoder(&self) -> &D {
+        &self.decoder
+    }
+
+    /// Images are padded to multiples of this many pixels.
+    pub fn multiple(&self) -> usize {
+        self.multiple
+    }
+
+    /// Images (B, C, H, W) of any size → logits (B, 1, H, W). The image is padded by zeros on the right and at the bottom,
+    /// and the logits are cropped back.
+    ///
+    /// # Errors
+    /// If the image is empty or its channels do not fit.
+    pub fn forward(&self, images: &Tensor, mode: Mode) -> TensorResult<Tensor> {
+        let (batch, _, height, width) = images.dims4()?;
+        if images.elem_count() == 0 {
+            bail!("cannot segment an empty image: {:?}", images.shape());
+        }
+        let padding = |side: usize| side.next_multiple_of(self.multiple) - side;
+        let padded = images
+            .pad_with_zeros(2, 0, padding(height))?
+            .pad_with_zeros(3, 0, padding(width))?
+            .contiguous()?;
+        let features = self.encoder.forward(&padded, mode.part(0))?;
+        let logits = self.decoder.forward(&features, &padded, mode.part(1))?;
+        let (_, _, full_height, full_width) = padded.dims4()?;
+        if logits.dims() != [batch, 1, full_height, full_width] {
+            bail!(
+                "the decoder gave {:?} for images of {:?}",
+                logits.shape(),
+                padded.shape()
+            );
+        }
+        logits
+            .narrow(2, 0, height)?
+            .narrow(3, 0, width)?
+            .contiguous()
+    }
+
+    /// Probabilities 1 / (1 + e^−logit) in evaluation mode: (B, 1, H, W) in [0, 1], detached.
+    ///
+    /// # Errors
+    /// As [`SegmentationModel::forward`].
+    pub fn probabilities(&self, images: &Tensor) -> TensorResult<Tensor> {
+        let logits = self.forward(images, Mode::Eval)?.detach();
+        // By tanh: finite for every logit.
+        logits.affine(0.5, 0.0)?.tanh()?.affine(0.5, 0.5)
+    }
+}
+
+fn common_divisor(mut a: usize, mut b: usize) -> usize {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
