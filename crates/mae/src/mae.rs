@@ -117,9 +117,10 @@ impl Mae {
     /// 1 + strength · vesselness by patch: (B, N, p·p).
     fn pixel_weight(&self, images: &Tensor, vessels: VesselWeight<'_>) -> TensorResult<Tensor> {
         let (batch, _, height, width) = images.dims4()?;
-        if vessels.map.dims() != [batch, 1, height, width] || !(vessels.strength >= 0.0) {
+        let strength = (0.0..f64::INFINITY).contains(&vessels.strength);
+        if vessels.map.dims() != [batch, 1, height, width] || !strength {
             bail!(
-                "a vessel map must be ({batch}, 1, {height}, {width}) with a strength of at least 0, not {:?} with {}",
+                "a vessel map must be ({batch}, 1, {height}, {width}) with a finite strength of at least 0, not {:?} with {}",
                 vessels.map.shape(),
                 vessels.strength
             );
