@@ -74,9 +74,9 @@ impl FromSums for FocalTversky {
     fn evaluate(&self, sums: &Sums) -> candle_core::Result<Tensor> {
         self.tversky.reduce(sums, |wrong| {
             let floor = (wrong.ones_like()? * 1e-7)?;
-            let above = wrong.gt(&floor)?;
-            let power = above.where_cond(&wrong, &floor)?.powf(1.0 / self.gamma)?;
-            power * above.to_dtype(wrong.dtype())?
+            let below = wrong.le(&floor)?; // false for NaN, which so passes through
+            let power = below.where_cond(&floor, &wrong)?.powf(1.0 / self.gamma)?;
+            power * below.to_dtype(wrong.dtype())?.affine(-1.0, 1.0)?
         })
     }
 }

@@ -7,18 +7,18 @@ mod identities;
 use candle_core::{DType, Device, Tensor, Var};
 use venule_loss::*;
 
-pub fn values(map: &Tensor) -> Vec<f64> {
+pub(crate) fn values(map: &Tensor) -> Vec<f64> {
     let map = map.to_dtype(DType::F64).unwrap().flatten_all().unwrap();
     map.to_vec1().unwrap()
 }
 
-pub fn scalar(value: &Tensor) -> f64 {
+pub(crate) fn scalar(value: &Tensor) -> f64 {
     assert!(value.dims().is_empty(), "not a scalar: {value:?}");
     values(value)[0]
 }
 
 /// The loss and its gradient.
-pub fn learn(
+pub(crate) fn learn(
     loss: &dyn Loss,
     logits: &Tensor,
     target: &Tensor,
@@ -33,7 +33,7 @@ pub fn learn(
 }
 
 /// Uniform numbers in [0, 1) by a linear congruential generator: enough for test maps.
-pub fn noise(seed: u64, len: usize) -> Vec<f32> {
+pub(crate) fn noise(seed: u64, len: usize) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
         state = state.wrapping_mul(6364136223846793005).wrapping_add(1);
@@ -42,12 +42,12 @@ pub fn noise(seed: u64, len: usize) -> Vec<f32> {
     (0..len).map(|_| next()).collect()
 }
 
-pub fn map(shape: &[usize], values: Vec<f32>) -> Tensor {
+pub(crate) fn map(shape: &[usize], values: Vec<f32>) -> Tensor {
     Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
 }
 
 /// Logits in ±4, a target of about a third vessel, a valid map of about three quarters.
-pub fn example(seed: u64, shape: &[usize]) -> (Tensor, Tensor, Tensor) {
+pub(crate) fn example(seed: u64, shape: &[usize]) -> (Tensor, Tensor, Tensor) {
     let len = shape.iter().product();
     let logits = noise(seed, len).iter().map(|v| 8.0 * v - 4.0).collect();
     let binary = |seed, share: f32| {
@@ -65,7 +65,7 @@ pub fn example(seed: u64, shape: &[usize]) -> (Tensor, Tensor, Tensor) {
 }
 
 /// One of each kind, by its default, and a composite of all.
-pub fn all_losses() -> Vec<Box<dyn Loss>> {
+pub(crate) fn all_losses() -> Vec<Box<dyn Loss>> {
     let mut losses = single_losses();
     losses.push(Box::new(Composite::reference()));
     losses.push(Box::new(Composite::bce_dice()));
@@ -94,7 +94,7 @@ fn single_losses() -> Vec<Box<dyn Loss>> {
     ]
 }
 
-pub fn close(name: &str, ours: f64, expected: f64, tolerance: f64) {
+pub(crate) fn close(name: &str, ours: f64, expected: f64, tolerance: f64) {
     let error = (ours - expected).abs();
     assert!(
         error <= tolerance * expected.abs().max(1e-3),
@@ -102,7 +102,7 @@ pub fn close(name: &str, ours: f64, expected: f64, tolerance: f64) {
     );
 }
 
-pub fn close_gradients(name: &str, ours: &[f64], expected: &[f64], tolerance: f64) {
+pub(crate) fn close_gradients(name: &str, ours: &[f64], expected: &[f64], tolerance: f64) {
     let largest = expected.iter().fold(0.0f64, |m, v| m.max(v.abs()));
     for (at, (a, b)) in ours.iter().zip(expected).enumerate() {
         let error = (a - b).abs();
