@@ -40,6 +40,227 @@ pub enum Error {
         /// Number of samples there are.
         len: usize,
     },
+    /// A setting is outside what it may be.
+    #[error("{field} is {found}, but must be {expected}")]
+    InvalidConfig {
+        /// The setting, as `Type::field`.
+        field: &'static str,
+        /// Its value.
+        found: String,
+        /// What is allowed.
+        expected: &'static str,
+    },
+    /// A field of view holds no pixel, so nothing can be standardised or trained on.
+    #[error(
+        "the field of view of '{id}' holds no pixel; give another mask, or choose detection or the full frame explicitly"
+    )]
+    EmptyFieldOfView {
+        /// The image at fault.
+        id: String,
+    },
+    /// A field of view was required, and the sample has none.
+    #[error(
+        "sample '{id}' has no field of view; supply one, or choose detection or the full frame explicitly"
+    )]
+    MissingFieldOfView {
+        /// The sample at fault.
+        id: String,
+    },
+    /// A label that marks nothing, or everything, inside the field of view.
+    #[error(
+        "the label of '{id}' marks {vessels} of {pixels} pixels in the field of view as vessel, but some and not all were expected; check that the right file is paired with the image, or drop the label"
+    )]
+    UnusableLabel {
+        /// The sample at fault.
+        id: String,
+        /// Vessel pixels in the field of view.
+        vessels: usize,
+        /// Pixels in the field of view.
+        pixels: usize,
+    },
+    /// An image or weight map holds NaN or an infinity.
+    #[error(
+        "the {what} of '{id}' holds a value that is not finite; check the file and its preprocessing"
+    )]
+    NotFinite {
+        /// `"image"` or `"weights"`.
+        what: &'static str,
+        /// The sample at fault.
+        id: String,
+    },
+    /// A batch of no samples was asked for.
+    #[error("a batch needs at least one sample, but none came")]
+    EmptyBatch,
+    /// Some samples of a batch have a map that others lack.
+    #[error(
+        "sample '{id}' differs from the first of its batch in having or lacking {what}; a batch needs it in all samples or in none"
+    )]
+    MixedBatch {
+        /// `"a label"` or `"weights"`.
+        what: &'static str,
+        /// The first sample that differs.
+        id: String,
+    },
+    /// An image could not be encoded as PNG.
+    #[error("cannot encode the image for {}: {source}", path.display())]
+    Encode {
+        /// Where it was to be written.
+        path: PathBuf,
+        /// The cause.
+        source: image::ImageError,
+    },
+    /// A synthetic photograph could not be passed through JPEG compression.
+    #[error("cannot compress a synthetic photograph as JPEG: {source}; set `jpeg_quality` to none")]
+    SyntheticJpeg {
+        /// The cause.
+        source: image::ImageError,
+    },
+    /// Code that a loader thread called panicked.
+    #[error("making example {index} panicked on a loader thread; the message is on standard error")]
+    WorkerPanic {
+        /// The example's place in its epoch.
+        index: usize,
+    },
+    /// A path that should be a file is a folder, a device or a pipe.
+    #[error("{} is not a regular file; an image file was expected", path.display())]
+    NotAFile {
+        /// The path at fault.
+        path: PathBuf,
+    },
+    /// A file is larger, or unpacks to more, than is read.
+    #[error("{} holds more than {limit} bytes (after unpacking, if it is gzip), the most that is read; scale the image down", path.display())]
+    FileTooLarge {
+        /// The file at fault.
+        path: PathBuf,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// A file's first bytes are those of no readable image format.
+    #[error("{} is not an image in a readable format (it begins with {begins}); PNG, JPEG, TIFF, GIF, BMP or PNM, plain or gzipped, was expected", path.display())]
+    UnknownFormat {
+        /// The file at fault.
+        path: PathBuf,
+        /// What its first bytes are.
+        begins: String,
+    },
+    /// An image file is damaged, or of a kind that the decoder does not know.
+    #[error("cannot decode {} as {format}: {reason}; replace the file, or save it anew as 8-bit PNG", path.display())]
+    Decode {
+        /// The file at fault.
+        path: PathBuf,
+        /// The format found by content, e.g. `"JPEG"`.
+        format: &'static str,
+        /// What the decoder says.
+        reason: String,
+    },
+    /// An image has more pixels than are read, or none.
+    #[error("{} has {width}x{height} pixels, but 1 to {limit} in all were expected", path.display())]
+    PixelCount {
+        /// The file at fault.
+        path: PathBuf,
+        /// Pixels per row.
+        width: u32,
+        /// Number of rows.
+        height: u32,
+        /// Most pixels read.
+        limit: u64,
+    },
+    /// A mask is not black and white: thresholding it at half of the range would lose it silently.
+    #[error("the brightest value of mask {} is {brightest} of {maximum}, so no pixel would count as marked; store marked pixels as {maximum}", path.display())]
+    MaskRange {
+        /// The file at fault.
+        path: PathBuf,
+        /// The greatest value in it.
+        brightest: u32,
+        /// The greatest value its format allows.
+        maximum: u32,
+    },
+    /// A folder lacks a part of its data set's layout.
+    #[error("{} is not a folder; {expected}", path.display())]
+    MissingFolder {
+        /// The folder that should exist.
+        path: PathBuf,
+        /// The layout expected and the remedy.
+        expected: String,
+    },
+    /// A folder has no image file.
+    #[error("no image file found in {}; put images there or choose another folder", path.display())]
+    NoImages {
+        /// The folder at fault.
+        path: PathBuf,
+    },
+    /// A file has no partner in another folder.
+    #[error("{} (id '{id}') has no partner in {}; add the missing file, remove this one, or name both alike", file.display(), folder.display())]
+    MissingPartner {
+        /// The file without a partner.
+        file: PathBuf,
+        /// Its id by the pairing rule.
+        id: String,
+        /// The folder searched.
+        folder: PathBuf,
+    },
+    /// The files of two folders do not pair one to one by any of the documented rules.
+    #[error("cannot pair {} with {}: {reason}; name each pair alike, e.g. 'a.jpg' and 'a.png' or 'a.jpg' and 'a_mask.png'", images.display(), partners.display())]
+    Unpaired {
+        /// The folder of images.
+        images: PathBuf,
+        /// The folder of masks.
+        partners: PathBuf,
+        /// The first file that has no partner, or several.
+        reason: String,
+    },
+    /// Two files of one folder have the same id.
+    #[error("{} and {} have the same id '{id}'; rename or remove one", first.display(), second.display())]
+    AmbiguousId {
+        /// The id.
+        id: String,
+        /// One file.
+        first: PathBuf,
+        /// The other file.
+        second: PathBuf,
+    },
+    /// A data set has no sample in the split asked for.
+    #[error("{dataset} at {} has no {split} sample: {reason}", path.display())]
+    EmptySplit {
+        /// The data set's name.
+        dataset: &'static str,
+        /// The folder.
+        path: PathBuf,
+        /// The split asked for.
+        split: &'static str,
+        /// The rule of the split and the remedy.
+        reason: String,
+    },
+    /// A name that none of the known data sets or splits has.
+    #[error("unknown {what} '{found}'; expected one of {expected}{}", suggestion.as_ref().map(|name| format!("; did you mean '{name}'?")).unwrap_or_default())]
+    UnknownName {
+        /// `"data set"` or `"split"`.
+        what: &'static str,
+        /// The name given.
+        found: String,
+        /// The names there are.
+        expected: String,
+        /// The closest of them.
+        suggestion: Option<&'static str>,
+    },
+    /// A data set was not given as NAME=PATH.
+    #[error(
+        "data set '{found}' is not of the form NAME=PATH, e.g. drive=data/DRIVE; names: {names}"
+    )]
+    InvalidSpec {
+        /// The text given.
+        found: String,
+        /// The names there are.
+        names: String,
+    },
+    /// No field of view can be seen in a photograph.
+    #[error(
+        "no field of view found: {reason}; pass a mask of the field of view, or choose the full frame explicitly"
+    )]
+    FieldOfViewNotFound {
+        /// What was seen instead.
+        reason: String,
+    },
     /// A tensor could not be made.
     #[error("tensor operation failed: {0}")]
     Tensor(#[from] candle_core::Error),

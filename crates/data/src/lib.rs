@@ -1,12 +1,50 @@
 //! Fundus photographs: data sets, field of view, preprocessing, augmentation, synthetic images.
 #![forbid(unsafe_code)]
 
+mod augment;
+mod batch;
+mod clahe;
+mod crop;
 mod dataset;
+mod draw;
+mod epoch;
 mod error;
+mod filter;
+mod fov;
+mod loader;
+mod overlay;
+mod prepared;
+mod prepared_set;
+mod preprocess;
 mod raster;
+mod read;
+mod resize;
 mod sample;
+mod sets;
+mod synthetic;
+mod vesselness;
+mod wiener;
+mod write;
 
+pub use augment::{Augment, ColorJitter, CropCentre, Elastic, Jitter, Transform};
+pub use batch::{Batch, Batcher};
+pub use clahe::Clahe;
+pub use crop::PixelBox;
 pub use dataset::{Concat, Dataset, InMemory};
+pub use epoch::Epoch;
 pub use error::{Error, Result};
+pub use fov::{crop_to_fov, detect_fov, equivalent_diameter, full_frame, paste_back};
+pub use loader::{AugmentedSet, Loader, LoaderConfig, Source};
+pub use overlay::{mask_image, overlay, probability_image};
+pub use prepared::{FovPolicy, Prepared};
+pub use prepared_set::PreparedSet;
+pub use preprocess::{Channel, Preprocess};
 pub use raster::{Mask, Plane, Raster};
+pub use read::{MAX_PIXELS, read_image, read_mask};
+pub use resize::{resize_mask, resize_plane};
 pub use sample::Sample;
+pub use sets::{DatasetKind, DatasetSpec, FolderSet, SampleFiles, Split};
+pub use synthetic::{SyntheticFundus, SyntheticSet, synthetic_fundus};
+pub use vesselness::vesselness;
+pub use wiener::wiener;
+pub use write::{write_atomic, write_png};

@@ -1,0 +1,102 @@
+use std::path::Path;
+
+use image::{DynamicImage, RgbImage};
+
+use crate::{Error, Mask, Result};
+
+mod decode;
+mod jpeg;
+mod source;
+
+pub(crate) use source::looks_like_image;
+
+/// Most pixels an image may have: 2²⁶, e.g. 8192 × 8192.
+pub const MAX_PIXELS: u64 = 1 << 26;
+
+/// Reads a photograph as 8-bit RGB.
+///
+/// The format (PNG, JPEG, TIFF, GIF, BMP or PNM, plain or gzipped) is found by content; the file name's extension plays no part.
+/// Gray and palette images are expanded, 16-bit samples scaled to 8, CMYK converted, alpha dropped, the EXIF orientation
+/// applied; of an animation the first frame is taken.
+///
+/// ```
+/// let path = std::env::temp_dir().join("venule_doc_read_image.png");
+/// image::GrayImage::from_pixel(3, 2, image::Luma([200])).save(&path)?;
+/// let photograph = venule_data::read_image(&path)?;
+/// assert_eq!(photograph.dimensions(), (3, 2));
+/// assert_eq!(photograph.get_pixel(2, 1).0, [200, 200, 200]);
+/// # std::fs::remove_file(&path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Io`], [`Error::NotAFile`] or [`Error::FileTooLarge`] (512 MiB) if the file cannot be read;
+/// [`Error::UnknownFormat`], [`Error::Decode`] (damaged, truncated, or of an unsupported kind such as floating-point samples)
+/// or [`Error::PixelCount`] (none, or more than [`MAX_PIXELS`]) if it holds no usable image. All name the file.
+pub fn read_image(path: impl AsRef<Path>) -> Result<RgbImage> {
+    let path = path.as_ref();
+    Ok(decode::decode(path, source::read(path)?)?.into_rgb8())
+}
+
+/// Reads a map of vessels or of a field of view: `true` where the gray value exceeds 127.
+///
+/// In a colour image all three channels must exceed 127; alpha is ignored. Formats are those of [`read_image`]; 16-bit
+/// samples are scaled to 8 bits first, PNM samples by their stated maximum.
+///
+/// ```
+/// let path = std::env::temp_dir().join("venule_doc_read_mask.png");
+/// image::GrayImage::from_raw(3, 1, vec![0, 127, 128]).unwrap().save(&path)?;
+/// assert_eq!(venule_data::read_mask(&path)?.data(), [false, false, true]);
+/// # std::fs::remove_file(&path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// Those of [`read_image`], and [`Error::MaskRange`] for a mask whose marked pixels are 1 where 255 is expected
+/// (or up to 255 where 65,535 is), which the threshold would turn into an empty mask.
+pub fn read_mask(path: impl AsRef<Path>) -> Result<Mask> {
+    let path = path.as_ref();
+    let image = decode::decode(path, source::read(path)?)?;
+    check_range(path, &image)?;
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    let data = match image {
+        DynamicImage::ImageLuma8(gray) => {
+            gray.into_raw().iter().map(|&value| value > 127).collect()
+        }
+        other => other
+            .into_rgb8()
+            .pixels()
+            .map(|pixel| pixel.0.iter().all(|&value| value > 127))
+            .collect(),
+    };
+    Mask::new(width, height, data)
+}
+
+/// Finds masks stored as class numbers (0 and 1) instead of black and white.
+fn check_range(path: &Path, image: &DynamicImage) -> Result<()> {
+    let (brightest, maximum, least) = match image {
+        DynamicImage::ImageLuma16(_)
+        | DynamicImage::ImageLumaA16(_)
+        | DynamicImage::ImageRgb16(_)
+        | DynamicImage::ImageRgba16(_) => {
+            let brightest = image.to_rgb16().iter().copied().max();
+            (u32::from(brightest.unwrap_or(0)), u32::from(u16::MAX), 256)
+        }
+        DynamicImage::ImageLuma8(gray) => {
+            let brightest = gray.iter().copied().max();
+            (u32::from(brightest.unwrap_or(0)), u32::from(u8::MAX), 2)
+        }
+        other => {
+            let brightest = other.to_rgb8().iter().copied().max();
+            (u32::from(brightest.unwrap_or(0)), u32::from(u8::MAX), 2)
+        }
+    };
+    if (1..least).contains(&brightest) {
+        return Err(Error::MaskRange {
+            path: path.to_owned(),
+            brightest,
+            maximum,
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,151 @@
+use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use image::codecs::pnm::{PnmDecoder, PnmSubtype};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+
+use super::{MAX_PIXELS, jpeg};
+use crate::{Error, Result};
+
+/// Most bytes a decoder may claim: 16-bit RGBA at [`MAX_PIXELS`] and as much again to work in.
+const MAX_DECODER_BYTES: u64 = 2 * 8 * MAX_PIXELS;
+
+/// The readable format that bytes begin like, with its name.
+pub(super) fn format_of(bytes: &[u8]) -> Option<(ImageFormat, &'static str)> {
+    let format = image::guess_format(bytes).ok()?;
+    let name = match format {
+        ImageFormat::Png => "PNG",
+        ImageFormat::Jpeg => "JPEG",
+        ImageFormat::Tiff => "TIFF",
+        ImageFormat::Gif => "GIF",
+        ImageFormat::Bmp => "BMP",
+        ImageFormat::Pnm => "PNM",
+        _ => return None,
+    };
+    Some((format, name))
+}
+
+/// Decodes an image file's bytes and turns it upright.
+pub(super) fn decode(path: &Path, bytes: Vec<u8>) -> Result<DynamicImage> {
+    let Some((format, name)) = format_of(&bytes) else {
+        return Err(Error::UnknownFormat {
+            path: path.to_owned(),
+            begins: beginning(&bytes),
+        });
+    };
+    let failed = |reason: String| Error::Decode {
+        path: path.to_owned(),
+        format: name,
+        reason,
+    };
+    // The JPEG decoder fills what a truncated file lacks with gray and reports nothing.
+    if format == ImageFormat::Jpeg && !jpeg::is_complete(&bytes) {
+        return Err(failed("the file ends before the image does".to_owned()));
+    }
+    // A last wall: a panic in a decoder must end in an error about this file, not in the end of a long training run.
+    let image = catch_unwind(AssertUnwindSafe(|| decode_as(path, format, name, bytes)))
+        .unwrap_or_else(|_| Err(failed("the decoder gave up on malformed data".to_owned())))?;
+    match image {
+        DynamicImage::ImageRgb32F(_) | DynamicImage::ImageRgba32F(_) => Err(failed(
+            "samples are floating point, whose range is unknown".to_owned(),
+        )),
+        image => Ok(image),
+    }
+}
+
+fn decode_as(
+    path: &Path,
+    format: ImageFormat,
+    name: &'static str,
+    bytes: Vec<u8>,
+) -> Result<DynamicImage> {
+    let failed = |cause: image::ImageError| Error::Decode {
+        path: path.to_owned(),
+        format: name,
+        reason: cause.to_string(),
+    };
+    let maximum = match format {
+        ImageFormat::Pnm => pnm_maximum(&bytes).map_err(failed)?,
+        _ => None,
+    };
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MAX_DECODER_BYTES);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(failed)?;
+    let (width, height) = decoder.dimensions();
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels == 0 || pixels > MAX_PIXELS {
+        return Err(Error::PixelCount {
+            path: path.to_owned(),
+            width,
+            height,
+            limit: MAX_PIXELS,
+        });
+    }
+    let orientation = decoder.orientation().map_err(failed)?;
+    let mut image = DynamicImage::from_decoder(decoder).map_err(failed)?;
+    image.apply_orientation(orientation);
+    if let Some(maximum) = maximum {
+        stretch(&mut image, maximum);
+    }
+    Ok(image)
+}
+
+/// The stated maximum of a PNM file's samples; `None` for bitmaps, which the decoder expands to the full range itself.
+fn pnm_maximum(bytes: &[u8]) -> image::ImageResult<Option<u32>> {
+    let decoder = PnmDecoder::new(Cursor::new(bytes))?;
+    let maximum = decoder.header().maximal_sample();
+    Ok(match decoder.subtype() {
+        PnmSubtype::Bitmap(_) => None,
+        PnmSubtype::ArbitraryMap if maximum == 1 => None,
+        _ => Some(maximum),
+    })
+}
+
+/// Scales PNM samples from 0..=`maximum` to the full range, which the decoder leaves undone.
+fn stretch(image: &mut DynamicImage, maximum: u32) {
+    let narrow = |samples: &mut [u8]| {
+        for sample in samples {
+            *sample = scaled(u32::from(*sample), maximum, 255) as u8;
+        }
+    };
+    let wide = |samples: &mut [u16]| {
+        for sample in samples {
+            *sample = scaled(u32::from(*sample), maximum, 65535) as u16;
+        }
+    };
+    match image {
+        DynamicImage::ImageLuma8(pixels) => narrow(pixels),
+        DynamicImage::ImageLumaA8(pixels) => narrow(pixels),
+        DynamicImage::ImageRgb8(pixels) => narrow(pixels),
+        DynamicImage::ImageRgba8(pixels) => narrow(pixels),
+        DynamicImage::ImageLuma16(pixels) => wide(pixels),
+        DynamicImage::ImageLumaA16(pixels) => wide(pixels),
+        DynamicImage::ImageRgb16(pixels) => wide(pixels),
+        DynamicImage::ImageRgba16(pixels) => wide(pixels),
+        _ => {}
+    }
+}
+
+/// `value / maximum * full`, rounded; values above the stated maximum saturate.
+fn scaled(value: u32, maximum: u32, full: u32) -> u32 {
+    if maximum == 0 || maximum == full {
+        return value;
+    }
+    // 65535 * 65535 + 32767 still fits in 32 bits.
+    ((value * full + maximum / 2) / maximum).min(full)
+}
+
+fn beginning(bytes: &[u8]) -> String {
+    if bytes.is_empty() {
+        return "nothing: it is empty".to_owned();
+    }
+    let start: Vec<String> = bytes
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("bytes {}", start.join(" "))
+}

@@ -1,0 +1,45 @@
+use std::path::Path;
+
+use super::folder_set::{MapFiles, Maps};
+use super::listing::{by_id, first_number, folder};
+use crate::{FolderSet, Result, Split};
+
+const LAYOUT: &str = "CHASE_DB1 is one folder of Image_01L.jpg, Image_01L_1stHO.png, Image_01L_2ndHO.png, Image_01R.jpg, ...";
+
+impl FolderSet {
+    /// CHASE_DB1 (Fraz et al., IEEE TBME 2012): both eyes of 14 children, 999 × 960 pixels, two observers, no field of view.
+    ///
+    /// Ids are `Image_01L` to `Image_14R`. Splits: the first 8 images are for training, of which the last 2 (04L, 04R) are
+    /// for validation; the other 20 are for test. Both eyes of a child are in one split.
+    ///
+    /// # Errors
+    /// A missing folder, image or first label, or an empty split, each as the [`Error`](crate::Error) that names it.
+    pub fn chase_db1(root: impl AsRef<Path>, split: Split) -> Result<Self> {
+        let root = folder(root.as_ref().to_owned(), LAYOUT)?;
+        let labels =
+            |ending: &str| by_id(&root, |stem| stem.strip_suffix(ending).map(str::to_owned));
+        let images = by_id(&root, |stem| {
+            let is_image = stem.starts_with("Image_") && !stem.ends_with("HO");
+            is_image.then(|| stem.to_owned())
+        })?;
+        let maps = Maps {
+            label: MapFiles::Required(root.clone(), labels("_1stHO")?),
+            second_label: MapFiles::Optional(labels("_2ndHO")?),
+            fov: MapFiles::Absent,
+        };
+        FolderSet::assemble(images, maps)?
+            .retain(|id| match (split, first_number(id)) {
+                (Split::Train, Some(child)) => child <= 3,
+                (Split::Validation, Some(child)) => child == 4,
+                (Split::Test, Some(child)) => child >= 5,
+                (Split::All, _) => true,
+                (_, None) => false,
+            })
+            .not_empty(
+                "CHASE_DB1",
+                &root,
+                split,
+                "children 01-03 are for training, 04 for validation, 05-14 for test; add the missing files (Image_01L.jpg, ...)",
+            )
+    }
+}

@@ -1,0 +1,61 @@
+use std::path::Path;
+
+use super::folder_set::{MapFiles, Maps};
+use super::listing::{by_id, first_number, folder};
+use crate::{FolderSet, Result, Split};
+
+const LAYOUT: &str = "DRIVE needs training/{images,1st_manual,mask} and test/{images,mask}; give the folder that holds 'training' and 'test'";
+
+impl FolderSet {
+    /// DRIVE (Staal et al., IEEE TMI 2004): 40 photographs of 565 × 584 pixels with field of view, as published.
+    ///
+    /// Ids are the numbers, `01` to `40`. Splits: 21–36 train, 37–40 validation, 01–20 test. Test images have no label
+    /// where the folder `test/1st_manual` is absent (the site withholds it today), and a second label where `2nd_manual` is there.
+    ///
+    /// # Errors
+    /// A missing folder, image or partner, or an empty split, each as the [`Error`](crate::Error) that names it.
+    pub fn drive(root: impl AsRef<Path>, split: Split) -> Result<Self> {
+        let root = root.as_ref();
+        let mut samples = FolderSet::from_files(Vec::new());
+        // The order of the ids: 01-20 are the test images.
+        if split.touches_test() {
+            samples = samples.join(part(root, "test", false)?);
+        }
+        if split.touches_train() {
+            let held_out = |id: &str| matches!(first_number(id), Some(37..=40));
+            samples = samples.join(part(root, "training", true)?.retain(|id| match split {
+                Split::Train => !held_out(id),
+                Split::Validation => held_out(id),
+                Split::Test | Split::All => true,
+            }));
+        }
+        let rule =
+            "21-36 are for training, 37-40 for validation, 01-20 for test; add the missing files";
+        samples.not_empty("DRIVE", root, split, rule)
+    }
+}
+
+fn part(root: &Path, name: &str, label_required: bool) -> Result<FolderSet> {
+    let id = |stem: &str| stem.split('_').next().map(str::to_owned);
+    let root = root.join(name);
+    let images = by_id(&folder(root.join("images"), LAYOUT)?, id)?;
+    let required = |name: &str| -> Result<MapFiles> {
+        let path = folder(root.join(name), LAYOUT)?;
+        let files = by_id(&path, id)?;
+        Ok(MapFiles::Required(path, files))
+    };
+    let if_there = |name: &str| match root.join(name).is_dir() {
+        true => required(name),
+        false => Ok(MapFiles::Absent),
+    };
+    let label = match label_required {
+        true => required("1st_manual")?,
+        false => if_there("1st_manual")?,
+    };
+    let maps = Maps {
+        label,
+        second_label: if_there("2nd_manual")?,
+        fov: required("mask")?,
+    };
+    FolderSet::assemble(images, maps)
+}

@@ -1,0 +1,103 @@
+use std::path::{Path, PathBuf};
+
+use super::fives::train_and_test;
+use super::listing::{folder, images_in, stem, subfolder};
+use super::pairing::pair;
+use crate::{Error, FolderSet, Result, SampleFiles, Split};
+
+const LAYOUT: &str = "a folder data set needs images, masks and, where known, fovs, either directly or in each of 'train' and 'test'";
+
+const IMAGES: [&str; 4] = ["images", "image", "imgs", "img"];
+const MASKS: [&str; 4] = ["masks", "mask", "labels", "label"];
+const FOVS: [&str; 2] = ["fovs", "fov"];
+
+impl FolderSet {
+    /// Photographs of one folder, with masks of vessels and of fields of view from two others where given.
+    ///
+    /// Ids are the photographs' stems (file names without extension). A photograph and a mask belong together
+    ///
+    /// 1. if their stems are equal (`a.jpg`, `a.png`); else
+    /// 2. if they are equal once words for the file's role are taken off their ends, such as `_training`, `_test`,
+    ///    `_manual1`, `_mask`, `_label`, `_gt`, `_1stHO`, in any case (`21_training.tif`, `21_manual1.gif`); else
+    /// 3. if the stems' leading tokens, up to the first `_`, `-`, `.` or blank, are equal (`7_left_eye.png`, `7-vessels.png`).
+    ///
+    /// The first rule that gives every photograph one mask, and every mask one photograph, is taken for the whole folder.
+    ///
+    /// # Errors
+    /// [`Error::MissingFolder`], [`Error::NoImages`], [`Error::AmbiguousId`] for two photographs of one stem,
+    /// [`Error::Unpaired`], naming both folders, where no rule fits.
+    pub fn new(
+        images: impl AsRef<Path>,
+        masks: Option<PathBuf>,
+        fovs: Option<PathBuf>,
+    ) -> Result<Self> {
+        let images = folder(
+            images.as_ref().to_owned(),
+            "a folder of photographs was expected",
+        )?;
+        let photographs = images_in(&images)?;
+        let mut samples: Vec<SampleFiles> = photographs
+            .iter()
+            .map(|path| SampleFiles::unlabelled(stem(path), path))
+            .collect();
+        for (index, files) in samples.iter().enumerate() {
+            if let Some(first) = samples[..index].iter().find(|other| other.id == files.id) {
+                return Err(Error::AmbiguousId {
+                    id: files.id.clone(),
+                    first: first.image.clone(),
+                    second: files.image.clone(),
+                });
+            }
+        }
+        let partners = |of: Option<PathBuf>| -> Result<Vec<Option<PathBuf>>> {
+            match of {
+                None => Ok(vec![None; photographs.len()]),
+                Some(path) => {
+                    let path = folder(path, "a folder of masks was expected")?;
+                    let found = pair(&images, &photographs, &path, &images_in(&path)?)?;
+                    Ok(found.into_iter().map(Some).collect())
+                }
+            }
+        };
+        let (labels, fovs) = (partners(masks)?, partners(fovs)?);
+        for ((files, label), fov) in samples.iter_mut().zip(labels).zip(fovs) {
+            files.label = label;
+            files.fov = fov;
+        }
+        Ok(Self::from_files(samples))
+    }
+
+    /// A folder with subfolders `images`, `masks` and, optionally, `fovs`, or with these in each of `train` and `test`.
+    ///
+    /// Also `image`, `mask`, `fov`, `labels`, … in any case; files are paired as by [`FolderSet::new`]. Splits: the last
+    /// fifth of `train`, or of everything if there is no `train`, is for validation.
+    ///
+    /// # Errors
+    /// Those of [`FolderSet::new`]; [`Error::EmptySplit`], e.g. for the test split where there is no `test`.
+    pub fn folder(root: impl AsRef<Path>, split: Split) -> Result<Self> {
+        let root = folder(root.as_ref().to_owned(), LAYOUT)?;
+        if root.join("train").is_dir() || root.join("test").is_dir() {
+            return train_and_test("folder", &root, split, part);
+        }
+        let rule = "without subfolders 'train' and 'test' the last fifth (of two images at least) is for validation and nothing for test; take another split or make these subfolders";
+        match split {
+            Split::Test => Self::from_files(Vec::new()),
+            _ => part(&root)?.train_part(split),
+        }
+        .not_empty("folder", &root, split, rule)
+    }
+}
+
+fn part(root: &Path) -> Result<FolderSet> {
+    let named = |names: &[&str]| {
+        subfolder(root, names).ok_or_else(|| Error::MissingFolder {
+            path: root.join(names[0]),
+            expected: LAYOUT.to_owned(),
+        })
+    };
+    FolderSet::new(
+        named(&IMAGES)?,
+        Some(named(&MASKS)?),
+        subfolder(root, &FOVS),
+    )
+}
