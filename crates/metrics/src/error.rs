@@ -1,0 +1,115 @@
+/// Everything that can go wrong in this crate.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Two slices that belong together differ in length.
+    #[error(
+        "{what} has {found} values, but {expected} were expected; scores, targets and valid map must have one value per pixel"
+    )]
+    LengthMismatch {
+        /// The slice at fault.
+        what: &'static str,
+        /// Expected number of values.
+        expected: usize,
+        /// Number of values given.
+        found: usize,
+    },
+    /// A map does not fill its width and height.
+    #[error("an image of {width}x{height} pixels needs {width}*{height} values, but {found} came")]
+    ImageLength {
+        /// Pixels per row.
+        width: usize,
+        /// Number of rows.
+        height: usize,
+        /// Number of values given.
+        found: usize,
+    },
+    /// An image is beyond what 32-bit pixel indices or squared distances hold.
+    #[error("an image of {width}x{height} pixels is too large for {what}; evaluate it in parts")]
+    ImageTooLarge {
+        /// Pixels per row.
+        width: usize,
+        /// Number of rows.
+        height: usize,
+        /// The computation that cannot take it.
+        what: &'static str,
+    },
+    /// A score at a valid pixel is NaN.
+    #[error("the score at index {index} is NaN; scores of valid pixels must be numbers")]
+    NanScore {
+        /// Position in the slice.
+        index: usize,
+    },
+    /// A score at a valid pixel is no probability.
+    #[error(
+        "the score at index {index} is {value}, but a probability in [0, 1] was expected; apply a sigmoid to logits first"
+    )]
+    NotAProbability {
+        /// Position in the slice.
+        index: usize,
+        /// The score found there.
+        value: f32,
+    },
+    /// A threshold is NaN.
+    #[error("the threshold is NaN; give a number, for probabilities in [0, 1]")]
+    NanThreshold,
+    /// Two accumulators with different settings cannot be merged.
+    #[error(
+        "cannot merge accumulators with different {what}: {left} and {right}; build both with the same arguments"
+    )]
+    MergeMismatch {
+        /// The setting that differs.
+        what: &'static str,
+        /// Its value here.
+        left: String,
+        /// Its value in the other accumulator.
+        right: String,
+    },
+    /// Class bounds are not finite and strictly rising.
+    #[error(
+        "width bounds must be finite and strictly rising, but {bounds:?} came; for example [3, 5, 7]"
+    )]
+    InvalidBounds {
+        /// The bounds given.
+        bounds: Vec<f32>,
+    },
+    /// A number of bins, resamples or permutations is out of range.
+    #[error("{what} must lie in {minimum}..={maximum}, but {found} came")]
+    CountOutOfRange {
+        /// What is counted.
+        what: &'static str,
+        /// Smallest value allowed.
+        minimum: usize,
+        /// Largest value allowed.
+        maximum: usize,
+        /// The value given.
+        found: usize,
+    },
+    /// A confidence level is not strictly between 0 and 1.
+    #[error(
+        "the confidence level must lie strictly between 0 and 1, but {confidence} came; 0.95 is usual"
+    )]
+    InvalidConfidence {
+        /// The level given.
+        confidence: f64,
+    },
+    /// A value handed to a statistic is NaN or infinite.
+    #[error(
+        "the value at index {index} is {value}, but a finite number was expected; leave undefined scores out"
+    )]
+    NotFinite {
+        /// Position in the slice.
+        index: usize,
+        /// The value found there.
+        value: f64,
+    },
+    /// A statistic over nothing was asked for.
+    #[error("{what} needs at least one value, but none came")]
+    Empty {
+        /// The statistic.
+        what: &'static str,
+    },
+}
+
+/// A result with this crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
