@@ -1,0 +1,277 @@
+//! Merge equals one pass, symmetries, invariances, and the values at the extremes.
+
+use proptest::prelude::*;
+use venule_metrics::{
+    Calibration, ClDice, ComponentError, Confusion, Evaluator, Metric, PooledScores, ScoredImage,
+    ThinVessels, ThresholdSweep, ThresholdedConfusion, WidthRecall, roc_auc, scores_from_mask,
+    skeletonize, thin_map,
+};
+
+#[derive(Debug, Clone)]
+struct Image {
+    width: usize,
+    height: usize,
+    scores: Vec<f32>,
+    targets: Vec<bool>,
+    valid: Vec<bool>,
+}
+
+impl Image {
+    fn view(&self) -> ScoredImage<'_> {
+        ScoredImage::new(
+            self.width,
+            self.height,
+            &self.scores,
+            &self.targets,
+            Some(&self.valid),
+        )
+        .unwrap()
+    }
+}
+
+fn image() -> impl Strategy<Value = Image> {
+    (1usize..14, 1usize..14).prop_flat_map(|(width, height)| {
+        let n = width * height;
+        (
+            proptest::collection::vec(0.0..=1.0f32, n),
+            proptest::collection::vec(proptest::bool::weighted(0.4), n),
+            proptest::collection::vec(proptest::bool::weighted(0.9), n),
+        )
+            .prop_map(move |(scores, targets, valid)| Image {
+                width,
+                height,
+                scores,
+                targets,
+                valid,
+            })
+    })
+}
+
+fn merged_equals_one_pass<M>(images: &[Image], cut: usize, new: impl Fn() -> M)
+where
+    M: Metric,
+    M::Output: PartialEq + std::fmt::Debug,
+{
+    let run = |images: &[Image]| {
+        let mut metric = new();
+        images
+            .iter()
+            .for_each(|image| metric.update(&image.view()).unwrap());
+        metric
+    };
+    let (mut left, right) = (run(&images[..cut]), run(&images[cut..]));
+    left.merge(&right).unwrap();
+    assert_eq!(left.compute(), run(images).compute());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn merging_equals_one_pass(images in proptest::collection::vec(image(), 0..6), cut in 0.0..=1.0f64) {
+        let cut = (cut * images.len() as f64) as usize;
+        merged_equals_one_pass(&images, cut, || ThresholdedConfusion::new(0.5).unwrap());
+        merged_equals_one_pass(&images, cut, ThresholdSweep::new);
+        merged_equals_one_pass(&images, cut, PooledScores::new);
+        merged_equals_one_pass(&images, cut, || ThinVessels::new(0.5).unwrap());
+        merged_equals_one_pass(&images, cut, || WidthRecall::new(0.5, &WidthRecall::BOUNDS).unwrap());
+        merged_equals_one_pass(&images, cut, || ClDice::new(0.5).unwrap());
+        merged_equals_one_pass(&images, cut, || ComponentError::new(0.5).unwrap());
+        merged_equals_one_pass(&images, cut, || Calibration::new(15).unwrap());
+        merged_equals_one_pass(&images, cut, || Evaluator::new(0.5).unwrap());
+    }
+
+    #[test]
+    fn invalid_pixels_never_matter(image in image(), noise in any::<u64>()) {
+        let mut other = image.clone();
+        for (i, &valid) in image.valid.iter().enumerate() {
+            if !valid {
+                other.scores[i] = if noise >> (i % 64) & 1 == 1 { f32::NAN } else { 7.0 };
+                other.targets[i] = noise >> ((i + 7) % 64) & 1 == 1;
+            }
+        }
+        let report = |image: &Image| {
+            let mut evaluator = Evaluator::new(0.5).unwrap();
+            evaluator.update(&image.view()).unwrap();
+            evaluator.compute()
+        };
+        prop_assert_eq!(report(&image), report(&other));
+    }
+
+    #[test]
+    fn counts_add_up_and_one_image_is_the_pool(image in image()) {
+        let mut evaluator = Evaluator::new(0.5).unwrap();
+        evaluator.update(&image.view()).unwrap();
+        let report = evaluator.compute();
+        prop_assert_eq!(report.per_image[0], report.pooled);
+        let pixels = image.valid.iter().filter(|&&v| v).count() as u64;
+        prop_assert_eq!(report.confusion.total(), pixels);
+        prop_assert_eq!(report.calibration.bins.iter().map(|bin| bin.count).sum::<u64>(), pixels);
+        // The width classes part the target's vessels, so their counts are those of the recall.
+        prop_assert_eq!(report.width_recall.iter().map(|c| c.found).sum::<u64>(), report.confusion.tp);
+        let vessels = report.confusion.tp + report.confusion.fn_;
+        prop_assert_eq!(report.width_recall.iter().map(|c| c.target).sum::<u64>(), vessels);
+    }
+
+    #[test]
+    fn auc_of_swapped_classes_or_order_is_its_complement(image in image()) {
+        let auc = |scores: &[f32], targets: &[bool]| roc_auc(scores, targets, None).unwrap();
+        let swapped: Vec<bool> = image.targets.iter().map(|y| !y).collect();
+        let negated: Vec<f32> = image.scores.iter().map(|p| -p).collect();
+        if let Some(value) = auc(&image.scores, &image.targets) {
+            prop_assert!((auc(&image.scores, &swapped).unwrap() - (1.0 - value)).abs() < 1e-12);
+            prop_assert!((auc(&negated, &image.targets).unwrap() - (1.0 - value)).abs() < 1e-12);
+            // A rising transform (exact for floats) changes nothing.
+            let scaled: Vec<f32> = image.scores.iter().map(|p| p * 4.0).collect();
+            prop_assert_eq!(auc(&scaled, &image.targets), Some(value));
+        }
+    }
+
+    #[test]
+    fn dice_and_iou_belong_together(tp in 0u64..1000, fp in 0u64..1000, fn_ in 0u64..1000) {
+        let counts = Confusion { tp, fp, tn: 5, fn_ };
+        if let (Some(f1), Some(iou)) = (counts.f1(), counts.iou()) {
+            prop_assert!((f1 - 2.0 * iou / (1.0 + iou)).abs() < 1e-12);
+        }
+        // With equal shares of both classes balanced accuracy is accuracy.
+        let even = Confusion { tp, fn_: 1000 - tp, tn: fp, fp: 1000 - fp };
+        prop_assert!((even.balanced_accuracy().unwrap() - even.accuracy().unwrap()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn thin_map_mirrors_with_the_image(image in image()) {
+        let mirror = |mask: &[bool]| -> Vec<bool> {
+            mask.chunks(image.width).flat_map(|row| row.iter().rev().copied()).collect()
+        };
+        let thin = thin_map(&image.targets, image.width, image.height).unwrap();
+        prop_assert_eq!(thin_map(&mirror(&image.targets), image.width, image.height).unwrap(), mirror(&thin));
+    }
+}
+
+#[test]
+fn a_perfect_prediction_scores_one_everywhere() {
+    // A cross of a 1 px and a 4 px vessel on 20x20.
+    let target: Vec<bool> = (0..400)
+        .map(|i| i / 20 == 9 || (3..7).contains(&(i % 20)))
+        .collect();
+    let mut evaluator = Evaluator::new(0.5).unwrap();
+    let scores = scores_from_mask(&target);
+    evaluator
+        .update(&ScoredImage::new(20, 20, &scores, &target, None).unwrap())
+        .unwrap();
+    for (name, value) in evaluator.compute().pooled.entries() {
+        let error = ["betti0_error", "expected_calibration_error", "brier"].contains(&name);
+        assert_eq!(value, Some(if error { 0.0 } else { 1.0 }), "{name}");
+    }
+}
+
+#[test]
+fn an_empty_prediction_scores_as_documented() {
+    let target: Vec<bool> = (0..100).map(|i| i / 10 == 4).collect();
+    let mut evaluator = Evaluator::new(0.5).unwrap();
+    evaluator
+        .update(&ScoredImage::new(10, 10, &[0.0; 100], &target, None).unwrap())
+        .unwrap();
+    let scores = evaluator.compute().pooled;
+    assert_eq!(scores.accuracy, Some(0.9));
+    assert_eq!(scores.precision, None); // nothing called vessel
+    assert_eq!(
+        (scores.recall, scores.f1, scores.dice, scores.iou),
+        (Some(0.0), Some(0.0), Some(0.0), Some(0.0))
+    );
+    assert_eq!(
+        (scores.specificity, scores.balanced_accuracy),
+        (Some(1.0), Some(0.5))
+    );
+    assert_eq!(scores.mcc, None);
+    assert_eq!(scores.roc_auc, Some(0.5)); // all tied
+    assert_eq!(scores.average_precision, Some(0.1)); // the share of vessel
+    assert_eq!(
+        (scores.cl_dice, scores.thin_precision, scores.thin_f1),
+        (None, None, None)
+    );
+    assert_eq!(scores.thin_recall, Some(0.0));
+    assert_eq!(scores.betti0_error, Some(1.0));
+    assert_eq!(
+        (scores.brier, scores.expected_calibration_error),
+        (Some(0.1), Some(0.1))
+    );
+}
+
+#[test]
+fn both_empty_agree_and_no_pixels_are_undefined() {
+    let mut evaluator = Evaluator::new(0.5).unwrap();
+    for (name, value) in evaluator.compute().pooled.entries() {
+        assert_eq!(value, None, "{name} of nothing");
+    }
+    evaluator
+        .update(&ScoredImage::new(3, 2, &[0.0; 6], &[false; 6], None).unwrap())
+        .unwrap();
+    let scores = evaluator.compute().pooled;
+    assert_eq!(
+        (scores.dice, scores.f1, scores.iou),
+        (Some(1.0), None, None)
+    );
+    assert_eq!(
+        (scores.accuracy, scores.specificity),
+        (Some(1.0), Some(1.0))
+    );
+    assert_eq!(
+        (scores.roc_auc, scores.average_precision, scores.recall),
+        (None, None, None)
+    );
+    assert_eq!((scores.cl_dice, scores.betti0_error), (None, Some(0.0)));
+    // One of the two empty: 0.
+    assert_eq!(
+        Confusion {
+            tp: 0,
+            fp: 3,
+            tn: 1,
+            fn_: 0
+        }
+        .dice(),
+        Some(0.0)
+    );
+    assert_eq!(
+        Confusion {
+            tp: 0,
+            fp: 0,
+            tn: 1,
+            fn_: 3
+        }
+        .dice(),
+        Some(0.0)
+    );
+}
+
+#[test]
+fn mcc_is_computed_in_wide_integers() {
+    // tp·tn and fp·fn near 10¹⁸; by hand: tp = tn = a, fp = fn = b gives (a² − b²)/(a + b)² = (a − b)/(a + b).
+    let (a, b) = (1_000_000_001, 999_999_999);
+    let counts = Confusion {
+        tp: a,
+        fp: b,
+        tn: a,
+        fn_: b,
+    };
+    assert!((counts.mcc().unwrap() - 1e-9).abs() < 1e-18);
+    let most = u64::MAX;
+    let counts = Confusion {
+        tp: most,
+        fp: most,
+        tn: most,
+        fn_: most,
+    };
+    assert_eq!(
+        (counts.mcc(), counts.accuracy(), counts.f1()),
+        (Some(0.0), Some(0.5), Some(0.5))
+    );
+}
+
+#[test]
+fn a_filled_square_keeps_a_skeleton() {
+    for side in 1..12 {
+        let skeleton = skeletonize(&vec![true; side * side], side, side).unwrap();
+        assert!(skeleton.contains(&true), "{side}");
+    }
+}
