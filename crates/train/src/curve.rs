@@ -111,7 +111,9 @@ impl Chart {
                 points.join(" ")
             );
             // A single point has no line; its dot shows it.
-            if let ([_], Some((cx, cy))) = (&points[..], points[0].split_once(',')) {
+            if let [only] = &points[..]
+                && let Some((cx, cy)) = only.split_once(',')
+            {
                 let _ = writeln!(
                     out,
                     r#"<circle cx="{cx}" cy="{cy}" r="3" fill="{colour}"/>"#

@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn norm_does_not_depend_on_threads() {
-        let values: Vec<f32> = (0..300_000)
+        let values: Vec<f32> = (0..300_000u64)
             .map(|i| ((i * 7919) % 1000) as f32 * 1e-3)
             .collect();
         let one = rayon::ThreadPoolBuilder::new()

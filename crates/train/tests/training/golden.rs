@@ -1,0 +1,250 @@
+//! PyTorch's numbers, made by `fixtures/golden.py`.
+
+use candle_core::backprop::GradStore;
+use candle_core::{DType, Device, Tensor, Var};
+use serde_json::Value;
+use venule_train::*;
+
+const STEPS: usize = 50;
+
+fn golden() -> Value {
+    serde_json::from_str(include_str!("../fixtures/golden.json")).unwrap()
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    let array = value.as_array().unwrap();
+    array
+        .iter()
+        .map(|number| number.as_f64().unwrap())
+        .collect()
+}
+
+#[track_caller]
+fn assert_close(found: &[f64], expected: &[f64], tolerance: f64, floor: f64, what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (index, (a, b)) in found.iter().zip(expected).enumerate() {
+        assert!(
+            (a - b).abs() <= tolerance * b.abs().max(floor),
+            "{what}[{index}]: {a}, expected {b}"
+        );
+    }
+}
+
+/// The generator's values: the fractional part of multiples of the golden ratio, in [-1, 1).
+fn series(n: usize, offset: usize) -> Vec<f32> {
+    (0..n)
+        .map(|i| (((i + offset) as f64 * 0.618_033_988_749_894_9).fract() * 2.0 - 1.0) as f32)
+        .collect()
+}
+
+fn flat(tensor: &Tensor) -> Vec<f64> {
+    let tensor = tensor.flatten_all().unwrap().to_dtype(DType::F64).unwrap();
+    tensor.to_vec1().unwrap()
+}
+
+/// 50 steps as in the generator, in f32 (the fused path) or f64 (the composed one).
+fn optimizer_steps(expected: &Value, clip: bool, dtype: DType, tolerance: f64) {
+    let device = Device::Cpu;
+    let var = |values: Vec<f32>, shape: (usize, usize)| {
+        let tensor = Tensor::from_vec(values, shape, &device).unwrap();
+        Var::from_tensor(&tensor.to_dtype(dtype).unwrap()).unwrap()
+    };
+    let weight = var(series(12, 0), (3, 4));
+    let bias = {
+        let tensor = Tensor::from_vec(series(4, 100), 4, &device).unwrap();
+        Var::from_tensor(&tensor.to_dtype(dtype).unwrap()).unwrap()
+    };
+    let deep = var(series(6, 200), (2, 3));
+    let params = vec![
+        ("weight".to_string(), weight.clone()),
+        ("bias".to_string(), bias.clone()),
+        ("deep".to_string(), deep.clone()),
+    ];
+    let mut groups = decay_groups(params[..2].to_vec(), 0.05);
+    groups.push(ParamGroup {
+        params: params[2..].to_vec(),
+        weight_decay: 0.05,
+        lr_scale: 0.1,
+    });
+    let config = AdamWConfig {
+        beta2: 0.95,
+        ..Default::default()
+    };
+    let mut optimizer = AdamW::new(groups, config).unwrap();
+    let plain = EmaConfig {
+        decay: 0.9,
+        warmup: false,
+    };
+    let mut average = Ema::new(&params, plain).unwrap();
+    let schedule = Schedule::Cosine { min_lr: 0.0 };
+    let schedule = schedule.build(1e-2, Warmup::default(), Per::Step).unwrap();
+    let mut norms = Vec::new();
+    for step in 0..STEPS {
+        let mut grads = GradStore::default();
+        for (index, (_, var)) in params.iter().enumerate() {
+            let values = series(var.elem_count(), 1000 * step + 17 * index);
+            let grad = Tensor::from_vec(values, var.shape(), &device).unwrap();
+            grads.insert(var.as_tensor(), grad.to_dtype(dtype).unwrap());
+        }
+        if clip {
+            norms.push(clip_gradients(&mut grads, &params, 1.5).unwrap());
+        }
+        let lr = schedule.lr(&Progress {
+            step,
+            total_steps: STEPS,
+            steps_per_epoch: 10,
+        });
+        optimizer.step(&grads, lr).unwrap();
+        average.update().unwrap();
+    }
+    let state: std::collections::BTreeMap<_, _> = optimizer.state().unwrap().into_iter().collect();
+    let averages = average.tensors();
+    for (index, (name, var)) in params.iter().enumerate() {
+        let check = |found: Vec<f64>, key: &str| {
+            let expected = numbers(&expected[key][index]);
+            // Values near zero are differences of larger ones.
+            assert_close(
+                &found,
+                &expected,
+                tolerance,
+                0.1,
+                &format!("{key} of {name}"),
+            );
+        };
+        check(flat(var), "params");
+        check(flat(&state[&format!("{name}.exp_avg")]), "exp_avg");
+        check(flat(&state[&format!("{name}.exp_avg_sq")]), "exp_avg_sq");
+        check(flat(&averages[index].1), "average");
+    }
+    assert_close(
+        &norms,
+        &numbers(&expected["norms"]),
+        tolerance,
+        0.1,
+        "norms",
+    );
+}
+
+#[test]
+fn adamw_groups_and_average_equal_torch() {
+    optimizer_steps(&golden()["adamw"], false, DType::F32, 1e-5);
+    optimizer_steps(&golden()["adamw"], false, DType::F64, 1e-5);
+}
+
+#[test]
+fn clipping_equals_torch() {
+    optimizer_steps(&golden()["adamw_clipped"], true, DType::F32, 1e-5);
+    optimizer_steps(&golden()["adamw_clipped"], true, DType::F64, 1e-5);
+}
+
+#[test]
+fn clipping_inside_the_step_is_the_same() {
+    let device = Device::Cpu;
+    let run = |fused: bool| {
+        let var = Var::from_vec(series(12, 0), (3, 4), &device).unwrap();
+        let params = vec![("w".to_string(), var.clone())];
+        let groups = decay_groups(params.clone(), 0.1);
+        let mut optimizer = AdamW::new(groups, AdamWConfig::default()).unwrap();
+        for step in 0..5 {
+            let mut grads = GradStore::default();
+            let grad = Tensor::from_vec(series(12, 9 * step), (3, 4), &device).unwrap();
+            grads.insert(var.as_tensor(), grad);
+            if fused {
+                let norm = gradient_norm(&grads, &params).unwrap();
+                let factor = clip_factor(norm, 0.5);
+                optimizer.step_scaled(&grads, 0.01, factor).unwrap();
+            } else {
+                clip_gradients(&mut grads, &params, 0.5).unwrap();
+                optimizer.step(&grads, 0.01).unwrap();
+            }
+        }
+        var.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    assert_eq!(run(true), run(false));
+}
+
+#[test]
+fn schedules_equal_torch() {
+    let golden = golden();
+    let warm = Warmup {
+        length: Span::Steps(8),
+        start: 0.2,
+    };
+    let none = Warmup::default();
+    let cyclic = |cycle, multiplier, min_lr| Schedule::CyclicCosine {
+        cycle: Span::Steps(cycle),
+        multiplier,
+        min_lr,
+    };
+    let cosine = Schedule::Cosine { min_lr: 0.001 };
+    let mae = Warmup {
+        length: Span::Epochs(2.0),
+        start: 0.0,
+    };
+    let step = Schedule::Step {
+        // Three epochs of five steps: 15 steps, as in the generator.
+        every: Span::Epochs(3.0),
+        factor: 0.3,
+    };
+    let polynomial = Schedule::Polynomial {
+        power: 0.9,
+        min_lr: 0.0,
+    };
+    for (name, schedule, warmup) in [
+        ("step", step, none),
+        ("cosine", cosine.clone(), none),
+        ("cosine_warm", cosine.clone(), warm),
+        ("cyclic", cyclic(6, 2, 0.001), none),
+        ("cyclic_equal", cyclic(7, 1, 0.0), none),
+        ("polynomial", polynomial, none),
+        ("constant_warm", Schedule::Constant, warm),
+        ("mae", cosine, mae),
+    ] {
+        let schedule = schedule.build(0.1, warmup, Per::Step).unwrap();
+        let found: Vec<f64> = (0..STEPS)
+            .map(|step| {
+                schedule.lr(&Progress {
+                    step,
+                    total_steps: STEPS,
+                    steps_per_epoch: 5,
+                })
+            })
+            .collect();
+        let expected = numbers(&golden["schedules"][name]);
+        assert_close(&found, &expected, 1e-10, 1e-3, name);
+    }
+}
+
+#[test]
+fn plateau_equals_torch() {
+    let golden = golden();
+    let scores = numbers(&golden["scores"]);
+    for (name, mode, threshold_mode, cooldown, patience) in [
+        ("max_rel", PlateauMode::Max, ThresholdMode::Relative, 0, 2),
+        ("max_abs", PlateauMode::Max, ThresholdMode::Absolute, 3, 1),
+        ("min_rel", PlateauMode::Min, ThresholdMode::Relative, 2, 3),
+        ("min_abs", PlateauMode::Min, ThresholdMode::Absolute, 0, 0),
+    ] {
+        let config = PlateauConfig {
+            mode,
+            factor: 0.5,
+            patience,
+            threshold: 0.02,
+            threshold_mode,
+            cooldown,
+            min_lr: 0.004,
+        };
+        let mut plateau = Plateau::new(config, 0.1).unwrap();
+        let found: Vec<f64> = scores
+            .iter()
+            .map(|score| {
+                plateau.observe(*score);
+                plateau.lr()
+            })
+            .collect();
+        let expected = numbers(&golden["plateau"][name]);
+        assert_close(&found, &expected, 1e-12, 1e-3, name);
+        // The fixture is worth something only if the rate was lowered at all.
+        assert!(expected[STEPS - 1] < 0.1, "{name}");
+    }
+}

@@ -1,0 +1,406 @@
+//! Whole runs of the loop.
+
+use std::sync::{Arc, Mutex};
+
+use venule_train::*;
+
+use crate::toy::{BATCHES, Toy};
+
+fn config(epochs: usize) -> TrainConfig {
+    TrainConfig {
+        epochs,
+        learning_rate: 0.02,
+        seed: 7,
+        ..Default::default()
+    }
+}
+
+/// Records what the loop says.
+#[derive(Clone, Default)]
+struct Recorder(Arc<Mutex<Vec<String>>>);
+
+impl Recorder {
+    fn push(&self, text: String) -> Result<(), BoxError> {
+        self.0.lock().unwrap().push(text);
+        Ok(())
+    }
+
+    fn events(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Callback for Recorder {
+    fn name(&self) -> &str {
+        "recorder"
+    }
+    fn on_start(&mut self, info: &StartInfo<'_>) -> Result<(), BoxError> {
+        self.push(format!("start {} of {}", info.step, info.total_steps))
+    }
+    fn on_step(&mut self, info: &StepInfo<'_>) -> Result<(), BoxError> {
+        let skipped = if info.skipped { " skipped" } else { "" };
+        self.push(format!("step {}{skipped}", info.step))
+    }
+    fn on_epoch(&mut self, info: &EpochInfo<'_>) -> Result<(), BoxError> {
+        self.push(format!("epoch {}", info.epoch))
+    }
+    fn on_validation(&mut self, info: &ValidationInfo<'_>) -> Result<(), BoxError> {
+        self.push(format!(
+            "validation {}{}",
+            info.epoch,
+            if info.is_best { " best" } else { "" }
+        ))
+    }
+    fn on_notice(&mut self, message: &str) -> Result<(), BoxError> {
+        self.push(format!("notice {message}"))
+    }
+    fn on_end(&mut self, info: &EndInfo) -> Result<(), BoxError> {
+        self.push(format!("end {:?}", info.outcome))
+    }
+}
+
+#[test]
+fn a_small_network_learns() {
+    let mut task = Toy::new();
+    let frozen = task.var("frozen.weight").to_vec2::<f32>().unwrap();
+    let report = fit(&mut task, &config(12), Vec::new()).unwrap();
+    assert_eq!(
+        (report.outcome, report.steps, report.epochs),
+        (Outcome::Completed, 60, 12)
+    );
+    // ln 2 = 0.69 is what guessing costs.
+    assert!(report.loss.unwrap() < 0.1, "{report:?}");
+    let score = report.best.unwrap().score;
+    assert!(score > -0.1, "{score}");
+    assert_eq!(task.var("frozen.weight").to_vec2::<f32>().unwrap(), frozen);
+}
+
+#[test]
+fn callbacks_are_told_in_order() {
+    let recorder = Recorder::default();
+    let mut task = Toy::new();
+    task.scores = Some(vec![0.5, 0.4]);
+    let config = TrainConfig {
+        max_steps: Some(7),
+        ..config(5)
+    };
+    let trainer = Trainer::new(config)
+        .unwrap()
+        .with_callback(recorder.clone());
+    trainer.fit(&mut task).unwrap();
+    // Seven steps: an epoch of five, and a last one cut to two.
+    let expected = [
+        "start 0 of 7",
+        "step 1",
+        "step 2",
+        "step 3",
+        "step 4",
+        "step 5",
+        "epoch 0",
+        "validation 0 best",
+        "step 6",
+        "step 7",
+        "epoch 1",
+        "validation 1",
+        "end Completed",
+    ];
+    assert_eq!(recorder.events(), expected);
+}
+
+#[test]
+fn positions_count_batches_and_steps() {
+    let mut task = Toy::new();
+    let config = TrainConfig {
+        accumulation: 2,
+        ..config(2)
+    };
+    let report = fit(&mut task, &config, Vec::new()).unwrap();
+    // Five batches in pairs: steps over (0, 1), (2, 3) and (4).
+    let found: Vec<_> = task
+        .seen
+        .iter()
+        .map(|p| (p.epoch, p.batch, p.step, p.seed))
+        .collect();
+    let expected: Vec<_> = (0..2 * BATCHES)
+        .map(|i| {
+            (
+                i / BATCHES,
+                i % BATCHES,
+                i / BATCHES * 3 + i % BATCHES / 2,
+                7,
+            )
+        })
+        .collect();
+    assert_eq!(found, expected);
+    assert_eq!(report.steps, 6);
+}
+
+#[test]
+fn two_runs_are_equal() {
+    let run = || {
+        let mut task = Toy::new();
+        fit(&mut task, &config(3), Vec::new()).unwrap();
+        task.values()
+    };
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn early_stopping_counts_validations_without_improvement() {
+    let mut task = Toy::new();
+    task.scores = Some(vec![0.1, 0.3, 0.2, 0.3, 0.25, 0.9]);
+    let config = TrainConfig {
+        early_stopping: Some(3),
+        ..config(6)
+    };
+    let report = fit(&mut task, &config, Vec::new()).unwrap();
+    // Best after the second epoch; an equal score is no improvement; three more, then the end.
+    assert_eq!((report.outcome, report.epochs), (Outcome::EarlyStopped, 5));
+    assert_eq!(
+        report.best,
+        Some(Best {
+            score: 0.3,
+            epoch: 1,
+            step: 10
+        })
+    );
+}
+
+#[test]
+fn validation_happens_every_k_epochs_and_last() {
+    let recorder = Recorder::default();
+    let config = TrainConfig {
+        validate_every: 2,
+        ..config(5)
+    };
+    let trainer = Trainer::new(config)
+        .unwrap()
+        .with_callback(recorder.clone());
+    trainer.fit(&mut Toy::new()).unwrap();
+    let epochs: Vec<_> = recorder
+        .events()
+        .iter()
+        .filter_map(|event| {
+            event
+                .strip_prefix("validation ")?
+                .split(' ')
+                .next()?
+                .parse::<usize>()
+                .ok()
+        })
+        .collect();
+    assert_eq!(epochs, [1, 3, 4]);
+}
+
+#[test]
+fn a_loss_that_is_not_finite_is_skipped_then_fatal() {
+    let recorder = Recorder::default();
+    let mut task = Toy::new();
+    task.poisoned = vec![(0, 1), (0, 3)];
+    let two = TrainConfig {
+        max_non_finite: 2,
+        ..config(2)
+    };
+    let trainer = Trainer::new(two).unwrap().with_callback(recorder.clone());
+    let report = trainer.fit(&mut task).unwrap();
+    assert_eq!((report.skipped, report.steps), (2, 10));
+    assert!(report.loss.unwrap().is_finite());
+    assert!(recorder.events().contains(&"step 2 skipped".to_string()));
+    assert!(
+        recorder
+            .events()
+            .iter()
+            .any(|event| event.starts_with("notice the loss is not finite"))
+    );
+    assert!(
+        task.values()
+            .iter()
+            .flatten()
+            .all(|value| value.is_finite())
+    );
+
+    let one = TrainConfig {
+        max_non_finite: 1,
+        ..config(2)
+    };
+    let mut task = Toy::new();
+    task.poisoned = vec![(0, 1), (0, 3)];
+    match fit(&mut task, &one, Vec::new()) {
+        Err(Error::NonFinite {
+            what: "loss",
+            epoch: 0,
+            batch: 3,
+            step: 3,
+            count: 2,
+            limit: 1,
+        }) => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_gradient_that_is_not_finite_is_noticed() {
+    struct Steep(candle_core::Var);
+    impl Task for Steep {
+        fn name(&self) -> &str {
+            "steep"
+        }
+        fn parameters(&self) -> Vec<(String, candle_core::Var)> {
+            vec![("x".into(), self.0.clone())]
+        }
+        fn batches_per_epoch(&self) -> usize {
+            1
+        }
+        fn step(&mut self, _: Position) -> Result<StepOutput, BoxError> {
+            // √x at 0: the value is 0, the slope infinite.
+            Ok(StepOutput {
+                loss: self.0.sqrt()?,
+                terms: vec![],
+                samples: 1,
+            })
+        }
+    }
+    let var = candle_core::Var::new(0f32, &candle_core::Device::Cpu).unwrap();
+    let config = TrainConfig {
+        max_non_finite: 0,
+        ..config(1)
+    };
+    let result = fit(&mut Steep(var.clone()), &config, Vec::new());
+    assert!(
+        matches!(
+            result,
+            Err(Error::NonFinite {
+                what: "gradient",
+                ..
+            })
+        ),
+        "{result:?}"
+    );
+    assert_eq!(var.to_scalar::<f32>().unwrap(), 0.0);
+}
+
+#[test]
+fn averaged_weights_are_validated_and_saved() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = TrainConfig {
+        ema: Some(EmaConfig {
+            decay: 0.5,
+            warmup: false,
+        }),
+        directory: Some(dir.path().into()),
+        ..config(2)
+    };
+    let mut task = Toy::new();
+    let report = fit(&mut task, &config, Vec::new()).unwrap();
+    let final_weights = load_weights(&report.final_path.unwrap()).unwrap();
+    let own = task
+        .var("head.weight")
+        .flatten_all()
+        .unwrap()
+        .to_vec1::<f32>()
+        .unwrap();
+    let averaged = final_weights.tensors["head.weight"].flatten_all().unwrap();
+    assert_ne!(averaged.to_vec1::<f32>().unwrap(), own);
+    assert!(final_weights.metadata["training"].contains("\"averaged\":true"));
+    // The checkpoint holds the weights that training goes on with.
+    let checkpoint = latest_checkpoint(dir.path()).unwrap().unwrap();
+    let checkpoint = load_weights(&checkpoint).unwrap();
+    let resumable = checkpoint.tensors["head.weight"].flatten_all().unwrap();
+    assert_eq!(resumable.to_vec1::<f32>().unwrap(), own);
+}
+
+#[test]
+fn plateau_watches_the_validation_score() {
+    let mut task = Toy::new();
+    task.scores = Some(vec![0.5; 6]);
+    let plateau = PlateauConfig {
+        patience: 1,
+        ..Default::default()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let config = TrainConfig {
+        schedule: Schedule::ReduceOnPlateau(plateau),
+        directory: Some(dir.path().into()),
+        ..config(6)
+    };
+    let log = JsonLines::in_folder(dir.path());
+    fit(&mut task, &config, vec![Box::new(log)]).unwrap();
+    let lines = read_log(&dir.path().join(LOG_FILE)).unwrap();
+    let rates: Vec<f64> = lines
+        .iter()
+        .filter_map(|line| match line {
+            LogLine::Epoch { lr, .. } => Some(*lr),
+            _ => None,
+        })
+        .collect();
+    // Better once, then worse twice at a patience of one: halved after epochs 3 and 5.
+    assert_eq!(rates, [0.02, 0.02, 0.02, 0.01, 0.01, 0.005]);
+}
+
+#[test]
+fn impossible_tasks_are_refused_and_leave_no_folder() {
+    struct Empty(usize);
+    impl Task for Empty {
+        fn name(&self) -> &str {
+            "empty"
+        }
+        fn parameters(&self) -> Vec<(String, candle_core::Var)> {
+            let var = || candle_core::Var::new(0f32, &candle_core::Device::Cpu).unwrap();
+            (0..self.0).map(|_| ("same".to_string(), var())).collect()
+        }
+        fn batches_per_epoch(&self) -> usize {
+            0
+        }
+        fn step(&mut self, _: Position) -> Result<StepOutput, BoxError> {
+            Err("never called".into())
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("run");
+    let config = TrainConfig {
+        directory: Some(folder.clone()),
+        ..config(1)
+    };
+    let run = |n| fit(&mut Empty(n), &config, Vec::new());
+    assert!(matches!(run(0), Err(Error::NoParameters { .. })));
+    assert!(matches!(run(1), Err(Error::NoBatches { .. })));
+    assert!(matches!(run(2), Err(Error::DuplicateParameter { .. })));
+    assert!(!folder.exists());
+}
+
+#[test]
+fn errors_of_tasks_and_callbacks_are_named() {
+    struct Broken;
+    impl Callback for Broken {
+        fn name(&self) -> &str {
+            "broken"
+        }
+        fn on_epoch(&mut self, _: &EpochInfo<'_>) -> Result<(), BoxError> {
+            Err("no ink".into())
+        }
+    }
+    let error = fit(&mut Toy::new(), &config(1), vec![Box::new(Broken)]).unwrap_err();
+    assert_eq!(error.to_string(), "the callback `broken` failed: no ink");
+}
+
+#[test]
+fn bars_and_pictures_do_not_disturb() {
+    let dir = tempfile::tempdir().unwrap();
+    let picture = dir.path().join("curve.svg");
+    let callbacks: Vec<Box<dyn Callback>> = vec![
+        Box::new(ProgressBar::new()),
+        Box::new(LearningCurve::new(&picture)),
+        Box::new(TracingLog),
+        Box::new(TensorBoard::new(dir.path().join("tensorboard"))),
+    ];
+    fit(&mut Toy::new(), &config(3), callbacks).unwrap();
+    let svg = std::fs::read_to_string(picture).unwrap();
+    // Loss and score.
+    assert_eq!(svg.matches("<polyline").count(), 2);
+    assert_eq!(
+        std::fs::read_dir(dir.path().join("tensorboard"))
+            .unwrap()
+            .count(),
+        1
+    );
+}

@@ -1,0 +1,6 @@
+//! Tests of the crate from outside: against PyTorch, and of whole runs.
+
+mod golden;
+mod loop_runs;
+mod resume;
+mod toy;
