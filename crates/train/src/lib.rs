@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod adamw;
+mod adamw_kernel;
 mod archive;
 mod atomic;
 mod callback;
@@ -25,6 +26,7 @@ mod json_lines;
 mod plateau;
 mod progress;
 mod schedule;
+mod session;
 mod state;
 mod task;
 mod tensorboard;

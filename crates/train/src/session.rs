@@ -1,0 +1,601 @@
+//! A run in progress: the state of the training loop and its steps.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use candle_core::backprop::GradStore;
+use candle_core::{Tensor, Var};
+
+use crate::callback::{
+    CheckpointInfo, CheckpointKind, EndInfo, EpochInfo, StartInfo, StepInfo, ValidationInfo,
+};
+use crate::checkpoint::{BEST_FILE, FINAL_FILE, RunFolder, save_weights};
+use crate::gradient::{clip_factor, gradient_norm, scalar};
+use crate::state::{RunState, Sums};
+use crate::trainer::{Report, Trainer};
+use crate::{
+    AdamW, Best, BoxError, Callback, Ema, Error, GradientAccumulator, LrSchedule, Outcome,
+    Position, Progress, Result, Task, TrainConfig, Validation,
+};
+
+/// The metadata key of the run's own document in weights files.
+const TRAINING_KEY: &str = "training";
+
+/// A run in progress.
+pub(crate) struct Session<'a> {
+    config: TrainConfig,
+    task: &'a mut dyn Task,
+    callbacks: Vec<Box<dyn Callback>>,
+    schedule: Box<dyn LrSchedule>,
+    stop: Option<Arc<AtomicBool>>,
+    folder: Option<RunFolder>,
+    params: Vec<(String, Var)>,
+    optimizer: AdamW,
+    average: Option<Ema>,
+    state: RunState,
+    steps_per_epoch: usize,
+    total_steps: usize,
+    resumed: bool,
+    last_loss: Option<f64>,
+    best_path: Option<PathBuf>,
+    started: Instant,
+}
+
+impl<'a> Session<'a> {
+    pub(crate) fn new(trainer: Trainer, task: &'a mut dyn Task) -> Result<Self> {
+        let config = trainer.config;
+        let params = task.parameters();
+        if params.is_empty() {
+            return Err(Error::NoParameters {
+                task: task.name().to_string(),
+            });
+        }
+        let mut names = BTreeSet::new();
+        if let Some((name, _)) = params.iter().find(|(name, _)| !names.insert(name)) {
+            return Err(Error::DuplicateParameter { name: name.clone() });
+        }
+        let batches = task.batches_per_epoch();
+        if batches == 0 {
+            return Err(Error::NoBatches {
+                task: task.name().to_string(),
+            });
+        }
+        let schedule = match trainer.schedule {
+            Some(schedule) => schedule,
+            None => config.build_schedule()?,
+        };
+        let average = match config.ema {
+            Some(ema) => Some(Ema::new(&params, ema)?),
+            None => None,
+        };
+        let steps_per_epoch = batches.div_ceil(config.accumulation);
+        let planned = config.epochs.saturating_mul(steps_per_epoch);
+        // Opened last: a mistake in the arguments leaves no folder behind.
+        let optimizer = AdamW::new(task.groups(&config), config.adamw)?;
+        let folder = match &config.directory {
+            Some(directory) => Some(RunFolder::open(directory)?),
+            None => None,
+        };
+        Ok(Self {
+            optimizer,
+            state: RunState::new(&config, batches),
+            total_steps: planned.min(config.max_steps.unwrap_or(usize::MAX)),
+            steps_per_epoch,
+            schedule,
+            average,
+            params,
+            folder,
+            task,
+            callbacks: trainer.callbacks,
+            stop: trainer.stop,
+            config,
+            resumed: false,
+            last_loss: None,
+            best_path: None,
+            started: Instant::now(),
+        })
+    }
+
+    /// Protects an existing run, or goes on from it.
+    pub(crate) fn start(&mut self) -> Result<()> {
+        if let Some(folder) = &self.folder {
+            let existing = folder.existing_run()?;
+            if self.config.resume && folder.has_checkpoint()? {
+                self.resume()?;
+            } else if let Some(found) = existing {
+                // An interrupted first epoch leaves a log or a best file; a finished run is more.
+                if !self.config.resume || found == FINAL_FILE {
+                    return Err(Error::RunExists {
+                        directory: folder.path().to_path_buf(),
+                        found,
+                    });
+                }
+            }
+        }
+        if self.config.resume && !self.resumed {
+            self.notice("nothing has been saved yet: training starts from the beginning")?;
+        }
+        let parameters = self.params.iter().map(|(_, var)| var.elem_count()).sum();
+        let info = StartInfo {
+            task: self.task.name(),
+            directory: self.folder.as_ref().map(RunFolder::path),
+            parameters,
+            epochs: self.config.epochs,
+            total_steps: self.total_steps,
+            steps_per_epoch: self.steps_per_epoch,
+            resumed: self.resumed,
+            step: self.state.step,
+            epoch: self.state.epoch,
+        };
+        tell(&mut self.callbacks, |callback| callback.on_start(&info))
+    }
+
+    fn resume(&mut self) -> Result<()> {
+        let Some(folder) = &self.folder else {
+            return Ok(());
+        };
+        let mut notices = Vec::new();
+        let loaded = folder.load_latest(|error| {
+            notices.push(format!(
+                "passing over a checkpoint that is not intact: {error}"
+            ));
+        })?;
+        let state = loaded.state.clone();
+        let batches = self.state.batches_per_epoch;
+        for (what, saved, now) in [
+            ("seed", state.seed, self.config.seed),
+            (
+                "number of batches in an epoch",
+                state.batches_per_epoch as u64,
+                batches as u64,
+            ),
+            (
+                "accumulation",
+                state.config.accumulation as u64,
+                self.config.accumulation as u64,
+            ),
+        ] {
+            if saved != now {
+                return Err(Error::RunMismatch {
+                    path: loaded.state_path.clone(),
+                    what,
+                    saved: saved.to_string(),
+                    now: now.to_string(),
+                });
+            }
+        }
+        if state.config != self.config.reproducible() {
+            notices.push(
+                "the settings differ from those of the saved run: it goes on under the new ones"
+                    .into(),
+            );
+        }
+        loaded.restore_weights(&self.params)?;
+        self.optimizer.load_state(&loaded.optimizer)?;
+        if let Some(average) = &mut self.average {
+            if loaded.average.is_empty() {
+                notices.push("the saved run averaged no weights: the average starts here".into());
+                *average = Ema::new(&self.params, self.config.ema.unwrap_or_default())?;
+            } else {
+                average.load(&loaded.average, state.average_updates)?;
+            }
+        }
+        if state.config.schedule == self.config.schedule {
+            self.schedule.load_state(&state.schedule)?;
+        }
+        self.task
+            .load_state(&state.task)
+            .map_err(|source| Error::Task {
+                task: self.task.name().to_string(),
+                epoch: state.epoch,
+                source,
+            })?;
+        for callback in &mut self.callbacks {
+            let saved = state.callbacks.get(callback.name());
+            callback
+                .load_state(saved.unwrap_or(&serde_json::Value::Null))
+                .map_err(|source| callback_error(callback.as_ref(), source))?;
+        }
+        let best = folder.path().join(BEST_FILE);
+        self.best_path = (state.best.is_some() && best.exists()).then_some(best);
+        self.state = RunState {
+            config: self.config.reproducible(),
+            ..state
+        };
+        self.resumed = true;
+        notices.iter().try_for_each(|notice| self.notice(notice))
+    }
+
+    pub(crate) fn run(&mut self) -> Result<Report> {
+        let outcome = loop {
+            let steps_done = self.state.step >= self.total_steps && self.state.batch == 0;
+            if self.state.epoch >= self.config.epochs || steps_done {
+                break Outcome::Completed;
+            }
+            let patience = self.config.early_stopping.unwrap_or(usize::MAX);
+            if self.state.since_best >= patience && self.state.batch == 0 {
+                break Outcome::EarlyStopped;
+            }
+            if let Some(outcome) = self.run_epoch()? {
+                break outcome;
+            }
+        };
+        let final_path = match outcome {
+            Outcome::Completed | Outcome::EarlyStopped => {
+                self.save_weights(FINAL_FILE, CheckpointKind::Final)?
+            }
+            Outcome::TimeUp | Outcome::Interrupted => None,
+        };
+        let info = EndInfo {
+            outcome,
+            step: self.state.step,
+            best: self.state.best,
+            skipped: self.state.skipped,
+            elapsed: self.elapsed(),
+        };
+        tell(&mut self.callbacks, |callback| callback.on_end(&info))?;
+        Ok(Report {
+            outcome,
+            steps: self.state.step,
+            epochs: self.state.epoch,
+            best: self.state.best,
+            loss: self.last_loss,
+            skipped: self.state.skipped,
+            best_path: self.best_path.clone(),
+            final_path,
+        })
+    }
+
+    /// The rest of the present epoch; gives an outcome if the run was stopped within it.
+    fn run_epoch(&mut self) -> Result<Option<Outcome>> {
+        let batches = self.state.batches_per_epoch;
+        if self.state.batch < batches && self.state.step < self.total_steps {
+            let position = self.position(self.state.batch);
+            let started = self.task.start_epoch(position);
+            started.map_err(|source| self.task_error(source))?;
+        }
+        while self.state.batch < batches && self.state.step < self.total_steps {
+            if let Some(outcome) = self.stopped() {
+                self.save()?;
+                return Ok(Some(outcome));
+            }
+            self.optimizer_step()?;
+            let due = self
+                .config
+                .checkpoint_every_steps
+                .is_some_and(|every| self.state.step.is_multiple_of(every));
+            // At the end of an epoch a checkpoint is saved anyway, after validation.
+            if due && self.state.batch < batches && self.state.step < self.total_steps {
+                self.save()?;
+            }
+        }
+        // Before validation, which may take minutes; it is made up for on resuming.
+        if let Some(outcome) = self.stopped() {
+            self.save()?;
+            return Ok(Some(outcome));
+        }
+        self.end_epoch()?;
+        Ok(None)
+    }
+
+    /// One optimizer step over the next batch or accumulated batches.
+    fn optimizer_step(&mut self) -> Result<()> {
+        let first = self.state.batch;
+        let end = (first + self.config.accumulation).min(self.state.batches_per_epoch);
+        let lr = self.schedule.lr(&Progress {
+            step: self.state.step,
+            total_steps: self.total_steps,
+            steps_per_epoch: self.steps_per_epoch,
+        });
+        let mut parts = Vec::new();
+        let mut single: Option<GradStore> = None;
+        let mut several = GradientAccumulator::new(&self.params);
+        let mut bad = None;
+        for batch in first..end {
+            let position = self.position(batch);
+            let output = self.task.step(position);
+            let output = output.map_err(|source| self.task_error(source))?;
+            // The scalar alone is kept: the tensor would hold its graph, and every activation.
+            let loss = scalar(&output.loss)?;
+            if !loss.is_finite() {
+                bad = Some(("loss", position));
+                break;
+            }
+            let grads = output.loss.backward()?;
+            let samples = output.samples.max(1);
+            parts.push((loss, output.terms, samples));
+            if end - first == 1 {
+                single = Some(grads);
+            } else {
+                several.add(grads, samples)?;
+            }
+        }
+        let mut norm = None;
+        if bad.is_none() {
+            let grads = match single {
+                Some(grads) => grads,
+                None => several.finish()?,
+            };
+            let value = gradient_norm(&grads, &self.params)?;
+            if value.is_finite() {
+                norm = Some(value);
+                let clip = self.config.clip_norm;
+                let factor = clip.map_or(1.0, |max| clip_factor(value, max));
+                self.optimizer.step_scaled(&grads, lr, factor)?;
+                if let Some(average) = &mut self.average {
+                    average.update()?;
+                }
+            } else {
+                bad = Some(("gradient", self.position(end - 1)));
+            }
+        }
+        if let Some((what, position)) = bad {
+            self.skip(what, position)?;
+        }
+        self.state.step += 1;
+        self.state.batch = end;
+        self.state.lr = lr;
+        let mut sums = Sums::default();
+        for (loss, terms, samples) in &parts {
+            sums.add(*loss, terms, *samples);
+            if norm.is_some() {
+                self.state.sums.add(*loss, terms, *samples);
+            }
+        }
+        let terms = sums.terms();
+        let info = StepInfo {
+            epoch: self.state.epoch,
+            batch: end - 1,
+            step: self.state.step,
+            total_steps: self.total_steps,
+            lr,
+            loss: sums.loss(),
+            terms: &terms,
+            samples: sums.samples(),
+            grad_norm: norm,
+            skipped: norm.is_none(),
+            elapsed: self.elapsed(),
+        };
+        tell(&mut self.callbacks, |callback| callback.on_step(&info))
+    }
+
+    fn skip(&mut self, what: &'static str, position: Position) -> Result<()> {
+        self.state.skipped += 1;
+        let directory = self.folder.as_ref().map(RunFolder::path);
+        let inspected = self.task.on_non_finite(position, directory);
+        inspected.map_err(|source| self.task_error(source))?;
+        let Position {
+            epoch, batch, step, ..
+        } = position;
+        let (count, limit) = (self.state.skipped, self.config.max_non_finite);
+        if count > limit {
+            return Err(Error::NonFinite {
+                what,
+                epoch,
+                batch,
+                step,
+                count,
+                limit,
+            });
+        }
+        self.notice(&format!(
+            "the {what} is not finite in epoch {epoch}, batch {batch}: step {step} is skipped ({count} of {limit} allowed)"
+        ))
+    }
+
+    /// Means, validation, schedule, best weights, checkpoint.
+    fn end_epoch(&mut self) -> Result<()> {
+        let epoch = self.state.epoch;
+        let loss = self.state.sums.loss();
+        let terms = self.state.sums.terms();
+        self.last_loss = loss;
+        let info = EpochInfo {
+            epoch,
+            epochs: self.config.epochs,
+            step: self.state.step,
+            lr: self.state.lr,
+            loss,
+            terms: &terms,
+            samples: self.state.sums.samples(),
+            elapsed: self.elapsed(),
+        };
+        tell(&mut self.callbacks, |callback| callback.on_epoch(&info))?;
+        let every = self.config.validate_every;
+        let last = epoch + 1 >= self.config.epochs || self.state.step >= self.total_steps;
+        let due = every > 0 && ((epoch + 1).is_multiple_of(every) || last);
+        let validation = if due { self.validate()? } else { None };
+        let mut is_best = false;
+        match &validation {
+            Some(validation) => is_best = self.judge(validation)?,
+            // A task that is never scored still lets its schedule watch the loss.
+            None if due || every == 0 => self.schedule.observe(-loss.unwrap_or(f64::NAN)),
+            None => {}
+        }
+        self.state.epoch += 1;
+        self.state.batch = 0;
+        self.state.sums = Sums::default();
+        if is_best {
+            // Before the checkpoint that remembers its score: a kill in between loses nothing.
+            self.best_path = self.save_weights(BEST_FILE, CheckpointKind::Best)?;
+        }
+        self.save()
+    }
+
+    /// Validates with the averaged weights, if there are any.
+    fn validate(&mut self) -> Result<Option<Validation>> {
+        if let Some(average) = &mut self.average {
+            average.swap()?;
+        }
+        let result = self.task.validate(self.state.epoch);
+        if let Some(average) = &mut self.average {
+            average.swap()?;
+        }
+        result.map_err(|source| self.task_error(source))
+    }
+
+    /// Whether the validation is the best so far; tells schedule and callbacks.
+    fn judge(&mut self, validation: &Validation) -> Result<bool> {
+        let score = validation.score;
+        self.schedule.observe(score);
+        let is_best = score.is_finite() && self.state.best.is_none_or(|best| score > best.score);
+        if is_best {
+            self.state.best = Some(Best {
+                score,
+                epoch: self.state.epoch,
+                step: self.state.step,
+            });
+            self.state.since_best = 0;
+        } else {
+            self.state.since_best += 1;
+        }
+        let info = ValidationInfo {
+            epoch: self.state.epoch,
+            step: self.state.step,
+            score: score.is_finite().then_some(score),
+            metrics: &validation.metrics,
+            is_best,
+            elapsed: self.elapsed(),
+        };
+        tell(&mut self.callbacks, |callback| {
+            callback.on_validation(&info)
+        })?;
+        if !score.is_finite() {
+            self.notice("the validation score is not finite and counts as no improvement")?;
+        }
+        Ok(is_best)
+    }
+
+    /// Saves a resumable checkpoint.
+    fn save(&mut self) -> Result<()> {
+        let Some(folder) = &self.folder else {
+            return Ok(());
+        };
+        let mut state = self.state.clone();
+        state.schedule = self.schedule.state();
+        state.task = self.task.state();
+        state.average_updates = self.average.as_ref().map_or(0, Ema::updates);
+        let callbacks = self.callbacks.iter();
+        state.callbacks = callbacks
+            .map(|callback| (callback.name().to_string(), callback.state()))
+            .collect();
+        let path = folder.save(
+            &self.own_weights(),
+            &self.metadata("checkpoint")?,
+            &self.optimizer,
+            self.average.as_ref(),
+            state,
+            self.config.keep,
+        )?;
+        self.announce(&path, CheckpointKind::Resumable)
+    }
+
+    /// Saves the weights to be used, averaged if there is an average.
+    fn save_weights(&mut self, file: &str, kind: CheckpointKind) -> Result<Option<PathBuf>> {
+        let Some(folder) = &self.folder else {
+            return Ok(None);
+        };
+        let path = folder.path().join(file);
+        let weights = match &self.average {
+            Some(average) => average.tensors(),
+            None => self.own_weights(),
+        };
+        let name = file.split('.').next().unwrap_or(file);
+        save_weights(&path, &weights, &self.metadata(name)?)?;
+        self.announce(&path, kind)?;
+        Ok(Some(path))
+    }
+
+    fn own_weights(&self) -> Vec<(String, Tensor)> {
+        let params = self.params.iter();
+        params
+            .map(|(name, var)| (name.clone(), var.as_detached_tensor()))
+            .collect()
+    }
+
+    /// The task's documents and the run's own; no times, so that equal runs give equal bytes.
+    fn metadata(&self, kind: &str) -> Result<BTreeMap<String, String>> {
+        let mut metadata = self.task.metadata();
+        let document = serde_json::json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "task": self.task.name(),
+            "kind": kind,
+            "averaged": self.average.is_some() && kind != "checkpoint",
+            "epochs": self.state.epoch,
+            "step": self.state.step,
+            "seed": self.config.seed,
+            "best": self.state.best,
+        });
+        match metadata.insert(TRAINING_KEY.into(), document.to_string()) {
+            None => Ok(metadata),
+            Some(_) => Err(Error::ReservedMetadata {
+                key: TRAINING_KEY.into(),
+            }),
+        }
+    }
+
+    fn announce(&mut self, path: &std::path::Path, kind: CheckpointKind) -> Result<()> {
+        let info = CheckpointInfo {
+            path,
+            kind,
+            step: self.state.step,
+        };
+        tell(&mut self.callbacks, |callback| {
+            callback.on_checkpoint(&info)
+        })
+    }
+
+    fn notice(&mut self, message: &str) -> Result<()> {
+        tracing::warn!(task = self.task.name(), "{message}");
+        tell(&mut self.callbacks, |callback| callback.on_notice(message))
+    }
+
+    fn stopped(&self) -> Option<Outcome> {
+        let flag = self.stop.as_ref();
+        if flag.is_some_and(|flag| flag.load(Ordering::SeqCst)) {
+            return Some(Outcome::Interrupted);
+        }
+        let limit = self.config.max_minutes?;
+        (self.elapsed().as_secs_f64() >= limit * 60.0).then_some(Outcome::TimeUp)
+    }
+
+    fn position(&self, batch: usize) -> Position {
+        Position {
+            epoch: self.state.epoch,
+            batch,
+            step: self.state.step,
+            seed: self.config.seed,
+        }
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn task_error(&self, source: BoxError) -> Error {
+        Error::Task {
+            task: self.task.name().to_string(),
+            epoch: self.state.epoch,
+            source,
+        }
+    }
+}
+
+fn tell(
+    callbacks: &mut [Box<dyn Callback>],
+    mut f: impl FnMut(&mut dyn Callback) -> Result<(), BoxError>,
+) -> Result<()> {
+    for callback in callbacks {
+        f(callback.as_mut()).map_err(|source| callback_error(callback.as_ref(), source))?;
+    }
+    Ok(())
+}
+
+fn callback_error(callback: &dyn Callback, source: BoxError) -> Error {
+    Error::Callback {
+        callback: callback.name().to_string(),
+        source,
+    }
+}
