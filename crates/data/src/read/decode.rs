@@ -2,7 +2,6 @@ use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use image::codecs::pnm::{PnmDecoder, PnmSubtype};
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use super::{MAX_PIXELS, jpeg};
@@ -65,10 +64,6 @@ fn decode_as(
         format: name,
         reason: cause.to_string(),
     };
-    let maximum = match format {
-        ImageFormat::Pnm => pnm_maximum(&bytes).map_err(failed)?,
-        _ => None,
-    };
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_DECODER_BYTES);
@@ -87,55 +82,7 @@ fn decode_as(
     let orientation = decoder.orientation().map_err(failed)?;
     let mut image = DynamicImage::from_decoder(decoder).map_err(failed)?;
     image.apply_orientation(orientation);
-    if let Some(maximum) = maximum {
-        stretch(&mut image, maximum);
-    }
     Ok(image)
-}
-
-/// The stated maximum of a PNM file's samples; `None` for bitmaps, which the decoder expands to the full range itself.
-fn pnm_maximum(bytes: &[u8]) -> image::ImageResult<Option<u32>> {
-    let decoder = PnmDecoder::new(Cursor::new(bytes))?;
-    let maximum = decoder.header().maximal_sample();
-    Ok(match decoder.subtype() {
-        PnmSubtype::Bitmap(_) => None,
-        PnmSubtype::ArbitraryMap if maximum == 1 => None,
-        _ => Some(maximum),
-    })
-}
-
-/// Scales PNM samples from 0..=`maximum` to the full range, which the decoder leaves undone.
-fn stretch(image: &mut DynamicImage, maximum: u32) {
-    let narrow = |samples: &mut [u8]| {
-        for sample in samples {
-            *sample = scaled(u32::from(*sample), maximum, 255) as u8;
-        }
-    };
-    let wide = |samples: &mut [u16]| {
-        for sample in samples {
-            *sample = scaled(u32::from(*sample), maximum, 65535) as u16;
-        }
-    };
-    match image {
-        DynamicImage::ImageLuma8(pixels) => narrow(pixels),
-        DynamicImage::ImageLumaA8(pixels) => narrow(pixels),
-        DynamicImage::ImageRgb8(pixels) => narrow(pixels),
-        DynamicImage::ImageRgba8(pixels) => narrow(pixels),
-        DynamicImage::ImageLuma16(pixels) => wide(pixels),
-        DynamicImage::ImageLumaA16(pixels) => wide(pixels),
-        DynamicImage::ImageRgb16(pixels) => wide(pixels),
-        DynamicImage::ImageRgba16(pixels) => wide(pixels),
-        _ => {}
-    }
-}
-
-/// `value / maximum * full`, rounded; values above the stated maximum saturate.
-fn scaled(value: u32, maximum: u32, full: u32) -> u32 {
-    if maximum == 0 || maximum == full {
-        return value;
-    }
-    // 65535 * 65535 + 32767 still fits in 32 bits.
-    ((value * full + maximum / 2) / maximum).min(full)
 }
 
 fn beginning(bytes: &[u8]) -> String {

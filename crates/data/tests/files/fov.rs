@@ -1,0 +1,180 @@
+use image::{Rgb, RgbImage};
+use proptest::prelude::*;
+use venule_data::{
+    Error, Mask, PixelBox, Sample, crop_to_fov, detect_fov, equivalent_diameter, full_frame,
+    paste_back,
+};
+
+pub fn intersection_over_union(a: &Mask, b: &Mask) -> f64 {
+    assert_eq!(a.size(), b.size());
+    let pairs = || a.data().iter().zip(b.data());
+    let both = pairs().filter(|(a, b)| **a && **b).count();
+    let either = pairs().filter(|(a, b)| **a || **b).count();
+    both as f64 / either as f64
+}
+
+/// A photograph that is bright where `inside`, shaded from left to right, with the noise of a border.
+fn photograph(inside: &Mask, shade: impl Fn(f64) -> f64) -> RgbImage {
+    let width = inside.width() as f64;
+    RgbImage::from_fn(inside.width() as u32, inside.height() as u32, |x, y| {
+        let noise = ((x * 7919 + y * 104_729) % 5) as f64;
+        let light = match inside.get(x as usize, y as usize) {
+            Some(true) => 200.0 * shade(f64::from(x) / width),
+            _ => 0.0,
+        };
+        Rgb([1.0, 0.5, 0.2].map(|part| (part * light + noise) as u8))
+    })
+}
+
+fn disc(size: (usize, usize), centre: (f64, f64), radius: f64) -> Mask {
+    Mask::from_fn(size.0, size.1, |x, y| {
+        (x as f64 + 0.5 - centre.0).hypot(y as f64 + 0.5 - centre.1) < radius
+    })
+}
+
+#[test]
+fn discs_whole_cut_and_beyond_the_frame_are_found() {
+    let cut = |mask: Mask, top: usize, bottom: usize| {
+        Mask::from_fn(mask.width(), mask.height(), |x, y| {
+            y >= top && y < bottom && mask.get(x, y) == Some(&true)
+        })
+    };
+    let cases = [
+        ("whole", disc((300, 280), (148.0, 141.0), 120.0)),
+        (
+            "cut above and below",
+            cut(disc((360, 300), (180.0, 150.0), 160.0), 20, 281),
+        ),
+        (
+            "higher than the frame",
+            disc((420, 300), (210.0, 150.0), 180.0),
+        ),
+        ("reduced", disc((1500, 1300), (760.0, 640.0), 600.0)),
+    ];
+    for (name, expected) in cases {
+        let found = detect_fov(&photograph(&expected, |_| 1.0)).unwrap();
+        let overlap = intersection_over_union(&found, &expected);
+        assert!(overlap > 0.985, "{name}: {overlap}");
+    }
+}
+
+#[test]
+fn a_side_too_dark_to_see_is_bridged() {
+    // The right quarter falls off to a tenth of the light, below the threshold.
+    let expected = disc((400, 380), (200.0, 190.0), 170.0);
+    let shade = |x: f64| {
+        if x < 0.7 {
+            1.0
+        } else {
+            (1.0 - 4.0 * (x - 0.7)).max(0.1)
+        }
+    };
+    let found = detect_fov(&photograph(&expected, shade)).unwrap();
+    let overlap = intersection_over_union(&found, &expected);
+    assert!(overlap > 0.98, "{overlap}");
+}
+
+#[test]
+fn an_octagon_falls_back_to_its_hull() {
+    let expected = Mask::from_fn(300, 300, |x, y| {
+        let (x, y) = ((x as f64 - 149.5).abs(), (y as f64 - 149.5).abs());
+        x < 130.0 && y < 60.0 && x + y < 160.0
+    });
+    let found = detect_fov(&photograph(&expected, |_| 1.0)).unwrap();
+    let overlap = intersection_over_union(&found, &expected);
+    assert!(overlap > 0.97, "{overlap}");
+}
+
+#[test]
+fn no_field_of_view_is_an_error_that_names_the_choices() {
+    let black = RgbImage::new(200, 200);
+    let bright = RgbImage::from_pixel(200, 200, Rgb([180, 90, 40]));
+    let cropped = photograph(&disc((200, 200), (100.0, 100.0), 400.0), |_| 1.0);
+    let spot = photograph(&disc((200, 200), (100.0, 100.0), 8.0), |_| 1.0);
+    let tiny = RgbImage::new(1, 1);
+    let thin = RgbImage::from_pixel(1, 5000, Rgb([200; 3]));
+    let empty = RgbImage::new(0, 0);
+    for image in [black, bright, cropped, spot, tiny, thin, empty] {
+        let error = detect_fov(&image).unwrap_err();
+        assert!(
+            matches!(error, Error::FieldOfViewNotFound { .. }),
+            "{error}"
+        );
+        let message = error.to_string();
+        assert!(
+            message.contains("pass a mask") && message.contains("full frame"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn frame_and_diameter() {
+    let frame = full_frame((7, 5));
+    assert_eq!((frame.size(), frame.count()), ((7, 5), 35));
+    // A disc of radius 100 has about 31,416 pixels.
+    let diameter = equivalent_diameter(&disc((220, 220), (110.0, 110.0), 100.0));
+    assert!((diameter - 200.0).abs() < 0.2, "{diameter}");
+    assert_eq!(equivalent_diameter(&Mask::filled(3, 3, false)), 0.0);
+}
+
+#[test]
+fn an_empty_field_of_view_cannot_be_cropped_to() {
+    let sample = Sample::unlabelled("a", RgbImage::new(4, 4));
+    let error = crop_to_fov(&sample, &Mask::filled(4, 4, false)).unwrap_err();
+    assert!(matches!(error, Error::EmptyFieldOfView { .. }), "{error}");
+    let error = crop_to_fov(&sample, &Mask::filled(4, 5, true)).unwrap_err();
+    assert!(matches!(error, Error::SizeMismatch { .. }), "{error}");
+    let outside = PixelBox {
+        left: 3,
+        top: 0,
+        width: 2,
+        height: 1,
+    };
+    let part = Mask::filled(2, 1, true);
+    assert!(paste_back(&part, outside, (4, 4), false).is_err());
+    assert!(
+        paste_back(
+            &part,
+            PixelBox {
+                width: 1,
+                ..outside
+            },
+            (4, 4),
+            false
+        )
+        .is_err()
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn cropping_then_pasting_back_restores_all_maps(
+        (width, height) in (2usize..20, 2usize..20),
+        seed in any::<u64>(),
+    ) {
+        let bit = |x: usize, y: usize| seed.rotate_left((7 * x + 13 * y) as u32) % 3 == 0;
+        let fov = Mask::from_fn(width, height, |x, y| bit(x, y) || (x, y) == (1, 1));
+        let mut sample = Sample::unlabelled("a", RgbImage::from_fn(width as u32, height as u32, |x, y| Rgb([x as u8, y as u8, 0])));
+        sample.label = Some(fov.clone());
+        let (part, bounds) = crop_to_fov(&sample, &fov).unwrap();
+        part.check_sizes().unwrap();
+        prop_assert_eq!(part.image.get_pixel(0, 0).0, [bounds.left as u8, bounds.top as u8, 0]);
+        let label = paste_back(&part.label.unwrap(), bounds, (width, height), false).unwrap();
+        prop_assert_eq!(label, fov);
+    }
+
+    #[test]
+    fn any_picture_is_found_or_refused(width in 0u32..80, height in 0u32..80, seed in any::<u64>(), block in 1u32..30) {
+        let image = RgbImage::from_fn(width, height, |x, y| {
+            let value = seed.rotate_left((x / block) * 5 + (y / block) * 11) as u8;
+            Rgb([value, value / 2, 7])
+        });
+        if let Ok(fov) = detect_fov(&image) {
+            prop_assert_eq!(fov.size(), (width as usize, height as usize));
+            prop_assert!(fov.count() > 0);
+        }
+    }
+}

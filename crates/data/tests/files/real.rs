@@ -1,0 +1,162 @@
+//! The published sets, where they are there: `VENULE_DATA` names the folder that holds them, else `../shared/data` beside the workspace.
+
+use std::path::{Path, PathBuf};
+
+use venule_data::{Dataset, DatasetSpec, FolderSet, Sample, Split, detect_fov};
+
+use crate::fov::intersection_over_union;
+
+/// The folder of one data set, or `None`, said aloud, where it is absent.
+fn data(name: &str) -> Option<PathBuf> {
+    let root = match std::env::var_os("VENULE_DATA") {
+        Some(root) => PathBuf::from(root),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
+    };
+    let path = root.join(name);
+    if path.is_dir() {
+        return Some(path);
+    }
+    eprintln!(
+        "SKIPPED: no data set {name} at {}; set VENULE_DATA",
+        path.display()
+    );
+    None
+}
+
+fn samples(set: &FolderSet) -> impl Iterator<Item = Sample> {
+    (0..set.len()).map(|index| set.load(index).unwrap())
+}
+
+/// Pixels in the field of view, and vessel pixels among them.
+fn counts(sample: &Sample) -> (usize, usize) {
+    let (fov, label) = (sample.fov.as_ref().unwrap(), sample.label.as_ref().unwrap());
+    let vessels = fov
+        .data()
+        .iter()
+        .zip(label.data())
+        .filter(|(fov, label)| **fov && **label);
+    (fov.count(), vessels.count())
+}
+
+fn totals(set: &FolderSet) -> (usize, usize) {
+    samples(set)
+        .map(|sample| counts(&sample))
+        .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+}
+
+#[test]
+fn drive_has_its_golden_counts() {
+    let Some(root) = data("DRIVE") else { return };
+    let test = FolderSet::drive(&root, Split::Test).unwrap();
+    // Counted once with Pillow and NumPy from the published files.
+    assert_eq!(totals(&test), (4_538_143, 577_649));
+    let first = test.load(0).unwrap();
+    assert_eq!(
+        (first.id.as_str(), first.size(), counts(&first).0),
+        ("01", (565, 584), 224_377)
+    );
+    assert!(samples(&test).all(|sample| sample.second_label.is_some()));
+    let spec: DatasetSpec = format!("drive={}", root.display()).parse().unwrap();
+    let train = DatasetSpec::open_joined(&[spec], &[Split::Train, Split::Validation]).unwrap();
+    assert_eq!(train.len(), 20);
+    assert_eq!(totals(&train), (4_541_006, 569_415));
+}
+
+#[test]
+fn hrf_has_its_share_of_vessels() {
+    let Some(root) = data("HRF") else { return };
+    let set = FolderSet::hrf(root, Split::All).unwrap();
+    let (pixels, vessels) = totals(&set);
+    let share = vessels as f64 / pixels as f64;
+    assert!((0.085..0.095).contains(&share), "{share}");
+    assert_eq!(set.load(0).unwrap().size(), (3504, 2336));
+}
+
+#[test]
+fn chase_db1_loads() {
+    let Some(root) = data("CHASE_DB1") else {
+        return;
+    };
+    let set = FolderSet::chase_db1(root, Split::All).unwrap();
+    assert_eq!(set.len(), 28);
+    for sample in samples(&set) {
+        assert_eq!(sample.size(), (999, 960));
+        for label in [sample.label.unwrap(), sample.second_label.unwrap()] {
+            let share = label.count() as f64 / (999.0 * 960.0);
+            assert!((0.04..0.12).contains(&share), "{}: {share}", sample.id);
+        }
+    }
+}
+
+#[test]
+fn stare_loads() {
+    let Some(root) = data("STARE") else { return };
+    let set = FolderSet::stare(root, Split::All).unwrap();
+    for sample in samples(&set) {
+        assert_eq!(sample.size(), (700, 605));
+        for label in [sample.label.unwrap(), sample.second_label.unwrap()] {
+            let share = label.count() as f64 / (700.0 * 605.0);
+            assert!((0.03..0.16).contains(&share), "{}: {share}", sample.id);
+        }
+    }
+}
+
+#[test]
+fn fives_loads() {
+    let Some(root) = data("FIVES") else { return };
+    let set = FolderSet::fives(root, Split::Test).unwrap();
+    for sample in samples(&set) {
+        assert_eq!(sample.size(), (2048, 2048));
+        let share = sample.label.unwrap().count() as f64 / (2048.0 * 2048.0);
+        assert!((0.02..0.12).contains(&share), "{}: {share}", sample.id);
+    }
+}
+
+#[test]
+fn unlabelled_photographs_load_and_show_their_field_of_view() {
+    let Some(root) = data("unlabelled") else {
+        return;
+    };
+    let set = FolderSet::unlabelled(root).unwrap();
+    assert!(set.len() > 100, "{}", set.len());
+    // Every 20th: all of them take minutes.
+    for index in (0..set.len()).step_by(20) {
+        let sample = set.load(index).unwrap();
+        let fov = detect_fov(&sample.image).unwrap();
+        let share = fov.count() as f64 / fov.data().len() as f64;
+        assert!((0.4..0.9).contains(&share), "{}: {share}", sample.id);
+    }
+}
+
+#[test]
+fn detected_fields_of_view_agree_with_the_official_ones() {
+    let sets = [
+        data("DRIVE").map(|root| FolderSet::drive(root, Split::All)),
+        data("HRF").map(|root| FolderSet::hrf(root, Split::All)),
+    ];
+    for set in sets.into_iter().flatten() {
+        let set = set.unwrap();
+        let mut overlaps = Vec::new();
+        for files in set.files() {
+            let sample = Sample {
+                fov: files
+                    .fov
+                    .as_ref()
+                    .map(|path| venule_data::read_mask(path).unwrap()),
+                ..Sample::unlabelled(&files.id, venule_data::read_image(&files.image).unwrap())
+            };
+            let found = detect_fov(&sample.image).unwrap();
+            overlaps.push(intersection_over_union(
+                &found,
+                sample.fov.as_ref().unwrap(),
+            ));
+        }
+        let mean = overlaps.iter().sum::<f64>() / overlaps.len() as f64;
+        let worst = overlaps.iter().copied().fold(1.0, f64::min);
+        println!(
+            "{} photographs: mean {mean:.4}, worst {worst:.4}",
+            overlaps.len()
+        );
+        assert!(mean >= 0.98 && worst >= 0.95, "mean {mean}, worst {worst}");
+    }
+}
