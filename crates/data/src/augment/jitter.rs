@@ -1,0 +1,69 @@
+use serde::{Deserialize, Serialize};
+
+use super::probability;
+use crate::draw::Draw;
+use crate::{Error, Result};
+
+/// A number drawn uniformly from a range, with some probability; otherwise the setting it belongs to does nothing.
+///
+/// ```
+/// use venule_data::{Augment, Jitter};
+/// let turned = Augment { rotation: Jitter::sometimes(0.5, -15.0, 15.0), ..Augment::none() };
+/// assert!(turned.validate().is_ok());
+/// let reversed = Augment { rotation: Jitter::always(15.0, -15.0), ..Augment::none() };
+/// assert!(reversed.validate().is_err());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Jitter {
+    /// How often it acts, 0..=1.
+    pub probability: f32,
+    /// Lowest value.
+    pub min: f32,
+    /// Highest value.
+    pub max: f32,
+}
+
+impl Jitter {
+    /// Never acts.
+    pub const NEVER: Self = Self {
+        probability: 0.0,
+        min: 0.0,
+        max: 0.0,
+    };
+
+    /// Acts each time.
+    pub const fn always(min: f32, max: f32) -> Self {
+        Self::sometimes(1.0, min, max)
+    }
+
+    /// Acts with a probability.
+    pub const fn sometimes(probability: f32, min: f32, max: f32) -> Self {
+        Self {
+            probability,
+            min,
+            max,
+        }
+    }
+
+    /// A value, or `neutral`. Takes two numbers in either case.
+    pub(super) fn draw(&self, neutral: f32, draw: &mut Draw) -> f32 {
+        let acts = draw.unit() < self.probability;
+        let value = draw.between(self.min, self.max);
+        if acts { value } else { neutral }
+    }
+
+    /// A jitter that never acts may hold any range.
+    pub(super) fn validate(&self, field: &'static str, lowest: f32, highest: f32) -> Result<()> {
+        probability(field, self.probability)?;
+        let ordered = self.min <= self.max;
+        if self.probability == 0.0 || (ordered && self.min >= lowest && self.max <= highest) {
+            return Ok(());
+        }
+        Err(Error::InvalidConfig {
+            field,
+            found: format!("{}..{}", self.min, self.max),
+            expected: "a range from low to high within what the setting's documentation allows",
+        })
+    }
+}

@@ -1,0 +1,204 @@
+use super::elastic::Displacement;
+use crate::{Mask, Plane, Prepared, Raster, Result};
+
+/// An affine map from the crop to its source, both in continuous pixel coordinates (pixel k covers k..k+1): an offset
+/// from the crop's middle goes to `matrix` times it, plus `centre`.
+pub(super) struct View {
+    centre: (f32, f32),
+    matrix: [[f32; 2]; 2],
+}
+
+impl View {
+    /// Rotation after shear after scale after flip; `angle` in radians, `shear` as tangents, `flip` of ±1.
+    pub(super) fn new(
+        centre: (f32, f32),
+        angle: f32,
+        scale: f32,
+        shear: (f32, f32),
+        flip: (f32, f32),
+    ) -> Self {
+        let (sin, cos) = angle.sin_cos();
+        let column = |x: f32, y: f32, factor: f32| {
+            [(cos * x - sin * y) * factor, (sin * x + cos * y) * factor]
+        };
+        let first = column(1.0, shear.1, scale * flip.0);
+        let second = column(shear.0, 1.0, scale * flip.1);
+        Self {
+            centre,
+            matrix: [[first[0], second[0]], [first[1], second[1]]],
+        }
+    }
+}
+
+/// Samples every map of `prepared` once, along one map.
+pub(super) fn warp(
+    prepared: &Prepared,
+    crop: (usize, usize),
+    view: &View,
+    displacement: Option<&Displacement>,
+) -> Result<Prepared> {
+    let (width, height) = crop;
+    let (source_width, source_height) = prepared.size();
+    let mut image = Raster::filled(width, height, 0.0f32);
+    let mut fov = Raster::filled(width, height, false);
+    let mut label = prepared
+        .label
+        .as_ref()
+        .map(|source| (source, Mask::filled(width, height, false)));
+    let mut weights = prepared
+        .weights
+        .as_ref()
+        .map(|source| (source, Plane::filled(width, height, 0.0)));
+    let [[xx, xy], [yx, yy]] = view.matrix;
+    for j in 0..height {
+        let v = j as f32 + 0.5 - height as f32 / 2.0;
+        let start = (view.centre.0 + xy * v, view.centre.1 + yy * v);
+        let grid_row = displacement.map(|field| (field, field.row(j)));
+        for i in 0..width {
+            let u = i as f32 + 0.5 - width as f32 / 2.0;
+            let (mut x, mut y) = (start.0 + xx * u, start.1 + yx * u);
+            if let Some((field, row)) = &grid_row {
+                let (dx, dy) = field.at(row, i);
+                (x, y) = (x + dx, y + dy);
+            }
+            if x < 0.0 || y < 0.0 {
+                continue;
+            }
+            let (column, row) = (x as usize, y as usize);
+            if column >= source_width || row >= source_height {
+                continue;
+            }
+            let from = row * source_width + column;
+            if !prepared.fov.data()[from] {
+                continue;
+            }
+            let to = j * width + i;
+            fov.data_mut()[to] = true;
+            let taps = Bilinear::new(x, y);
+            image.data_mut()[to] = taps.sample(&prepared.image);
+            if let Some((source, out)) = &mut label {
+                out.data_mut()[to] = source.data()[from];
+            }
+            if let Some((source, out)) = &mut weights {
+                out.data_mut()[to] = taps.sample(source);
+            }
+        }
+    }
+    Ok(Prepared {
+        id: prepared.id.clone(),
+        image,
+        label: label.map(|(_, out)| out),
+        fov,
+        weights: weights.map(|(_, out)| out),
+    })
+}
+
+/// The four pixels around a point that lies inside the frame.
+struct Bilinear {
+    /// Column and row of the first pixel, which may be -1.
+    first: (isize, isize),
+    /// Shares of the second column and row.
+    share: (f32, f32),
+}
+
+impl Bilinear {
+    fn new(x: f32, y: f32) -> Self {
+        // Adding 1 before truncating makes it a floor for what is never below -0.5.
+        let (left, top) = ((x + 0.5) as isize - 1, (y + 0.5) as isize - 1);
+        Self {
+            first: (left, top),
+            share: (x - 0.5 - left as f32, y - 0.5 - top as f32),
+        }
+    }
+
+    fn sample(&self, plane: &Plane) -> f32 {
+        let (width, height) = plane.size();
+        let (left, top) = self.first;
+        let (across, down) = self.share;
+        let mix = |a: f32, b: f32, t: f32| a + (b - a) * t;
+        let inside =
+            left >= 0 && top >= 0 && left as usize + 1 < width && top as usize + 1 < height;
+        if inside {
+            let at = top as usize * width + left as usize;
+            let upper = &plane.data()[at..at + 2];
+            let lower = &plane.data()[at + width..at + width + 2];
+            mix(
+                mix(upper[0], upper[1], across),
+                mix(lower[0], lower[1], across),
+                down,
+            )
+        } else {
+            // Pixels beyond the frame count as 0, as in PyTorch's grid_sample(padding_mode="zeros").
+            let pixel = |dx: isize, dy: isize| {
+                let (x, y) = (left + dx, top + dy);
+                match x >= 0 && y >= 0 && (x as usize) < width && (y as usize) < height {
+                    true => plane.data()[y as usize * width + x as usize],
+                    false => 0.0,
+                }
+            };
+            let upper = mix(pixel(0, 0), pixel(1, 0), across);
+            mix(upper, mix(pixel(0, 1), pixel(1, 1), across), down)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn floats(bytes: &[u8]) -> Vec<f32> {
+        let words = bytes.chunks_exact(4);
+        words
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect()
+    }
+
+    /// The fixtures of `make_filters.py`: rotation by 30 degrees, scale 1.25, shift, sampled by PyTorch.
+    #[test]
+    fn a_turned_view_equals_grid_sample() {
+        let png = include_bytes!("../../tests/fixtures/small.png");
+        let photo = image::load_from_memory(png).unwrap().to_luma8();
+        let source =
+            Plane::new(41, 37, photo.pixels().map(|p| f32::from(p.0[0])).collect()).unwrap();
+        let prepared = Prepared {
+            id: String::new(),
+            label: Some(source.map(|&v| v > 100.0)),
+            fov: Mask::filled(41, 37, true),
+            weights: Some(source.clone()),
+            image: source,
+        };
+        let centre = (20.5 * 1.2, 18.5 * 0.7);
+        let view = View::new(centre, 30f32.to_radians(), 1.25, (0.0, 0.0), (1.0, 1.0));
+        let out = warp(&prepared, (20, 20), &view, None).unwrap();
+        let bilinear = floats(include_bytes!(
+            "../../tests/fixtures/affine_bilinear_20x20.f32"
+        ));
+        let nearest = floats(include_bytes!(
+            "../../tests/fixtures/affine_nearest_20x20.f32"
+        ));
+        assert!(
+            out.fov.count() > 300,
+            "{} of 400 pixels inside",
+            out.fov.count()
+        );
+        let label = out.label.unwrap();
+        for at in 0..400 {
+            if out.fov.data()[at] {
+                let found = out.image.data()[at];
+                assert!(
+                    (found - bilinear[at]).abs() < 2e-3,
+                    "pixel {at}: {found} {}",
+                    bilinear[at]
+                );
+                assert_eq!(label.data()[at], nearest[at] > 100.0, "pixel {at}");
+            } else {
+                assert_eq!(
+                    (nearest[at], out.image.data()[at]),
+                    (0.0, 0.0),
+                    "pixel {at}"
+                );
+            }
+        }
+        assert_eq!(out.weights.unwrap(), out.image);
+    }
+}

@@ -1,0 +1,276 @@
+use image::RgbImage;
+use serde::{Deserialize, Serialize};
+
+use crate::resize::check_size;
+use crate::{Clahe, Error, Mask, Plane, Raster, Result, resize_mask, resize_plane, wiener};
+
+/// Which single channel of a photograph the network sees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Channel {
+    /// Luma, 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601).
+    Gray,
+    /// The green channel, in which vessels stand out most.
+    #[default]
+    Green,
+}
+
+impl Channel {
+    /// The channel as gray levels 0..=255; luma is not rounded.
+    ///
+    /// ```
+    /// use venule_data::Channel;
+    /// let pixel = image::RgbImage::from_pixel(1, 1, image::Rgb([100, 200, 50]));
+    /// assert_eq!(Channel::Green.extract(&pixel).data(), &[200.0]);
+    /// assert!((Channel::Gray.extract(&pixel).data()[0] - 153.0).abs() < 1e-4);
+    /// ```
+    pub fn extract(self, image: &RgbImage) -> Plane {
+        let (width, height) = image.dimensions();
+        let mut pixels = image.pixels();
+        Raster::from_fn(width as usize, height as usize, |_, _| {
+            let [r, g, b] = pixels.next().map_or([0.0; 3], |p| p.0.map(f32::from));
+            match self {
+                Self::Gray => 0.299 * r + 0.587 * g + 0.114 * b,
+                Self::Green => g,
+            }
+        })
+    }
+}
+
+/// How a photograph becomes the network's input. Stored in checkpoints, so that inference repeats training.
+///
+/// The steps, in this order: one channel; resize to a square; Wiener filter; CLAHE; standardise (or divide by 255);
+/// zero outside the field of view. The filters come after the resize, so they see the size the network sees.
+///
+/// The default is the green channel at native size, standardised. The published square protocol is
+/// `Preprocess { resize: Some(512), ..Preprocess::default() }`.
+///
+/// ```
+/// use venule_data::{Channel, Mask, Preprocess};
+/// let photo = image::RgbImage::from_fn(8, 6, |x, y| image::Rgb([90, (x * 20 + y) as u8, 10]));
+/// let fov = Mask::from_fn(8, 6, |x, _| x > 1);
+/// let plane = Preprocess::default().apply(&photo, &fov)?;
+/// let inside: Vec<f32> = plane.data().iter().zip(fov.data()).filter(|p| *p.1).map(|p| *p.0).collect();
+/// let mean = inside.iter().sum::<f32>() / inside.len() as f32;
+/// assert!(mean.abs() < 1e-5);
+/// assert_eq!(plane.get(0, 0), Some(&0.0));
+/// # Ok::<(), venule_data::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Preprocess {
+    /// The channel to take. Default: green.
+    pub channel: Channel,
+    /// Side in pixels of the square to resize to, whatever the aspect. Default: none, the native size.
+    pub resize: Option<usize>,
+    /// Window side in pixels of the [Wiener filter](wiener), odd, e.g. 5. Default: none.
+    pub wiener: Option<usize>,
+    /// [Contrast-limited histogram equalisation](Clahe) of the whole frame, rounded to 8 bits. Default: none.
+    pub clahe: Option<Clahe>,
+    /// Whether to shift and scale to mean 0 and (population) standard deviation 1 inside the field of view;
+    /// otherwise values are gray levels / 255. Default: true. An image that is constant there becomes all zero.
+    pub standardize: bool,
+}
+
+impl Default for Preprocess {
+    fn default() -> Self {
+        Self {
+            channel: Channel::Green,
+            resize: None,
+            wiener: None,
+            clahe: None,
+            standardize: true,
+        }
+    }
+}
+
+impl Preprocess {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] that names the first setting out of range.
+    pub fn validate(&self) -> Result<()> {
+        if let Some(side) = self.resize {
+            check_size("Preprocess::resize", (side, side))?;
+        }
+        if let Some(window) = self.wiener {
+            crate::wiener::check_window(window)?;
+        }
+        self.clahe.map_or(Ok(()), |clahe| clahe.validate())
+    }
+
+    /// (width, height) of the result for a photograph of this (width, height).
+    pub fn output_size(&self, native: (usize, usize)) -> (usize, usize) {
+        self.resize.map_or(native, |side| (side, side))
+    }
+
+    /// A label or field of view at the size of [`apply`](Self::apply)'s result, by nearest neighbour.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] for an empty mask or a side out of range.
+    pub fn fit_mask(&self, mask: &Mask) -> Result<Mask> {
+        match self.resize {
+            Some(side) => resize_mask(mask, (side, side)),
+            None => Ok(mask.clone()),
+        }
+    }
+
+    /// The network's input for a photograph and its field of view (both native size); 0 outside the field of view.
+    ///
+    /// # Errors
+    /// [`Error::SizeMismatch`] if the field of view has another size, [`Error::EmptyFieldOfView`] if it holds no
+    /// pixel, [`Error::InvalidConfig`] for settings out of range.
+    pub fn apply(&self, image: &RgbImage, fov: &Mask) -> Result<Plane> {
+        self.validate()?;
+        let size = (image.width() as usize, image.height() as usize);
+        fov.expect_size("the field of view", size)?;
+        let mut plane = self.channel.extract(image);
+        let fitted;
+        let fov = match self.resize {
+            Some(side) => {
+                plane = resize_plane(&plane, (side, side))?;
+                fitted = self.fit_mask(fov)?;
+                &fitted
+            }
+            None => fov,
+        };
+        if let Some(window) = self.wiener {
+            plane = wiener(&plane, window)?;
+        }
+        if let Some(clahe) = self.clahe {
+            plane = equalize(&plane, &clahe)?;
+        }
+        let (mean, deviation) = moments(&plane, fov).ok_or_else(|| Error::EmptyFieldOfView {
+            id: "the image".to_owned(),
+        })?;
+        let (shift, scale) = match self.standardize {
+            true if deviation > MIN_DEVIATION => (mean, 1.0 / deviation),
+            true => (mean, 0.0),
+            false => (0.0, 1.0 / 255.0),
+        };
+        for (value, &inside) in plane.data_mut().iter_mut().zip(fov.data()) {
+            *value = match inside {
+                true => ((f64::from(*value) - shift) * scale) as f32,
+                false => 0.0,
+            };
+        }
+        Ok(plane)
+    }
+}
+
+/// Gray levels below which an image counts as constant: rounding noise must not be blown up to variance 1.
+const MIN_DEVIATION: f64 = 1e-4;
+
+/// CLAHE of a plane of gray levels, rounded to 8 bits first.
+pub(crate) fn equalize(plane: &Plane, clahe: &Clahe) -> Result<Plane> {
+    let levels = plane.map(|v| v.clamp(0.0, 255.0).round_ties_even() as u8);
+    Ok(clahe.apply(&levels)?.map(|&v| f32::from(v)))
+}
+
+/// Mean and population standard deviation inside a mask; `None` if it is empty.
+pub(crate) fn moments(plane: &Plane, mask: &Mask) -> Option<(f64, f64)> {
+    let inside = || {
+        let pixels = plane.data().iter().zip(mask.data());
+        pixels.filter(|p| *p.1).map(|p| f64::from(*p.0))
+    };
+    let count = mask.count();
+    if count == 0 {
+        return None;
+    }
+    let mean = inside().sum::<f64>() / count as f64;
+    let variance = inside().map(|v| (v - mean) * (v - mean)).sum::<f64>() / count as f64;
+    Some((mean, variance.sqrt()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::Rgb;
+
+    #[test]
+    fn standardised_values_are_the_arithmetic() {
+        // green 10, 20, 30 inside: mean 20, population variance 200/3
+        let image = RgbImage::from_fn(4, 1, |x, _| Rgb([0, 10 * (x as u8 + 1), 0]));
+        let fov = Mask::new(4, 1, vec![true, true, true, false]).unwrap();
+        let plane = Preprocess::default().apply(&image, &fov).unwrap();
+        let z = 10.0 / (200.0f32 / 3.0).sqrt();
+        for (found, expected) in plane.data().iter().zip([-z, 0.0, z, 0.0]) {
+            assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+        }
+        let raw = Preprocess {
+            standardize: false,
+            ..Preprocess::default()
+        };
+        let plane = raw.apply(&image, &fov).unwrap();
+        assert_eq!(plane.data()[2], (30.0f64 / 255.0) as f32);
+        assert_eq!(plane.data()[3], 0.0);
+    }
+
+    #[test]
+    fn a_constant_image_becomes_zero_with_every_option() {
+        let image = RgbImage::from_pixel(20, 20, Rgb([9, 77, 3]));
+        let fov = Mask::from_fn(20, 20, |x, _| (5..15).contains(&x));
+        for channel in [Channel::Gray, Channel::Green] {
+            for resize in [None, Some(13)] {
+                let preprocess = Preprocess {
+                    channel,
+                    resize,
+                    clahe: Some(Clahe::default()),
+                    ..Preprocess::default()
+                };
+                let plane = preprocess.apply(&image, &fov).unwrap();
+                assert!(plane.data().iter().all(|&v| v == 0.0), "{preprocess:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_input_is_an_error() {
+        let image = RgbImage::new(4, 4);
+        let preprocess = Preprocess::default();
+        let empty = preprocess.apply(&image, &Mask::filled(4, 4, false));
+        assert!(matches!(empty, Err(Error::EmptyFieldOfView { .. })));
+        let other = preprocess.apply(&image, &Mask::filled(4, 5, true));
+        assert!(matches!(other, Err(Error::SizeMismatch { .. })));
+        for wrong in [
+            Preprocess {
+                wiener: Some(4),
+                ..Preprocess::default()
+            },
+            Preprocess {
+                resize: Some(0),
+                ..Preprocess::default()
+            },
+            Preprocess {
+                resize: Some(usize::MAX),
+                ..Preprocess::default()
+            },
+        ] {
+            let result = wrong.apply(&image, &Mask::filled(4, 4, true));
+            assert!(
+                matches!(result, Err(Error::InvalidConfig { .. })),
+                "{wrong:?}"
+            );
+        }
+        let none = preprocess.apply(&RgbImage::new(0, 0), &Mask::filled(0, 0, true));
+        assert!(none.is_err());
+    }
+
+    #[test]
+    fn settings_survive_json_and_unknown_ones_are_refused() {
+        let all = Preprocess {
+            channel: Channel::Gray,
+            resize: Some(512),
+            wiener: Some(5),
+            clahe: Some(Clahe::default()),
+            standardize: false,
+        };
+        let text = serde_json::to_string(&all).unwrap();
+        assert_eq!(serde_json::from_str::<Preprocess>(&text).unwrap(), all);
+        assert_eq!(
+            serde_json::from_str::<Preprocess>("{}").unwrap(),
+            Preprocess::default()
+        );
+        assert!(serde_json::from_str::<Preprocess>(r#"{"chanel":"gray"}"#).is_err());
+    }
+}

@@ -1,0 +1,331 @@
+//! Properties of random views.
+
+use std::time::Instant;
+
+use proptest::prelude::*;
+use venule_data::{Augment, CropCentre, Elastic, Jitter, Mask, Plane, Prepared};
+
+/// A disc of a smooth pattern with lines; the label is where the image is low, so that both can be compared.
+fn prepared(width: usize, height: usize) -> Prepared {
+    let (cx, cy) = (width as f32 / 2.0, height as f32 / 2.0);
+    let fov = Mask::from_fn(width, height, |x, y| {
+        (x as f32 + 0.5 - cx).hypot(y as f32 + 0.5 - cy) < 0.48 * width.min(height) as f32
+    });
+    let inside = |x: usize, y: usize| fov.get(x, y) == Some(&true);
+    let line = |x: usize, y: usize| (x + 2 * y) % 17 < 5;
+    Prepared {
+        id: "disc".into(),
+        image: Plane::from_fn(width, height, |x, y| match (inside(x, y), line(x, y)) {
+            (true, true) => -1.0,
+            (true, false) => 0.5,
+            _ => 0.0,
+        }),
+        label: Some(Mask::from_fn(width, height, |x, y| {
+            inside(x, y) && line(x, y)
+        })),
+        weights: Some(Plane::from_fn(width, height, |x, y| {
+            if inside(x, y) { 0.25 } else { 0.0 }
+        })),
+        fov,
+    }
+}
+
+fn everything() -> Augment {
+    Augment {
+        centre: CropCentre::Vessel { probability: 0.5 },
+        shear: Jitter::sometimes(0.5, -10.0, 10.0),
+        translation: Jitter::sometimes(0.5, -8.0, 8.0),
+        elastic: Elastic {
+            probability: 0.5,
+            amplitude: 4.0,
+            spacing: 16.0,
+        },
+        blur: Jitter::sometimes(0.3, 0.5, 1.5),
+        gamma: Jitter::sometimes(0.3, 0.7, 1.5),
+        ..Augment::standard()
+    }
+}
+
+fn mirrored<T: Copy>(raster: &venule_data::Raster<T>, horizontal: bool) -> venule_data::Raster<T> {
+    let (w, h) = raster.size();
+    venule_data::Raster::from_fn(w, h, |x, y| match horizontal {
+        true => raster.row(y)[w - 1 - x],
+        false => raster.row(h - 1 - y)[x],
+    })
+}
+
+#[test]
+fn no_augmentation_is_the_identity_and_pads_and_cuts_in_the_middle() {
+    let prepared = prepared(61, 44);
+    assert_eq!(
+        Augment::none()
+            .sample(&prepared, (61, 44), 1, 2, 3)
+            .unwrap(),
+        prepared
+    );
+    let padded = Augment::none()
+        .sample(&prepared, (64, 48), 1, 2, 3)
+        .unwrap();
+    // (61 - 64) / 2 rounded down is -2, (44 - 48) / 2 is -2
+    let expected = prepared.image.pad((2, 2), (1, 2), 0.0).unwrap();
+    assert_eq!(padded.image, expected);
+    let cut = Augment::none().sample(&padded, (61, 44), 1, 2, 3).unwrap();
+    assert_eq!(cut.size(), (61, 44));
+    assert!(
+        cut.image
+            .data()
+            .iter()
+            .all(|v| [-1.0, 0.0, 0.5].contains(v))
+    );
+}
+
+#[test]
+fn flips_are_exact_and_their_own_inverse() {
+    let prepared = prepared(50, 37);
+    for horizontal in [true, false] {
+        let flip = Augment {
+            flip_horizontal: f32::from(u8::from(horizontal)),
+            flip_vertical: f32::from(u8::from(!horizontal)),
+            ..Augment::none()
+        };
+        let once = flip.sample(&prepared, (50, 37), 0, 0, 0).unwrap();
+        assert_eq!(once.image, mirrored(&prepared.image, horizontal));
+        assert_eq!(
+            once.label,
+            prepared.label.as_ref().map(|l| mirrored(l, horizontal))
+        );
+        assert_eq!(flip.sample(&once, (50, 37), 0, 0, 0).unwrap(), prepared);
+    }
+}
+
+#[test]
+fn a_quarter_turn_moves_each_pixel_to_its_place() {
+    let prepared = prepared(40, 40);
+    let turn = Augment {
+        rotation: Jitter::always(90.0, 90.0),
+        ..Augment::none()
+    };
+    let turned = turn.sample(&prepared, (40, 40), 0, 0, 0).unwrap();
+    let expected = Mask::from_fn(40, 40, |x, y| {
+        prepared.label.as_ref().unwrap().row(x)[39 - y]
+    });
+    assert_eq!(turned.label.unwrap(), expected);
+}
+
+#[test]
+fn scale_is_source_over_crop() {
+    let prepared = Prepared {
+        id: String::new(),
+        image: Plane::from_fn(80, 80, |x, _| x as f32 + 0.5),
+        label: None,
+        fov: Mask::filled(80, 80, true),
+        weights: None,
+    };
+    let shrink = Augment {
+        scale: Jitter::always(2.0, 2.0),
+        ..Augment::none()
+    };
+    let view = shrink.sample(&prepared, (20, 20), 0, 0, 0).unwrap();
+    // crop pixels are 2 source pixels apart, around the middle 40: 40 + 2 (0.5 - 10) = 21 for the first
+    assert_eq!(&view.image.row(3)[..3], &[21.0, 23.0, 25.0]);
+}
+
+#[test]
+fn intensity_is_the_arithmetic() {
+    let prepared = Prepared {
+        id: String::new(),
+        image: Plane::new(3, 1, vec![-1.0, 0.0, 3.0]).unwrap(),
+        label: None,
+        fov: Mask::filled(3, 1, true),
+        weights: None,
+    };
+    let view = |augment: Augment| {
+        augment
+            .sample(&prepared, (3, 1), 0, 0, 0)
+            .unwrap()
+            .image
+            .into_data()
+    };
+    let linear = Augment {
+        contrast: Jitter::always(2.0, 2.0),
+        brightness: Jitter::always(0.5, 0.5),
+        ..Augment::none()
+    };
+    assert_eq!(view(linear), [-1.5, 0.5, 6.5]);
+    let gamma = Augment {
+        gamma: Jitter::always(2.0, 2.0),
+        ..Augment::none()
+    };
+    // 0, 1/4, 1 squared: 0, 1/16, 1, times 4 minus 1
+    assert_eq!(view(gamma), [-1.0, -0.75, 3.0]);
+}
+
+#[test]
+fn noise_has_its_standard_deviation_and_stays_in_the_field_of_view() {
+    let mut prepared = prepared(200, 200);
+    prepared.image = Plane::filled(200, 200, 0.0);
+    let noisy = Augment {
+        noise: Jitter::always(0.3, 0.3),
+        ..Augment::none()
+    };
+    let view = noisy.sample(&prepared, (200, 200), 5, 0, 0).unwrap();
+    let inside: Vec<f32> = (0..40_000)
+        .filter(|&at| prepared.fov.data()[at])
+        .map(|at| view.image.data()[at])
+        .collect();
+    let variance = inside.iter().map(|v| v * v).sum::<f32>() / inside.len() as f32;
+    // 28,953 values: relative standard error of the deviation 1/sqrt(2n) = 0.4 %; four of them
+    assert!(
+        (variance.sqrt() - 0.3).abs() < 0.3 * 0.017,
+        "{}",
+        variance.sqrt()
+    );
+    let outside = (0..40_000).filter(|&at| !prepared.fov.data()[at]);
+    assert!(outside.into_iter().all(|at| view.image.data()[at] == 0.0));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+    #[test]
+    fn views_respect_the_field_of_view_and_repeat(seed: u64, epoch in 0u64..9, index in 0u64..999, w in 1usize..70, h in 1usize..70) {
+        let prepared = prepared(64, 48);
+        let augment = everything();
+        let view = augment.sample(&prepared, (w, h), seed, epoch, index).unwrap();
+        prop_assert_eq!(&view, &augment.sample(&prepared, (w, h), seed, epoch, index).unwrap());
+        prop_assert_eq!(view.size(), (w, h));
+        view.check_sizes().unwrap();
+        let (label, weights) = (view.label.unwrap(), view.weights.unwrap());
+        for at in 0..w * h {
+            prop_assert!(view.image.data()[at].is_finite());
+            prop_assert!((0.0..=0.25001).contains(&weights.data()[at]));
+            if !view.fov.data()[at] {
+                prop_assert_eq!((view.image.data()[at], weights.data()[at], label.data()[at]), (0.0, 0.0, false));
+            }
+        }
+    }
+}
+
+#[test]
+fn image_and_label_move_together() {
+    let geometric = Augment {
+        contrast: Jitter::NEVER,
+        brightness: Jitter::NEVER,
+        noise: Jitter::NEVER,
+        blur: Jitter::NEVER,
+        gamma: Jitter::NEVER,
+        ..everything()
+    };
+    let prepared = prepared(256, 200);
+    let (mut agree, mut total) = (0, 0);
+    for index in 0..20 {
+        let view = geometric.sample(&prepared, (96, 96), 3, 0, index).unwrap();
+        let label = view.label.unwrap();
+        for at in 0..96 * 96 {
+            if view.fov.data()[at] {
+                total += 1;
+                // below the middle of -1 and 0.5 the bilinear image shows a line
+                agree += usize::from((view.image.data()[at] < -0.25) == label.data()[at]);
+            }
+        }
+    }
+    // nearest and bilinear differ only at edges, by less than half a pixel
+    assert!(
+        total > 50_000 && agree as f64 > 0.93 * total as f64,
+        "{agree} of {total}"
+    );
+}
+
+#[test]
+fn one_setting_leaves_the_draws_of_the_others() {
+    let prepared = prepared(128, 128);
+    let plain = Augment {
+        noise: Jitter::NEVER,
+        ..Augment::standard()
+    };
+    let elastic = Augment {
+        noise: Jitter::always(0.2, 0.2),
+        ..plain.clone()
+    };
+    let view = |augment: &Augment| augment.sample(&prepared, (64, 64), 4, 1, 9).unwrap();
+    assert_eq!(view(&plain).label, view(&elastic).label);
+    assert_ne!(view(&plain).image, view(&elastic).image);
+}
+
+#[test]
+fn settings_out_of_range_are_errors() {
+    let prepared = prepared(16, 16);
+    let wrong = [
+        Augment {
+            flip_horizontal: 1.5,
+            ..Augment::none()
+        },
+        Augment {
+            scale: Jitter::always(0.0, 1.0),
+            ..Augment::none()
+        },
+        Augment {
+            rotation: Jitter::always(f32::NAN, 1.0),
+            ..Augment::none()
+        },
+        Augment {
+            blur: Jitter::always(1.0, 1e9),
+            ..Augment::none()
+        },
+        Augment {
+            centre: CropCentre::Inner { fraction: -1.0 },
+            ..Augment::none()
+        },
+        Augment {
+            elastic: Elastic {
+                probability: 1.0,
+                amplitude: 100.0,
+                spacing: 10.0,
+            },
+            ..Augment::none()
+        },
+    ];
+    for augment in wrong {
+        assert!(
+            augment.sample(&prepared, (8, 8), 0, 0, 0).is_err(),
+            "{augment:?}"
+        );
+    }
+    let none = Augment::none();
+    assert!(none.sample(&prepared, (0, 8), 0, 0, 0).is_err());
+    assert!(none.sample(&prepared, (usize::MAX, 8), 0, 0, 0).is_err());
+    let mut torn = prepared.clone();
+    torn.label = Some(Mask::filled(4, 4, true));
+    assert!(none.sample(&torn, (8, 8), 0, 0, 0).is_err());
+}
+
+#[test]
+fn settings_survive_json() {
+    let text = serde_json::to_string(&everything()).unwrap();
+    assert_eq!(
+        serde_json::from_str::<Augment>(&text).unwrap(),
+        everything()
+    );
+    assert_eq!(
+        serde_json::from_str::<Augment>("{}").unwrap(),
+        Augment::none()
+    );
+    assert!(serde_json::from_str::<Augment>(r#"{"flips": 1}"#).is_err());
+}
+
+/// Prints the time of one 256² view; asserts only what no machine should miss.
+#[test]
+fn a_view_takes_about_a_millisecond() {
+    let prepared = prepared(565, 584);
+    for (name, augment) in [
+        ("standard", Augment::standard()),
+        ("everything", everything()),
+    ] {
+        let start = Instant::now();
+        for index in 0..100 {
+            augment.sample(&prepared, (256, 256), 1, 0, index).unwrap();
+        }
+        let each = start.elapsed() / 100;
+        println!("{name}: {each:?} for a 256x256 view");
+        assert!(each.as_millis() < 100);
+    }
+}

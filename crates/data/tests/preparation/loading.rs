@@ -1,0 +1,209 @@
+//! The loader: the same batches on any number of threads, errors, panics, and being dropped.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use image::{Rgb, RgbImage};
+use venule_data::{
+    Augment, AugmentedSet, Error, FovPolicy, InMemory, Loader, LoaderConfig, Mask, Plane, Prepared,
+    PreparedSet, Preprocess, Result, Sample, Source,
+};
+
+fn set(count: usize) -> InMemory {
+    let sample = |i: usize| {
+        let photo = RgbImage::from_fn(40, 30, |x, y| {
+            Rgb([0, (x * 5 + y * 3 + i as u32 * 7) as u8, 0])
+        });
+        let mut sample = Sample::unlabelled(format!("s{i}"), photo);
+        sample.label = Some(Mask::from_fn(40, 30, |x, y| (x + y + i) % 6 == 0));
+        sample
+    };
+    InMemory::new((0..count).map(sample).collect())
+}
+
+fn views(count: usize, cache: usize) -> Arc<dyn Source> {
+    let set = PreparedSet::new(set(count), Preprocess::default(), FovPolicy::FullFrame);
+    let set = Arc::new(set.with_vesselness().with_cache_limit(cache));
+    Arc::new(AugmentedSet::new(set, Augment::standard(), (16, 16), 11).unwrap())
+}
+
+fn all(loader: &Loader, epoch: u64) -> Vec<Vec<Prepared>> {
+    loader.epoch(epoch).map(Result::unwrap).collect()
+}
+
+fn config(workers: usize) -> LoaderConfig {
+    LoaderConfig {
+        batch_size: 3,
+        repeats: 2,
+        workers,
+        seed: 5,
+        ..LoaderConfig::default()
+    }
+}
+
+#[test]
+fn workers_and_cache_do_not_change_the_batches() {
+    let inline = Loader::new(views(7, 0), config(0)).unwrap();
+    let expected = all(&inline, 3);
+    // 7 samples twice in threes: 5 batches, the last of 2
+    assert_eq!(
+        expected.iter().map(Vec::len).collect::<Vec<_>>(),
+        [3, 3, 3, 3, 2]
+    );
+    assert_eq!(inline.batches(), 5);
+    for workers in [1, 2, 5] {
+        for cache in [0, 20_000, usize::MAX] {
+            let loader = Loader::new(views(7, cache), config(workers)).unwrap();
+            assert_eq!(all(&loader, 3), expected, "{workers} workers");
+            assert_eq!(all(&loader, 3), expected, "again");
+        }
+    }
+    assert_ne!(all(&inline, 4), expected);
+}
+
+#[test]
+fn an_epoch_holds_every_sample_and_each_view_is_another() {
+    let loader = Loader::new(views(7, 0), config(2)).unwrap();
+    let mut ids: Vec<String> = all(&loader, 0)
+        .concat()
+        .iter()
+        .map(|p| p.id.clone())
+        .collect();
+    ids.sort();
+    let expected: Vec<String> = (0..14).map(|i| format!("s{}", i / 2)).collect();
+    assert_eq!(ids, expected);
+    let ordered = LoaderConfig {
+        shuffle: false,
+        drop_last: true,
+        ..config(1)
+    };
+    let loader = Loader::new(views(7, 0), ordered).unwrap();
+    let examples = all(&loader, 0).concat();
+    assert_eq!(examples.len(), 12);
+    assert_eq!(
+        (examples[0].id.as_str(), examples[7].id.as_str()),
+        ("s0", "s0")
+    );
+    assert_ne!(examples[0], examples[7]);
+}
+
+#[test]
+fn an_epoch_resumes_in_its_middle() {
+    let loader = Loader::new(views(7, 0), config(2)).unwrap();
+    let whole = all(&loader, 1);
+    let rest: Vec<_> = loader.epoch_from(1, 3).map(Result::unwrap).collect();
+    assert_eq!(rest, whole[3..]);
+    assert_eq!(loader.epoch_from(1, 99).count(), 0);
+    assert_eq!(loader.epoch_from(1, usize::MAX).count(), 0);
+}
+
+/// Counts examples; fails or panics at one sample.
+struct Odd {
+    made: AtomicUsize,
+    fail: Option<usize>,
+    panic: Option<usize>,
+    pause: Duration,
+}
+
+impl Odd {
+    fn new(fail: Option<usize>, panic: Option<usize>, pause: u64) -> Arc<Self> {
+        Arc::new(Self {
+            made: AtomicUsize::new(0),
+            fail,
+            panic,
+            pause: Duration::from_millis(pause),
+        })
+    }
+}
+
+impl Source for Odd {
+    fn len(&self) -> usize {
+        40
+    }
+
+    fn example(&self, _: u64, index: usize, _: u64) -> Result<Prepared> {
+        self.made.fetch_add(1, Ordering::SeqCst);
+        std::thread::sleep(self.pause);
+        assert_ne!(Some(index), self.panic, "a deliberate panic of this test");
+        if Some(index) == self.fail {
+            return Err(Error::IndexOutOfRange { index, len: 0 });
+        }
+        Ok(Prepared {
+            id: index.to_string(),
+            image: Plane::filled(1, 1, 0.0),
+            label: None,
+            fov: Mask::filled(1, 1, true),
+            weights: None,
+        })
+    }
+}
+
+fn in_order(workers: usize) -> LoaderConfig {
+    LoaderConfig {
+        shuffle: false,
+        workers,
+        ..LoaderConfig::default()
+    }
+}
+
+#[test]
+fn an_error_comes_in_its_place_and_ends_the_epoch() {
+    for workers in [0, 1, 3] {
+        let loader = Loader::new(Odd::new(Some(9), None, 0), in_order(workers)).unwrap();
+        let mut epoch = loader.epoch(0);
+        // sample 9 is in the third batch of four
+        assert!(epoch.next().unwrap().is_ok() && epoch.next().unwrap().is_ok());
+        let error = epoch.next().unwrap().unwrap_err();
+        assert!(
+            matches!(error, Error::IndexOutOfRange { index: 9, .. }),
+            "{error}"
+        );
+        assert!(epoch.next().is_none() && epoch.next().is_none());
+    }
+}
+
+#[test]
+fn a_panic_of_the_source_is_an_error() {
+    for workers in [0, 2] {
+        let loader = Loader::new(Odd::new(None, Some(2), 0), in_order(workers)).unwrap();
+        let first = loader.epoch(0).next().unwrap();
+        assert!(matches!(first, Err(Error::WorkerPanic { index: 2 })));
+    }
+}
+
+#[test]
+fn no_more_is_made_ahead_than_asked_for_and_dropping_stops() {
+    let source = Odd::new(None, None, 1);
+    let loader = Loader::new(source.clone(), in_order(3)).unwrap();
+    let mut epoch = loader.epoch(0);
+    epoch.next().unwrap().unwrap();
+    std::thread::sleep(Duration::from_millis(150));
+    // one batch taken and two made ahead, of four each
+    assert_eq!(source.made.load(Ordering::SeqCst), 12);
+    drop(epoch);
+    std::thread::sleep(Duration::from_millis(30));
+    assert_eq!(source.made.load(Ordering::SeqCst), 12);
+    drop(loader.epoch(1));
+}
+
+#[test]
+fn settings_out_of_range_are_errors() {
+    let new = |change: fn(&mut LoaderConfig)| {
+        let mut config = LoaderConfig::default();
+        change(&mut config);
+        Loader::new(Odd::new(None, None, 0), config)
+    };
+    assert!(new(|_| ()).is_ok());
+    for wrong in [
+        new(|c| c.batch_size = 0),
+        new(|c| c.repeats = 0),
+        new(|c| c.repeats = usize::MAX),
+        new(|c| c.prefetch = 0),
+        new(|c| c.workers = 10_000),
+        new(|c| (c.batch_size, c.drop_last) = (41, true)),
+        Loader::new(views(0, 0), LoaderConfig::default()),
+    ] {
+        assert!(matches!(wrong, Err(Error::InvalidConfig { .. })));
+    }
+}

@@ -1,0 +1,5 @@
+//! From a photograph to batches: filters against their models, augmentation, loading.
+
+mod augment;
+mod filters;
+mod loading;
