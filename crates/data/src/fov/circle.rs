@@ -185,7 +185,7 @@ fn cut(mask: &Mask, circle: Circle, side: Side) -> Option<f64> {
                 .filter(|(disc, bright)| disc + 2 < row && (row..row + 3).contains(bright))
                 .count();
             let straight =
-                flat as f64 >= 0.6 * chord as f64 && chord as f64 >= 0.15 * circle.radius;
+                flat as f64 >= 0.75 * chord as f64 && chord as f64 >= 0.15 * circle.radius;
             straight.then_some((flat, row))
         })
         .max_by_key(|&(flat, row)| (flat, std::cmp::Reverse(row)))

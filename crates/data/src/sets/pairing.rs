@@ -61,7 +61,7 @@ pub(super) fn pair(
             Err(mismatch) => {
                 if closest
                     .as_ref()
-                    .is_none_or(|best| mismatch.pairs > best.pairs)
+                    .is_none_or(|best| mismatch.shared > best.shared)
                 {
                     closest = Some(mismatch);
                 }
@@ -75,9 +75,9 @@ pub(super) fn pair(
     })
 }
 
-/// Why a rule does not fit, and how many pairs it made all the same.
+/// Why a rule does not fit, and how many ids it found on both sides all the same.
 struct Mismatch {
-    pairs: usize,
+    shared: usize,
     reason: String,
 }
 
@@ -93,9 +93,9 @@ fn pair_by(
     for path in partners {
         groups.entry(rule(&stem(path))).or_default().1.push(path);
     }
-    let pairs = groups
+    let shared = groups
         .values()
-        .filter(|(images, partners)| images.len() == 1 && partners.len() == 1)
+        .filter(|(images, partners)| !images.is_empty() && !partners.is_empty())
         .count();
     for (key, (images, partners)) in &groups {
         let reason = match (images.as_slice(), partners.as_slice()) {
@@ -107,7 +107,7 @@ fn pair_by(
                 format!("{first} and {second} have the same id '{key}'")
             }
         };
-        return Err(Mismatch { pairs, reason });
+        return Err(Mismatch { shared, reason });
     }
     let found = |path: &PathBuf| {
         groups

@@ -92,8 +92,11 @@ fn drive_splits_and_pairs_by_number() {
     let spec: DatasetSpec = format!("drive={}", folder.path().display())
         .parse()
         .unwrap();
-    let joined =
-        DatasetSpec::open_joined(&[spec.clone()], &[Split::Train, Split::Validation]).unwrap();
+    let joined = DatasetSpec::open_joined(
+        std::slice::from_ref(&spec),
+        &[Split::Train, Split::Validation],
+    )
+    .unwrap();
     assert_eq!(ids(&joined), numbers(21..=40));
     assert_eq!(spec.open(Split::Test).unwrap().len(), 20);
     let twice = DatasetSpec::open_joined(&[spec], &[Split::Train, Split::All]).unwrap_err();
