@@ -1,6 +1,12 @@
 //! CPU kernels for `f32`: the only place with unsafe code. Each works on plain slices and is reached through the op of the
 //! same name in [`crate::ops`], which also has the fallback for other types and devices.
 
+pub(crate) mod attention;
 pub(crate) mod conv3x3;
+pub(crate) mod gelu;
+pub(crate) mod lanes;
+pub(crate) mod layer_norm;
+pub(crate) mod linear;
+pub(crate) mod matmul;
 pub(crate) mod scratch;
 pub(crate) mod simd;

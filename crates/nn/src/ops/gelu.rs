@@ -1,4 +1,7 @@
-use candle_core::{Result, Tensor};
+use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor};
+
+use super::{has_kernel, values, with_values};
+use crate::cpu;
 
 /// Gaussian error linear unit x Φ(x) (Hendrycks & Gimpel 2016), Φ the standard normal distribution function, exact (by erf,
 /// not tanh).
@@ -16,9 +19,61 @@ use candle_core::{Result, Tensor};
 /// # Errors
 /// If the tensor is not of a floating-point type.
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
+    if has_kernel(x) {
+        return x.contiguous()?.apply_op1(Gelu);
+    }
     gelu_composed(x)
 }
 
 pub(crate) fn gelu_composed(x: &Tensor) -> Result<Tensor> {
     x.gelu_erf()
+}
+
+struct Gelu;
+
+impl CustomOp1 for Gelu {
+    fn name(&self) -> &'static str {
+        "gelu"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let y = cpu::gelu::gelu(values(storage, layout)?);
+        Ok((CpuStorage::F32(y), layout.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let dx = with_values(x, |x| {
+            with_values(&grad.contiguous()?, |grad| {
+                Ok(cpu::gelu::gelu_backward(x, grad))
+            })
+        })?;
+        Ok(Some(Tensor::from_vec(dx, x.shape(), &Device::Cpu)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::testing::{agrees, gradients_agree, noise, slopes_agree};
+
+    #[test]
+    fn kernel_agrees_with_the_composed_op() -> Result<()> {
+        for shape in [vec![1], vec![3, 17], vec![2, 130, 259]] {
+            let x = noise(&shape, 1, 3.0)?;
+            agrees(&gelu(&x)?, &gelu_composed(&x)?, 1e-6)?;
+            gradients_agree(&[x], |x| gelu(&x[0]), |x| gelu_composed(&x[0]), 1e-5)?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn takes_views() -> Result<()> {
+        let x = noise(&[7, 33], 2, 2.0)?.t()?.narrow(0, 3, 20)?;
+        agrees(&gelu(&x)?, &gelu_composed(&x)?, 1e-6)
+    }
+
+    #[test]
+    fn composed_gradient_is_the_slope() -> Result<()> {
+        slopes_agree(&[noise(&[2, 5], 3, 2.0)?], |x| gelu(&x[0]))
+    }
 }

@@ -1,4 +1,7 @@
-use candle_core::{D, Result, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp3, D, Device, Layout, Result, Shape, Tensor, bail};
+
+use super::{has_kernel, values, with_values};
+use crate::cpu;
 
 /// Layer normalisation (Ba et al. 2016): (x − μ) / √(σ² + eps) · weight + bias, with mean μ and biased variance σ² over the
 /// last dimension; x (…, C), weight (C), bias (C).
@@ -25,6 +28,13 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Resul
             bias.shape()
         );
     }
+    if has_kernel(x) && has_kernel(weight) && has_kernel(bias) {
+        return x.contiguous()?.apply_op3(
+            &weight.contiguous()?,
+            &bias.contiguous()?,
+            LayerNorm { eps: eps as f32 },
+        );
+    }
     layer_norm_composed(x, weight, bias, eps)
 }
 
@@ -38,4 +48,134 @@ pub(crate) fn layer_norm_composed(
     let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
     let normal = centred.broadcast_div(&(variance + eps)?.sqrt()?)?;
     normal.broadcast_mul(weight)?.broadcast_add(bias)
+}
+
+struct LayerNorm {
+    eps: f32,
+}
+
+impl CustomOp3 for LayerNorm {
+    fn name(&self) -> &'static str {
+        "layer-norm"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let y = cpu::layer_norm::layer_norm(
+            values(x, x_layout)?,
+            values(weight, weight_layout)?,
+            values(bias, bias_layout)?,
+            self.eps,
+        );
+        Ok((CpuStorage::F32(y), x_layout.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let grad = grad.contiguous()?;
+        let (dx, dweight, dbias) = with_values(x, |x| {
+            with_values(weight, |weight| {
+                with_values(&grad, |grad| {
+                    Ok(cpu::layer_norm::layer_norm_backward(
+                        x, weight, grad, self.eps,
+                    ))
+                })
+            })
+        })?;
+        let wanted = |of: &Tensor, values: Vec<f32>| {
+            of.track_op()
+                .then(|| Tensor::from_vec(values, of.shape(), &Device::Cpu))
+                .transpose()
+        };
+        Ok((
+            wanted(x, dx)?,
+            wanted(weight, dweight)?,
+            wanted(bias, dbias)?,
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ops::testing::{agrees, gradients_agree, noise, slopes_agree, thread_counts_agree};
+
+    fn inputs(rows: &[usize], width: usize) -> Result<[Tensor; 3]> {
+        let x = noise(&[rows, &[width]].concat(), 1, 2.0)?;
+        Ok([x, noise(&[width], 2, 1.0)?, noise(&[width], 3, 1.0)?])
+    }
+
+    fn both_agree(inputs: &[Tensor]) -> Result<()> {
+        let op = |t: &[Tensor]| layer_norm(&t[0], &t[1], &t[2], 1e-5);
+        let composed = |t: &[Tensor]| layer_norm_composed(&t[0], &t[1], &t[2], 1e-5);
+        agrees(&op(inputs)?, &composed(inputs)?, 1e-5)?;
+        gradients_agree(inputs, op, composed, 1e-4)
+    }
+
+    #[test]
+    fn takes_views() -> Result<()> {
+        let [x, weight, bias] = inputs(&[9], 40)?;
+        let x = x.narrow(1, 3, 33)?.narrow(0, 1, 7)?;
+        both_agree(&[x, weight.narrow(0, 3, 33)?, bias.narrow(0, 7, 33)?])
+    }
+
+    #[test]
+    fn a_large_mean_costs_no_precision() -> Result<()> {
+        // Variance by two passes: with E[x²] − μ² in f32 the result would be noise.
+        let [x, weight, bias] = inputs(&[3], 768)?;
+        let y = layer_norm(&(&x + 4096.0)?, &weight, &bias, 1e-6)?;
+        let exact = |x: &Tensor| x.to_dtype(candle_core::DType::F64);
+        let shifted = (exact(&x)? + 4096.0)?;
+        let expected = layer_norm_composed(&shifted, &exact(&weight)?, &exact(&bias)?, 1e-6)?;
+        agrees(&y, &expected.to_dtype(candle_core::DType::F32)?, 3e-3)
+    }
+
+    #[test]
+    fn composed_gradients_are_the_slopes() -> Result<()> {
+        slopes_agree(&inputs(&[2, 3], 5)?, |t| {
+            layer_norm(&t[0], &t[1], &t[2], 1e-5)
+        })
+    }
+
+    #[test]
+    fn any_number_of_threads_gives_the_same_bits() -> Result<()> {
+        thread_counts_agree(&inputs(&[331], 192)?, |t| {
+            layer_norm(&t[0], &t[1], &t[2], 1e-6)
+        })
+    }
+
+    #[test]
+    fn refuses_shapes_that_do_not_fit() -> Result<()> {
+        let [x, weight, bias] = inputs(&[2], 6)?;
+        assert!(layer_norm(&x, &weight.narrow(0, 0, 5)?, &bias, 1e-6).is_err());
+        assert!(layer_norm(&x, &weight, &bias.narrow(0, 0, 1)?, 1e-6).is_err());
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn kernel_agrees_with_the_composed_op(
+            batch in 1usize..4, rows in 1usize..90, width in 1usize..900,
+        ) {
+            // Two values always normalise to ±1: their gradient is a difference of near-equal numbers.
+            let width = if width == 2 { 3 } else { width };
+            both_agree(&inputs(&[batch, rows], width).unwrap()).unwrap();
+        }
+    }
 }

@@ -11,6 +11,8 @@ mod linear;
 mod patchify;
 mod pool;
 mod resample;
+#[cfg(test)]
+mod testing;
 mod upsample;
 
 pub use attention_qkv::attention_qkv;
