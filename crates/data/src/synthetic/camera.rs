@@ -1,0 +1,135 @@
+use image::RgbImage;
+
+use super::SyntheticFundus;
+use super::background::Planes;
+use super::random::Random;
+use super::scene::Scene;
+use crate::{Error, Result};
+
+/// Lets the light of `planes` through the optics onto the sensor: blur, border of the view, noise, tone curve, JPEG.
+pub(super) fn expose(
+    mut planes: Planes,
+    scene: &Scene,
+    config: &SyntheticFundus,
+    random: &mut Random,
+) -> Result<RgbImage> {
+    let (width, height) = (scene.width, scene.height);
+    let vary = config.variation;
+    let sharpness = (0.22 * vary * random.normal().clamp(-2.0, 2.0)).exp();
+    let dark = [
+        random.range(1.0, 6.0),
+        random.range(0.5, 4.0),
+        random.range(0.5, 4.0),
+    ];
+    frame(&mut planes, scene, dark);
+    // Half a pixel of blur comes with any sensor.
+    let blur = (config.blur * sharpness * scene.scale).hypot(0.45);
+    for (plane, factor) in planes.iter_mut().zip([1.15, 1.0, 1.15]) {
+        gaussian_blur(plane, width, blur * factor);
+    }
+    let noise = config.noise * (0.3 * vary * random.normal().clamp(-2.0, 2.0)).exp();
+    let mut data = vec![0_u8; 3 * width * height];
+    let mut previous = [0.0_f32; 4];
+    for (at, pixel) in data.chunks_exact_mut(3).enumerate() {
+        // Neighbours share some noise, as demosaicing and compression leave it.
+        for grain in &mut previous {
+            *grain = 0.45 * *grain + 0.893 * random.grain();
+        }
+        for (c, value) in pixel.iter_mut().enumerate() {
+            let light = planes[c][at];
+            // Photon noise grows with the root of the light; the floor is the sensor's own.
+            let deviation = noise * (light.max(0.0) * scene.base[c]).sqrt()
+                + 0.6 * config.noise.min(0.02) * 50.0;
+            let grain = 0.8 * previous[3] + 0.6 * previous[c];
+            *value = tone(light + deviation * grain).round() as u8;
+        }
+    }
+    let too_large = || Error::RasterLength {
+        width,
+        height,
+        length: width * height,
+    };
+    let image = RgbImage::from_raw(width as u32, height as u32, data).ok_or_else(too_large)?;
+    match config.jpeg_quality {
+        Some(quality) => compress(&image, quality),
+        None => Ok(image),
+    }
+}
+
+/// Darkens what lies outside the field of view.
+fn frame(planes: &mut Planes, scene: &Scene, dark: [f32; 3]) {
+    for y in 0..scene.height {
+        for x in 0..scene.width {
+            let cover = (0.5 + scene.edge(x, y)).clamp(0.0, 1.0);
+            if cover < 1.0 {
+                for (plane, dark) in planes.iter_mut().zip(dark) {
+                    let value = &mut plane[y * scene.width + x];
+                    *value = *value * cover + dark * (1.0 - cover);
+                }
+            }
+        }
+    }
+}
+
+/// Highlights roll off instead of clipping at once.
+fn tone(light: f32) -> f32 {
+    const KNEE: f32 = 225.0;
+    if light <= KNEE {
+        light.max(0.0)
+    } else {
+        let room = 255.0 - KNEE;
+        KNEE + room * (1.0 - (-(light - KNEE) / room).exp())
+    }
+}
+
+/// Separable Gaussian blur in place; the border repeats its last pixel.
+fn gaussian_blur(plane: &mut [f32], width: usize, sigma: f32) {
+    let reach = (2.5 * sigma).ceil() as usize;
+    let mut kernel: Vec<f32> = (0..=reach)
+        .map(|i| (-0.5 * (i as f32 / sigma).powi(2)).exp())
+        .collect();
+    let sum = 2.0 * kernel.iter().sum::<f32>() - kernel[0];
+    kernel.iter_mut().for_each(|weight| *weight /= sum);
+    let height = plane.len() / width;
+
+    let mut padded = vec![0.0; width + 2 * reach];
+    for line in plane.chunks_exact_mut(width) {
+        padded[..reach].fill(line[0]);
+        padded[reach..reach + width].copy_from_slice(line);
+        padded[reach + width..].fill(line[width - 1]);
+        for (x, value) in line.iter_mut().enumerate() {
+            *value = kernel[0] * padded[x + reach];
+        }
+        for (i, weight) in kernel.iter().enumerate().skip(1) {
+            let (left, right) = (&padded[reach - i..], &padded[reach + i..]);
+            for ((value, a), b) in line.iter_mut().zip(left).zip(right) {
+                *value += weight * (a + b);
+            }
+        }
+    }
+    let source = plane.to_vec();
+    let row = |y: usize| &source[y * width..(y + 1) * width];
+    for (y, line) in plane.chunks_exact_mut(width).enumerate() {
+        for (value, here) in line.iter_mut().zip(row(y)) {
+            *value = kernel[0] * here;
+        }
+        for (i, weight) in kernel.iter().enumerate().skip(1) {
+            let (above, below) = (row(y.saturating_sub(i)), row((y + i).min(height - 1)));
+            for ((value, a), b) in line.iter_mut().zip(above).zip(below) {
+                *value += weight * (a + b);
+            }
+        }
+    }
+}
+
+/// The traces of having been stored as a JPEG file.
+fn compress(image: &RgbImage, quality: u8) -> Result<RgbImage> {
+    let mut bytes = Vec::new();
+    let encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, quality);
+    let stored = image
+        .write_with_encoder(encoder)
+        .and_then(|()| image::load_from_memory_with_format(&bytes, image::ImageFormat::Jpeg));
+    Ok(stored
+        .map_err(|source| Error::SyntheticJpeg { source })?
+        .into_rgb8())
+}
