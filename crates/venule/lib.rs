@@ -1,1 +1,45 @@
-//! Retinal vessel segmentation with masked-autoencoder pretraining, on candle.
+//! Blood vessels in photographs of the retina: pretrain a masked autoencoder, fine-tune it to segment vessels, evaluate, and
+//! use the result as a library call.
+//!
+//! ```no_run
+//! use venule::Segmenter;
+//! let segmenter = Segmenter::from_file("best.safetensors")?;
+//! let photo = venule::data::read_image("photo.jpg")?;
+//! let vessels = segmenter.segment(&photo)?;
+//! venule::data::write_png("mask.png", venule::data::mask_image(&vessels.mask)?)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Each part is a crate of its own, re-exported here: [`nn`], [`mae`], [`seg`], [`loss`], [`metrics`], [`data`], [`train`].
+//! This crate joins them: [`VesselModel`] with its presets, [`Segmenter`], [`evaluate`], and the two training [`tasks`].
+//!
+//! # Features
+//! `cuda`, `cudnn`, `metal`, `accelerate` and `mkl` are forwarded to candle.
+#![doc = concat!("\n\n---\n", include_str!("../../README.md"))]
+#![forbid(unsafe_code)]
+
+mod checkpoint;
+mod device;
+mod error;
+mod evaluation;
+mod model;
+mod recipe;
+mod segmenter;
+pub mod tasks;
+
+pub use candle_core;
+pub use venule_data as data;
+pub use venule_loss as loss;
+pub use venule_mae as mae;
+pub use venule_metrics as metrics;
+pub use venule_nn as nn;
+pub use venule_seg as seg;
+pub use venule_train as train;
+
+pub use checkpoint::{Checkpoint, Provenance};
+pub use device::{parse_device, set_threads};
+pub use error::{Error, Result};
+pub use evaluation::{Evaluated, EvaluationRow, evaluate, evaluate_second_annotator};
+pub use model::{DecoderConfig, ModelConfig, VesselModel};
+pub use recipe::{LossChoice, Recipe};
+pub use segmenter::{Segmentation, Segmenter};

@@ -1,0 +1,139 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::Device;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use venule_data::{FovPolicy, Preprocess};
+use venule_nn::ParamStore;
+use venule_train::Weights;
+
+use crate::{Error, ModelConfig, Result, VesselModel};
+
+const MODEL: &str = "model";
+const PREPROCESS: &str = "preprocess";
+const FIELD_OF_VIEW: &str = "field_of_view";
+const THRESHOLD: &str = "threshold";
+const PROVENANCE: &str = "provenance";
+
+/// Where weights come from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// What they were trained on.
+    pub data: Vec<String>,
+    /// What the encoder was pretrained on, if it was.
+    pub pretrained: Option<String>,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Version of this crate.
+    pub version: String,
+}
+
+impl Provenance {
+    /// Weights trained by this version.
+    pub fn new(data: Vec<String>, pretrained: Option<String>, seed: u64) -> Self {
+        Self {
+            data,
+            pretrained,
+            seed,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+/// What a segmentation weights file says beside its weights: all that is needed to use it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// The architecture.
+    pub model: ModelConfig,
+    /// How a photograph becomes the network's input.
+    pub preprocess: Preprocess,
+    /// Where the field of view comes from.
+    pub fov: FovPolicy,
+    /// Pixels with a larger probability are vessels; chosen on validation images, 0.5 before any validation.
+    pub threshold: f32,
+    /// Where the weights come from.
+    pub provenance: Provenance,
+}
+
+impl Checkpoint {
+    /// As the metadata of a safetensors file: one JSON document a key.
+    pub fn metadata(&self) -> BTreeMap<String, String> {
+        let mut metadata = BTreeMap::new();
+        let mut add = |key: &str, value: serde_json::Result<String>| {
+            // These types have string keys and no failing serializers.
+            if let Ok(value) = value {
+                metadata.insert(key.to_owned(), value);
+            }
+        };
+        add(MODEL, serde_json::to_string(&self.model));
+        add(PREPROCESS, serde_json::to_string(&self.preprocess));
+        add(FIELD_OF_VIEW, serde_json::to_string(&self.fov));
+        add(THRESHOLD, serde_json::to_string(&self.threshold));
+        add(PROVENANCE, serde_json::to_string(&self.provenance));
+        metadata
+    }
+
+    fn from_metadata(path: &Path, metadata: &BTreeMap<String, String>) -> Result<Self> {
+        let threshold: f32 = document(path, metadata, THRESHOLD)?;
+        if !(0.0..=1.0).contains(&threshold) {
+            return Err(unusable(
+                path,
+                format!("its threshold {threshold} is not in [0, 1]"),
+            ));
+        }
+        Ok(Self {
+            model: document(path, metadata, MODEL)?,
+            preprocess: document(path, metadata, PREPROCESS)?,
+            fov: document(path, metadata, FIELD_OF_VIEW)?,
+            threshold,
+            provenance: document(path, metadata, PROVENANCE)?,
+        })
+    }
+
+    /// Reads a segmentation weights file: what it says, and the model with its weights.
+    ///
+    /// # Errors
+    /// If the file is unreadable or damaged, is no segmentation checkpoint, or holds weights of another architecture.
+    pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<(Self, VesselModel)> {
+        let path = path.as_ref();
+        let Weights { tensors, metadata } = venule_train::load_weights(path)?;
+        let checkpoint = Self::from_metadata(path, &metadata)?;
+        let store = ParamStore::with_values(tensors.into_iter().collect(), 0, device);
+        let model = VesselModel::with_store(&checkpoint.model, store, device)?;
+        let missing = model.store().initialised_names();
+        if !missing.is_empty() {
+            return Err(venule_nn::Error::Missing { names: missing }.into());
+        }
+        let unexpected = model.store().unused_values();
+        if !unexpected.is_empty() {
+            return Err(venule_nn::Error::Unexpected { names: unexpected }.into());
+        }
+        Ok((checkpoint, model))
+    }
+}
+
+fn unusable(path: &Path, reason: String) -> Error {
+    Error::Checkpoint {
+        path: PathBuf::from(path),
+        wanted: "a segmentation checkpoint",
+        reason,
+    }
+}
+
+fn document<T: DeserializeOwned>(
+    path: &Path,
+    metadata: &BTreeMap<String, String>,
+    key: &str,
+) -> Result<T> {
+    let Some(text) = metadata.get(key) else {
+        return Err(unusable(
+            path,
+            format!(
+                "its metadata has no '{key}'; take a file that `finetune` wrote (such as best.safetensors)"
+            ),
+        ));
+    };
+    serde_json::from_str(text)
+        .map_err(|e| unusable(path, format!("its '{key}' is not understood: {e}")))
+}

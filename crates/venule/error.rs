@@ -1,0 +1,84 @@
+use std::path::PathBuf;
+
+/// Everything that can go wrong above the single crates.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A preset of this name does not exist.
+    #[error("there is no preset '{name}'; choose one of {known}")]
+    Preset {
+        /// The name that came.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// A device name that is not understood, or not part of this build.
+    #[error("device '{name}' cannot be used: {reason}")]
+    Device {
+        /// The name that came.
+        name: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// A weights file without the metadata that this use needs.
+    #[error("{} cannot be used as {wanted}: {reason}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What it was to be used as.
+        wanted: &'static str,
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
+    /// A setting is out of range.
+    #[error("{field} is {value}, but {expected}")]
+    Config {
+        /// The setting.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What is allowed.
+        expected: &'static str,
+    },
+    /// A data set has no image where some are needed.
+    #[error("there are no {what}; {remedy}")]
+    NoData {
+        /// Which images.
+        what: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A photograph in an evaluation has no label.
+    #[error("image '{id}' has no label; evaluation needs one for every image")]
+    Unlabelled {
+        /// The image.
+        id: String,
+    },
+    /// From the layers and the parameter store.
+    #[error(transparent)]
+    Nn(#[from] venule_nn::Error),
+    /// From the masked autoencoder.
+    #[error(transparent)]
+    Mae(#[from] venule_mae::Error),
+    /// From the segmentation model.
+    #[error(transparent)]
+    Seg(#[from] venule_seg::Error),
+    /// From the losses.
+    #[error(transparent)]
+    Loss(#[from] venule_loss::Error),
+    /// From the metrics.
+    #[error(transparent)]
+    Metrics(#[from] venule_metrics::Error),
+    /// From the data.
+    #[error(transparent)]
+    Data(#[from] venule_data::Error),
+    /// From training and its files.
+    #[error(transparent)]
+    Train(#[from] venule_train::Error),
+    /// A tensor operation failed.
+    #[error("tensor operation failed: {0}")]
+    Tensor(#[from] candle_core::Error),
+}
+
+/// A result with this crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,132 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use venule_data::{Augment, Preprocess};
+use venule_loss::Composite;
+use venule_train::{PlateauConfig, Schedule, Span, TrainConfig, Warmup};
+
+use crate::{Error, ModelConfig, Result};
+
+/// Which loss a segmentation model is trained with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LossChoice {
+    /// BCE + ½ Dice.
+    BceDice,
+    /// ½ BCE + Dice + 2.5 Tversky + 2.5 thin-vessel BCE + focal.
+    Reference,
+}
+
+impl LossChoice {
+    /// The loss itself.
+    pub fn build(self) -> Composite {
+        match self {
+            Self::BceDice => Composite::bce_dice(),
+            Self::Reference => Composite::reference(),
+        }
+    }
+}
+
+impl fmt::Display for LossChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BceDice => "bce-dice",
+            Self::Reference => "reference",
+        })
+    }
+}
+
+impl FromStr for LossChoice {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "bce-dice" => Ok(Self::BceDice),
+            "reference" => Ok(Self::Reference),
+            _ => Err(Error::Config {
+                field: "loss",
+                value: text.to_owned(),
+                expected: "choose bce-dice or reference",
+            }),
+        }
+    }
+}
+
+/// How a preset is fine-tuned: model, input, loss and schedule together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// The architecture.
+    pub model: ModelConfig,
+    /// How a photograph becomes the network's input.
+    pub preprocess: Preprocess,
+    /// What happens to a training image.
+    pub augment: Augment,
+    /// Side of the square crops.
+    pub crop: usize,
+    /// Crops taken from each image in an epoch.
+    pub crops_per_image: usize,
+    /// Crops in a batch.
+    pub batch_size: usize,
+    /// The loss.
+    pub loss: LossChoice,
+    /// Optimiser, schedule and checkpoints.
+    pub train: TrainConfig,
+}
+
+impl Recipe {
+    /// The recipe of a preset.
+    ///
+    /// - `compact`: crops of 256², any rotation, scale, contrast; BCE + ½ Dice; AdamW 1e-3, weight decay 0.02, 200 steps of
+    ///   warm-up, cosine.
+    /// - `seed`: the reference's: photographs resized to 512², its five-term loss, AdamW 1e-4, weight decay 0.01, learning
+    ///   rate halved after ten epochs without a better F1.
+    /// - `tiny`: `compact` at crops of 128².
+    ///
+    /// # Errors
+    /// [`Error::Preset`] that lists the names.
+    pub fn preset(name: &str) -> Result<Self> {
+        let model = ModelConfig::preset(name)?;
+        let compact = |model, crop, warmup| Self {
+            model,
+            preprocess: Preprocess::default(),
+            augment: Augment::standard(),
+            crop,
+            crops_per_image: 10,
+            batch_size: 4,
+            loss: LossChoice::BceDice,
+            train: TrainConfig {
+                epochs: 86,
+                learning_rate: 1e-3,
+                weight_decay: 0.02,
+                schedule: Schedule::Cosine { min_lr: 5e-6 },
+                warmup: Warmup {
+                    length: Span::Steps(warmup),
+                    ..Warmup::default()
+                },
+                ..TrainConfig::default()
+            },
+        };
+        Ok(match name {
+            "seed" => Self {
+                model,
+                preprocess: Preprocess {
+                    resize: Some(512),
+                    ..Preprocess::default()
+                },
+                augment: Augment::standard(),
+                crop: 512,
+                crops_per_image: 1,
+                batch_size: 4,
+                loss: LossChoice::Reference,
+                train: TrainConfig {
+                    schedule: Schedule::ReduceOnPlateau(PlateauConfig::default()),
+                    ..TrainConfig::default()
+                },
+            },
+            "tiny" => compact(model, 128, 50),
+            _ => compact(model, 256, 200),
+        })
+    }
+}

@@ -1,0 +1,177 @@
+use std::path::Path;
+
+use candle_core::Device;
+use image::RgbImage;
+use venule_data::{FovPolicy, Mask, Plane, Preprocess, Sample, overlay, resize_plane};
+
+use crate::{Checkpoint, Error, Result, VesselModel};
+
+/// The vessels of one photograph, all maps at its size.
+#[derive(Clone, Debug)]
+pub struct Segmentation {
+    /// Probability of a vessel in [0, 1]; 0 outside the field of view.
+    pub probability: Plane,
+    /// Pixels whose probability is above the threshold.
+    pub mask: Mask,
+    /// Where the retina is.
+    pub fov: Mask,
+    /// The threshold used.
+    pub threshold: f32,
+}
+
+impl Segmentation {
+    /// The photograph with its vessels marked; with a label in the three colours of [`venule_data::overlay`].
+    ///
+    /// # Errors
+    /// If photograph or label are of another size.
+    pub fn overlay(&self, photo: &RgbImage, label: Option<&Mask>) -> Result<RgbImage> {
+        Ok(overlay(photo, &self.mask, label, Some(&self.fov))?)
+    }
+}
+
+/// A trained model ready for photographs: `Send + Sync`, without global state, to be shared by reference.
+///
+/// ```
+/// use venule::{Checkpoint, ModelConfig, Provenance, Segmenter, VesselModel};
+/// use venule::candle_core::Device;
+/// use venule::data::{FovPolicy, Preprocess, SyntheticFundus, synthetic_fundus};
+///
+/// let checkpoint = Checkpoint {
+///     model: ModelConfig::tiny(),
+///     preprocess: Preprocess::default(),
+///     fov: FovPolicy::GivenOrDetect,
+///     threshold: 0.5,
+///     provenance: Provenance::default(),
+/// };
+/// let model = VesselModel::new(&checkpoint.model, 1, &Device::Cpu)?;
+/// let segmenter = Segmenter::new(checkpoint, model);
+/// let photo = synthetic_fundus(&SyntheticFundus::square(128), 7, 0)?.image;
+/// let vessels = segmenter.segment(&photo)?;
+/// assert_eq!(vessels.mask.size(), (128, 128));
+/// # Ok::<(), venule::Error>(())
+/// ```
+pub struct Segmenter {
+    checkpoint: Checkpoint,
+    model: VesselModel,
+}
+
+impl Segmenter {
+    /// From a loaded checkpoint.
+    pub fn new(checkpoint: Checkpoint, model: VesselModel) -> Self {
+        model.store().set_trainable(|_| false);
+        Self { checkpoint, model }
+    }
+
+    /// From a weights file that `finetune` wrote, on the CPU.
+    ///
+    /// # Errors
+    /// If the file is unreadable, damaged or no segmentation checkpoint.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
+        Self::from_file_on(path, &Device::Cpu)
+    }
+
+    /// From a weights file, on a device.
+    ///
+    /// # Errors
+    /// As [`Segmenter::from_file`].
+    pub fn from_file_on(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        let (checkpoint, model) = Checkpoint::load(path, device)?;
+        Ok(Self::new(checkpoint, model))
+    }
+
+    /// Uses another threshold than the stored one.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if it is not in [0, 1].
+    pub fn with_threshold(mut self, threshold: f32) -> Result<Self> {
+        if !(0.0..=1.0).contains(&threshold) {
+            return Err(Error::Config {
+                field: "threshold",
+                value: threshold.to_string(),
+                expected: "a probability threshold lies in [0, 1]",
+            });
+        }
+        self.checkpoint.threshold = threshold;
+        Ok(self)
+    }
+
+    /// Takes the field of view from elsewhere than the checkpoint says.
+    pub fn with_fov_policy(mut self, fov: FovPolicy) -> Self {
+        self.checkpoint.fov = fov;
+        self
+    }
+
+    /// Finds the vessels of a photograph; its field of view is found as the checkpoint says (by default detected).
+    ///
+    /// # Errors
+    /// If no field of view is found (pass one, or choose [`FovPolicy::FullFrame`]), or the image is empty.
+    pub fn segment(&self, photo: &RgbImage) -> Result<Segmentation> {
+        self.segment_sample(&Sample::unlabelled("the photograph", photo.clone()))
+    }
+
+    /// Finds the vessels of a photograph within a given field of view.
+    ///
+    /// # Errors
+    /// If the field of view is empty or of another size.
+    pub fn segment_within(&self, photo: &RgbImage, fov: &Mask) -> Result<Segmentation> {
+        let mut sample = Sample::unlabelled("the photograph", photo.clone());
+        sample.fov = Some(fov.clone());
+        self.segment_sample(&sample)
+    }
+
+    /// Finds the vessels of a sample; its field of view is used if it has one and the checkpoint allows.
+    ///
+    /// # Errors
+    /// As [`Segmenter::segment`].
+    pub fn segment_sample(&self, sample: &Sample) -> Result<Segmentation> {
+        sample.check_sizes()?;
+        let fov = self.checkpoint.fov.resolve(sample)?;
+        let probability = probability(
+            &self.model,
+            &self.checkpoint.preprocess,
+            &sample.image,
+            &fov,
+        )?;
+        let threshold = self.checkpoint.threshold;
+        let mask = probability.map(|&p| p > threshold);
+        Ok(Segmentation {
+            probability,
+            mask,
+            fov,
+            threshold,
+        })
+    }
+
+    /// What the weights file says.
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    /// The model.
+    pub fn model(&self) -> &VesselModel {
+        &self.model
+    }
+}
+
+/// Preprocesses a photograph, predicts, and brings the probabilities back to its native size; 0 outside the field of view.
+pub(crate) fn probability(
+    model: &VesselModel,
+    preprocess: &Preprocess,
+    photo: &RgbImage,
+    fov: &Mask,
+) -> Result<Plane> {
+    let input = preprocess.apply(photo, fov)?;
+    native_probability(model, &input, fov)
+}
+
+/// As [`probability`], from the preprocessed image and the native field of view.
+pub(crate) fn native_probability(model: &VesselModel, input: &Plane, fov: &Mask) -> Result<Plane> {
+    let mut map = model.predict(input)?;
+    if map.size() != fov.size() {
+        map = resize_plane(&map, fov.size())?;
+    }
+    for (value, &inside) in map.data_mut().iter_mut().zip(fov.data()) {
+        *value = if inside { value.clamp(0.0, 1.0) } else { 0.0 };
+    }
+    Ok(map)
+}

@@ -1,0 +1,263 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use candle_core::{Device, Var};
+use serde_json::{Value, json};
+use venule_data::{
+    AugmentedSet, Batcher, Dataset, FovPolicy, Loader, LoaderConfig, Mask, Plane, PreparedSet,
+};
+use venule_loss::Composite;
+use venule_mae::{ImportReport, PretrainedWeights};
+use venule_metrics::{Confusion, Metric, ScoredImage, ThresholdSweep};
+use venule_nn::{Mode, mix};
+use venule_seg::Freeze;
+use venule_train::{BoxError, Position, StepOutput, Task, Validation};
+
+use super::batches::Batches;
+use crate::segmenter::native_probability;
+use crate::{Checkpoint, Error, Provenance, Recipe, Result, VesselModel};
+
+/// The labelled photographs of a fine-tuning.
+pub struct FinetuningData {
+    /// Images to fit weights on.
+    pub train: Box<dyn Dataset>,
+    /// Images to choose the threshold and the best epoch on.
+    pub validation: Box<dyn Dataset>,
+    /// Where the field of view comes from.
+    pub fov: FovPolicy,
+    /// Threads that load and augment; 0 does it between steps.
+    pub workers: usize,
+}
+
+/// A validation image: the network's input, and the truth at native size.
+struct Held {
+    input: Plane,
+    label: Mask,
+    fov: Mask,
+}
+
+/// Fine-tuning of a segmentation model on labelled photographs.
+pub struct Finetuning {
+    model: VesselModel,
+    loss: Composite,
+    batches: Batches,
+    held: Vec<Held>,
+    /// Set by hand, or found by validation.
+    threshold: f32,
+    fixed_threshold: bool,
+    checkpoint: Checkpoint,
+}
+
+impl Finetuning {
+    /// A fresh model of a recipe on these photographs.
+    ///
+    /// # Errors
+    /// If a setting is out of range, there are no photographs, or one has no label.
+    pub fn new(recipe: &Recipe, data: FinetuningData, seed: u64, device: &Device) -> Result<Self> {
+        if data.train.is_empty() {
+            return Err(Error::NoData {
+                what: "training images",
+                remedy: "choose a folder or split that holds some",
+            });
+        }
+        let ids = (0..data.train.len()).map(|i| data.train.id(i).to_owned());
+        let checkpoint = Checkpoint {
+            model: recipe.model.clone(),
+            preprocess: recipe.preprocess.clone(),
+            fov: data.fov,
+            threshold: 0.5,
+            provenance: Provenance::new(ids.collect(), None, seed),
+        };
+        let mut held = Vec::with_capacity(data.validation.len());
+        for index in 0..data.validation.len() {
+            let sample = data.validation.load(index)?;
+            sample.check_sizes()?;
+            let fov = data.fov.resolve(&sample)?;
+            let input = recipe.preprocess.apply(&sample.image, &fov)?;
+            let Some(label) = sample.label else {
+                return Err(Error::Unlabelled { id: sample.id });
+            };
+            held.push(Held { input, label, fov });
+        }
+        let set = PreparedSet::new(data.train, recipe.preprocess.clone(), data.fov)
+            .with_cache_limit(2 << 30);
+        for index in 0..set.len() {
+            // Every image is read before training starts, so that a bad one is told at once.
+            if set.get(index)?.label.is_none() {
+                let id = set.dataset().id(index).to_owned();
+                return Err(Error::Unlabelled { id });
+            }
+        }
+        let crop = (recipe.crop, recipe.crop);
+        let source = AugmentedSet::new(Arc::new(set), recipe.augment.clone(), crop, seed)?;
+        let loader = Loader::new(
+            Arc::new(source),
+            LoaderConfig {
+                batch_size: recipe.batch_size,
+                repeats: recipe.crops_per_image,
+                seed,
+                workers: data.workers,
+                ..LoaderConfig::default()
+            },
+        )?;
+        Ok(Self {
+            model: VesselModel::new(&recipe.model, seed, device)?,
+            loss: recipe.loss.build(),
+            batches: Batches::new(loader, Batcher::new(device.clone())),
+            held,
+            threshold: 0.5,
+            fixed_threshold: false,
+            checkpoint,
+        })
+    }
+
+    /// Keeps this threshold instead of the one that maximises validation F1.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if it is not in [0, 1].
+    pub fn with_threshold(mut self, threshold: f32) -> Result<Self> {
+        if !(0.0..=1.0).contains(&threshold) {
+            return Err(Error::Config {
+                field: "threshold",
+                value: threshold.to_string(),
+                expected: "a probability threshold lies in [0, 1]",
+            });
+        }
+        self.threshold = threshold;
+        self.fixed_threshold = true;
+        Ok(self)
+    }
+
+    /// Starts from a pretrained encoder: a masked autoencoder of this project, or public MAE, RETFound or timm weights.
+    ///
+    /// # Errors
+    /// If the file is unreadable or of another architecture.
+    pub fn load_encoder(&mut self, path: &std::path::Path) -> Result<ImportReport> {
+        let weights = PretrainedWeights::read(path)?;
+        let config = &self.model.config().encoder;
+        let report = weights.load(self.model.store(), "encoder", config)?;
+        if report.loaded.is_empty() || !report.is_complete() {
+            return Err(Error::Checkpoint {
+                path: path.to_owned(),
+                wanted: "a pretrained encoder",
+                reason: format!("its architecture differs from the preset's: {report}"),
+            });
+        }
+        self.checkpoint.provenance.pretrained = Some(path.display().to_string());
+        Ok(report)
+    }
+
+    /// Freezes a part of the encoder.
+    ///
+    /// # Errors
+    /// If there are fewer blocks than `freeze` names.
+    pub fn freeze(&mut self, freeze: Freeze) -> Result<()> {
+        Ok(freeze.apply(self.model.store(), "encoder")?)
+    }
+
+    /// The model in training.
+    pub fn model(&self) -> &VesselModel {
+        &self.model
+    }
+
+    /// What a checkpoint of this moment says.
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint {
+            threshold: self.threshold,
+            ..self.checkpoint.clone()
+        }
+    }
+
+    /// Pooled F1 over the held-out images at the best (or the fixed) threshold.
+    fn score(&self) -> Result<(f64, f32, Confusion)> {
+        let mut sweep = ThresholdSweep::new();
+        let mut at_half = Confusion::default();
+        let mut at_fixed = Confusion::default();
+        for held in &self.held {
+            let map = native_probability(&self.model, &held.input, &held.fov)?;
+            let (width, height) = map.size();
+            let (scores, label, valid) = (map.data(), held.label.data(), Some(held.fov.data()));
+            sweep.update(&ScoredImage::new(width, height, scores, label, valid)?)?;
+            at_half.update(scores, label, valid, 0.5)?;
+            at_fixed.update(scores, label, valid, self.threshold)?;
+        }
+        if self.fixed_threshold {
+            return Ok((at_fixed.f1().unwrap_or(0.0), self.threshold, at_half));
+        }
+        Ok(match sweep.compute() {
+            Some(best) => (best.f1, best.threshold, at_half),
+            None => (0.0, 0.5, at_half),
+        })
+    }
+}
+
+impl Task for Finetuning {
+    fn name(&self) -> &str {
+        "finetuning"
+    }
+
+    fn parameters(&self) -> Vec<(String, Var)> {
+        let params = self.model.store().params();
+        let pair = |p: &venule_nn::Param| (p.name().to_owned(), p.var().clone());
+        params.iter().map(pair).collect()
+    }
+
+    fn batches_per_epoch(&self) -> usize {
+        self.batches.per_epoch()
+    }
+
+    fn start_epoch(&mut self, position: Position) -> std::result::Result<(), BoxError> {
+        self.batches.start(position);
+        Ok(())
+    }
+
+    fn step(&mut self, position: Position) -> std::result::Result<StepOutput, BoxError> {
+        let batch = self.batches.next(position)?;
+        let seed = mix(&[position.seed, position.epoch as u64, position.batch as u64]);
+        let logits = self.model.forward(&batch.images, Mode::Train { seed })?;
+        let Some(labels) = &batch.labels else {
+            return Err("a training batch has no labels".into());
+        };
+        let valid = Some(&batch.valid);
+        let (loss, terms) = self.loss.forward_with_terms(&logits, labels, valid)?;
+        Ok(StepOutput {
+            loss,
+            terms,
+            samples: batch.len(),
+        })
+    }
+
+    fn validate(&mut self, _epoch: usize) -> std::result::Result<Option<Validation>, BoxError> {
+        if self.held.is_empty() {
+            return Ok(None);
+        }
+        let (f1, threshold, at_half) = self.score()?;
+        self.threshold = threshold;
+        let number = |name: &str, value: Option<f64>| (name.to_owned(), value.unwrap_or(0.0));
+        Ok(Some(Validation {
+            score: f1,
+            metrics: vec![
+                number("f1", Some(f1)),
+                number("threshold", Some(f64::from(threshold))),
+                number("f1_at_0.5", at_half.f1()),
+                number("recall_at_0.5", at_half.recall()),
+                number("precision_at_0.5", at_half.precision()),
+            ],
+        }))
+    }
+
+    fn metadata(&self) -> BTreeMap<String, String> {
+        self.checkpoint().metadata()
+    }
+
+    fn state(&self) -> Value {
+        json!({ "threshold": self.threshold })
+    }
+
+    fn load_state(&mut self, state: &Value) -> std::result::Result<(), BoxError> {
+        let threshold = state.get("threshold").and_then(Value::as_f64);
+        let threshold = threshold.ok_or("the state of a fine-tuning must hold a threshold")?;
+        self.threshold = threshold as f32;
+        Ok(())
+    }
+}
