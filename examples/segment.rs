@@ -1,0 +1,85 @@
+//! Finds the vessels in photographs: `NAME_mask.png`, `NAME_probability.png` and `NAME_overlay.png` for each.
+//!
+//! `cargo run --release --example segment -- --weights best.safetensors photo.jpg`
+
+#[path = "support/mod.rs"]
+#[allow(dead_code)]
+mod support;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use venule::data::{FovPolicy, Sample, read_image, read_mask};
+use venule::{Segmenter, parse_device, set_threads};
+
+/// Finds the vessels in photographs of the retina.
+#[derive(Parser)]
+struct Args {
+    /// Photographs: PNG, JPEG, TIFF, GIF, BMP, PPM, also gzipped
+    #[arg(required = true)]
+    images: Vec<PathBuf>,
+    /// Weights that `finetune` wrote
+    #[arg(long)]
+    weights: PathBuf,
+    /// Folder of the results
+    #[arg(long, default_value = "out/segment")]
+    out: PathBuf,
+    /// Mark pixels above this probability [default: the one chosen in training, stored in the weights]
+    #[arg(long)]
+    threshold: Option<f32>,
+    /// A mask image of the field of view, for all photographs [default: it is detected]
+    #[arg(long, conflicts_with = "full_frame")]
+    fov: Option<PathBuf>,
+    /// Take the whole frame as field of view
+    #[arg(long)]
+    full_frame: bool,
+    /// CPU threads; 0 takes all
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+    /// cpu, cuda, cuda:N or metal
+    #[arg(long, default_value = "cpu")]
+    device: String,
+}
+
+fn main() -> ExitCode {
+    support::exit(run(Args::parse()))
+}
+
+fn run(args: Args) -> support::AnyResult<ExitCode> {
+    set_threads(args.threads)?;
+    let mut segmenter = Segmenter::from_file_on(&args.weights, &parse_device(&args.device)?)?;
+    if let Some(threshold) = args.threshold {
+        segmenter = segmenter.with_threshold(threshold)?;
+    }
+    if args.full_frame {
+        segmenter = segmenter.with_fov_policy(FovPolicy::FullFrame);
+    }
+    let fov = args.fov.as_ref().map(read_mask).transpose()?;
+    std::fs::create_dir_all(&args.out)?;
+    let mut failed = 0;
+    for path in &args.images {
+        let name = path
+            .file_stem()
+            .unwrap_or(path.as_os_str())
+            .to_string_lossy();
+        let segment = || -> support::AnyResult<PathBuf> {
+            let mut sample = Sample::unlabelled(name.clone(), read_image(path)?);
+            sample.fov = fov.clone();
+            let result = segmenter.segment_sample(&sample)?;
+            Ok(support::write_pictures(&args.out, &sample, &result)?)
+        };
+        match segment() {
+            Ok(overlay) => println!("{} -> {}", path.display(), overlay.display()),
+            Err(error) => {
+                failed += 1;
+                eprintln!("error: {}: {error}", path.display());
+            }
+        }
+    }
+    Ok(if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}

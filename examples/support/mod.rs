@@ -1,0 +1,156 @@
+//! What the training and evaluation programs share.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use venule::data::{FolderSet, Sample, mask_image, probability_image, write_png};
+use venule::metrics::Report;
+use venule::train::{
+    JsonLines, LOG_FILE, LearningCurve, Outcome, ProgressBar, Report as RunReport, Task,
+    TrainConfig, Trainer,
+};
+use venule::{Evaluated, Segmentation};
+
+pub type AnyResult<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// Exit code of a run stopped by Ctrl-C or a termination signal, as shells use it.
+pub const INTERRUPTED: u8 = 130;
+
+/// Prints an error with its causes; the exit code of a program.
+pub fn exit(result: AnyResult<ExitCode>) -> ExitCode {
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error}");
+            let mut cause = error.source();
+            while let Some(inner) = cause {
+                eprintln!("  caused by: {inner}");
+                cause = inner.source();
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A flag that Ctrl-C or a termination signal sets; a second one ends the program at once.
+pub fn stop_flag() -> AnyResult<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let seen = flag.clone();
+    ctrlc::set_handler(move || {
+        if seen.swap(true, Ordering::SeqCst) {
+            std::process::exit(i32::from(INTERRUPTED));
+        }
+        eprintln!("stopping after this step (again to stop at once)");
+    })?;
+    Ok(flag)
+}
+
+/// Trains with a progress bar, a log and a learning curve in the run folder.
+pub fn train(task: &mut dyn Task, config: TrainConfig, folder: &Path) -> AnyResult<RunReport> {
+    let config = TrainConfig {
+        directory: Some(folder.to_owned()),
+        ..config
+    };
+    let report = Trainer::new(config)?
+        .with_callback(ProgressBar::new())
+        .with_callback(JsonLines::in_folder(folder))
+        .with_callback(LearningCurve::new(folder.join("curve.svg")))
+        .with_stop_flag(stop_flag()?)
+        .fit(task)?;
+    println!(
+        "{} steps; log: {}",
+        report.steps,
+        folder.join(LOG_FILE).display()
+    );
+    Ok(report)
+}
+
+/// What the program says and returns at the end of a run.
+pub fn conclude(report: &RunReport, folder: &Path) -> ExitCode {
+    if report.outcome == Outcome::Interrupted {
+        println!(
+            "interrupted; everything up to step {} is saved in {}. Go on with the same command and --resume",
+            report.steps,
+            folder.display()
+        );
+        return ExitCode::from(INTERRUPTED);
+    }
+    ExitCode::SUCCESS
+}
+
+/// All but the last fifth (at least one image) for training, the rest for validation.
+pub fn hold_out(set: FolderSet) -> (FolderSet, FolderSet) {
+    use venule::data::Dataset;
+    let held = (set.len() / 5).max(1);
+    set.split_last(held)
+}
+
+/// Writes `ID_mask.png`, `ID_probability.png` and `ID_overlay.png`; returns the overlay's path.
+pub fn write_pictures(
+    folder: &Path,
+    sample: &Sample,
+    result: &Segmentation,
+) -> venule::Result<PathBuf> {
+    let path = |kind: &str| {
+        folder.join(format!(
+            "{}_{kind}.png",
+            sample.id.replace(['/', '\\'], "_")
+        ))
+    };
+    write_png(path("mask"), mask_image(&result.mask)?)?;
+    write_png(path("probability"), probability_image(&result.probability)?)?;
+    let overlay = result.overlay(&sample.image, sample.label.as_ref())?;
+    write_png(path("overlay"), overlay)?;
+    Ok(path("overlay"))
+}
+
+/// The main metrics as one line.
+pub fn summary(report: &Report) -> String {
+    let number = |value: Option<f64>| value.map_or("–".to_owned(), |v| format!("{v:.4}"));
+    let pooled = &report.pooled;
+    format!(
+        "F1 {} (threshold {:.3}), precision {}, recall {}, ROC AUC {}, thin-vessel recall {}",
+        number(pooled.f1),
+        report.threshold,
+        number(pooled.precision),
+        number(pooled.recall),
+        number(pooled.roc_auc),
+        number(pooled.thin_recall),
+    )
+}
+
+/// All metrics as JSON: `pooled`, `per_image` and the threshold; an undefined value is null.
+pub fn json(evaluated: &Evaluated) -> serde_json::Value {
+    let scores = |scores: &venule::metrics::Scores| {
+        let pairs = scores.entries().into_iter();
+        let pairs = pairs.map(|(name, value)| (name.to_owned(), serde_json::json!(value)));
+        serde_json::Value::Object(pairs.collect())
+    };
+    let images = evaluated.rows.iter().zip(&evaluated.report.per_image);
+    let per_image: Vec<_> = images
+        .map(|(row, values)| {
+            let mut object = scores(values);
+            object["id"] = row.id.clone().into();
+            object["seconds"] = row.seconds.into();
+            object
+        })
+        .collect();
+    serde_json::json!({
+        "threshold": evaluated.report.threshold,
+        "f1_at_0.5": at_half(&evaluated.report),
+        "pooled": scores(&evaluated.report.pooled),
+        "per_image": per_image,
+    })
+}
+
+/// F1 at threshold 0.5, from the pooled ranking.
+pub fn at_half(report: &Report) -> Option<f64> {
+    let curve = report.ranked.precision_recall_curve(usize::MAX)?;
+    let point = curve.iter().rev().find(|point| point.threshold >= 0.5)?;
+    let predicted = point.tp + point.fp;
+    let positives = report.ranked.positives();
+    Some(2.0 * point.tp as f64 / (predicted + positives) as f64)
+}
