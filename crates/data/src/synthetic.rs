@@ -226,7 +226,7 @@ impl SyntheticFundus {
 /// Makes photograph `index` of the endless set that `seed` stands for, with its exact label and field of view.
 ///
 /// Vessels grow from the optic disc as arcades around the macula and branch by Murray's law; the label holds the pixels
-/// of which more than half is vessel. The same arguments give the same bytes.
+/// of which more than half is a vessel at least 0.9 pixels wide. The same arguments give the same bytes.
 ///
 /// # Errors
 /// [`Error::InvalidConfig`] if the configuration is out of range.
@@ -273,14 +273,25 @@ fn grow_vessels(
     let spread = 0.09 * config.variation * random.normal().clamp(-1.6, 1.6);
     let share = config.vessel_share * (1.0 + spread);
     let reflex = random.range(0.1, 0.45);
-    // Vessels narrower than a pixel are not drawn.
-    let smallest = (0.5 / scene.scale).clamp(0.68, 3.0);
+    // Vessels much narrower than a pixel would not be seen.
+    let smallest = (0.5 / scene.scale).clamp(0.68, 1.6);
     let mut tree = growth::grow(scene, 1.15 * share, smallest, random);
-    let pixels = fov.count().max(1) as f32;
-    let drawn = vessels::draw(&tree, scene, reflex);
-    let found = drawn.label.count() as f32 / pixels;
-    tree.widen((share / found.max(1e-3)).clamp(0.8, 1.25));
-    vessels::draw(&tree, scene, reflex)
+    // In a small image few vessels are wider than a pixel, so those must be widened more; they come into sight all
+    // at once, so the steps there are damped.
+    let limit = (0.45 / scene.scale).max(1.25);
+    let power = if scene.scale < 0.6 { 0.5 } else { 1.0 };
+    let mut widened = 1.0_f32;
+    for _ in 0..5 {
+        let found = vessels::share(&tree, scene, fov).max(1e-3);
+        let wanted = widened * (share / found).powf(power);
+        let factor = wanted.clamp(0.8, limit) / widened;
+        tree.widen(factor);
+        widened *= factor;
+        if (factor - 1.0).abs() < 0.05 * power {
+            break;
+        }
+    }
+    vessels::draw(&tree, scene, fov, reflex)
 }
 
 fn synthetic_id(seed: u64, index: usize) -> String {

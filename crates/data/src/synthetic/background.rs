@@ -75,7 +75,7 @@ fn choroid(scene: &Scene, variation: f32, random: &mut Random) -> Option<Vec<f32
     if !random.chance(0.3 * variation) || 13.0 * scene.scale < 2.0 {
         return None;
     }
-    let strength = random.range(0.05, 0.16);
+    let strength = random.range(0.025, 0.08);
     let mut bands = vec![0.0; scene.width * scene.height];
     let spacing = random.range(10.0, 17.0) * scene.scale;
     add_lattice_noise(&mut bands, scene.width, spacing, 1.0, random);
@@ -83,7 +83,7 @@ fn choroid(scene: &Scene, variation: f32, random: &mut Random) -> Option<Vec<f32
     add_lattice_noise(&mut place, scene.width, 110.0 * scene.scale, 1.0, random);
     for (band, place) in bands.iter_mut().zip(place) {
         // The zero lines of smooth noise form a net, as choroidal vessels do.
-        let net = (-(*band * 2.2).powi(2)).exp() - 0.45;
+        let net = (-(*band * 1.5).powi(2)).exp() - 0.5;
         *band = -strength * net * (place + 0.3).clamp(0.0, 1.2);
     }
     Some(bands)
@@ -164,11 +164,19 @@ impl Disc {
         let bright = 1.0 + 0.12 * variation * random.normal().clamp(-1.5, 1.5);
         let [red, green, blue] = scene.base;
         // A disc is pale whatever the tint of the retina: its hue lies between the retina's and a pale yellow.
-        let pale = [1.2 * red + 30.0, 1.3 * green + 68.0, 1.35 * blue + 35.0];
-        let rim = [1.15 * red + 18.0, 1.32 * green + 22.0, 1.3 * blue + 12.0];
+        let pale = [
+            1.35 * red,
+            1.3 * green + 0.33 * red,
+            1.35 * blue + 0.17 * red,
+        ];
+        let rim = [
+            1.24 * red,
+            1.32 * green + 0.11 * red,
+            1.3 * blue + 0.06 * red,
+        ];
         Self {
-            outline: RingNoise::new(9, random),
-            wobble: 0.02 + 0.02 * variation,
+            outline: RingNoise::new(7, random),
+            wobble: 0.012 + 0.012 * variation,
             cup: random.range(0.3, 0.62),
             cup_centre: [random.range(0.05, 0.25), random.range(-0.1, 0.1)],
             rim: rim.map(|c| c * (0.5 + 0.5 * bright)),

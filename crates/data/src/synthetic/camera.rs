@@ -33,7 +33,7 @@ pub(super) fn expose(
     for (at, pixel) in data.chunks_exact_mut(3).enumerate() {
         // Neighbours share some noise, as demosaicing and compression leave it.
         for grain in &mut previous {
-            *grain = 0.45 * *grain + 0.893 * random.grain();
+            *grain = 0.3 * *grain + 0.954 * random.grain();
         }
         for (c, value) in pixel.iter_mut().enumerate() {
             let light = planes[c][at];

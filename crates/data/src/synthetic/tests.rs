@@ -48,6 +48,7 @@ fn vessels_cover_as_much_as_in_the_real_sets() {
     for (config, count) in [
         (SyntheticFundus::drive_like(), 8),
         (SyntheticFundus::square(256), 16),
+        (SyntheticFundus::square(64), 16),
         (SyntheticFundus::chase_like(), 3),
     ] {
         let shares: Vec<f32> = (0..count)

@@ -2,23 +2,54 @@ use super::scene::Scene;
 use super::tree::{Kind, Tree};
 use crate::Mask;
 
+/// Vessels narrower than this radius in pixels are too faint to be seen; a label of them would be dotted.
+const LEAST_RADIUS: f32 = 0.45;
+
 /// The vessels as seen in the image.
 pub(super) struct Vessels {
-    /// Pixels covered by more than half.
+    /// Pixels of which more than half is a vessel wide enough to be seen.
     pub(super) label: Mask,
     /// Optical depth for green light of the arteries and of the veins.
     pub(super) artery: Vec<f32>,
     pub(super) vein: Vec<f32>,
 }
 
-/// Draws every segment as tapered capsules; a pixel's coverage is ½ + radius − distance of its centre.
-pub(super) fn draw(tree: &Tree, scene: &Scene, reflex: f32) -> Vessels {
+/// Share of the field of view that the label of `tree` would cover.
+pub(super) fn share(tree: &Tree, scene: &Scene, fov: &Mask) -> f32 {
+    let mut label = Mask::filled(scene.width, scene.height, false);
+    for_each_pixel(tree, scene, |at, _, gap, radius| {
+        label.data_mut()[at] |= is_labelled(gap, radius) && fov.data()[at];
+    });
+    label.count() as f32 / fov.count().max(1) as f32
+}
+
+/// Draws every segment as tapered capsules.
+pub(super) fn draw(tree: &Tree, scene: &Scene, fov: &Mask, reflex: f32) -> Vessels {
     let (width, height) = (scene.width, scene.height);
     let mut vessels = Vessels {
         label: Mask::filled(width, height, false),
         artery: vec![0.0; width * height],
         vein: vec![0.0; width * height],
     };
+    for_each_pixel(tree, scene, |at, kind, gap, radius| {
+        vessels.label.data_mut()[at] |= is_labelled(gap, radius) && fov.data()[at];
+        let layer = match kind {
+            Kind::Artery => &mut vessels.artery,
+            Kind::Vein => &mut vessels.vein,
+        };
+        let depth = optical_depth(kind, gap, radius, radius / scene.scale, reflex);
+        layer[at] = layer[at].max(depth);
+    });
+    vessels
+}
+
+/// A pixel's coverage is ½ + radius − distance of its centre from the axis.
+fn is_labelled(gap: f32, radius: f32) -> bool {
+    radius >= LEAST_RADIUS && gap < radius
+}
+
+/// Calls `paint(pixel, kind, distance from the axis, radius)` for every pixel that a vessel touches, lengths in pixels.
+fn for_each_pixel(tree: &Tree, scene: &Scene, mut paint: impl FnMut(usize, Kind, f32, f32)) {
     for segment in &tree.segments {
         let pieces = segment.points.len().saturating_sub(1).max(1) as f32;
         let radius = |i: usize| {
@@ -32,55 +63,40 @@ pub(super) fn draw(tree: &Tree, scene: &Scene, reflex: f32) -> Vessels {
                 to: ends[1],
                 radius: (radius(i), radius(i + 1)),
             };
-            vessels.stamp(&capsule, segment.kind, scene, reflex);
+            capsule.for_each_pixel(scene.width, scene.height, |at, gap, radius| {
+                paint(at, segment.kind, gap, radius);
+            });
         }
     }
-    vessels
 }
 
+/// A piece of vessel between two points; its radius changes linearly.
 struct Capsule {
     from: [f32; 2],
     to: [f32; 2],
     radius: (f32, f32),
 }
 
-impl Vessels {
-    fn stamp(&mut self, capsule: &Capsule, kind: Kind, scene: &Scene, reflex: f32) {
-        let (width, height) = self.label.size();
-        let margin = capsule.radius.0.max(capsule.radius.1) + 1.0;
+impl Capsule {
+    fn for_each_pixel(&self, width: usize, height: usize, mut paint: impl FnMut(usize, f32, f32)) {
+        let margin = self.radius.0.max(self.radius.1) + 1.0;
         let span = |axis: usize, limit: usize| {
-            let (a, b) = (capsule.from[axis], capsule.to[axis]);
+            let (a, b) = (self.from[axis], self.to[axis]);
             let low = (a.min(b) - margin).floor().max(0.0) as usize;
             let high = (a.max(b) + margin).ceil().max(0.0) as usize;
             low..high.min(limit)
         };
-        let along = [
-            capsule.to[0] - capsule.from[0],
-            capsule.to[1] - capsule.from[1],
-        ];
+        let along = [self.to[0] - self.from[0], self.to[1] - self.from[1]];
         let square = (along[0] * along[0] + along[1] * along[1]).max(1e-12);
-        let layer = match kind {
-            Kind::Artery => &mut self.artery,
-            Kind::Vein => &mut self.vein,
-        };
         for y in span(1, height) {
             for x in span(0, width) {
-                let [dx, dy] = [
-                    x as f32 + 0.5 - capsule.from[0],
-                    y as f32 + 0.5 - capsule.from[1],
-                ];
+                let [dx, dy] = [x as f32 + 0.5 - self.from[0], y as f32 + 0.5 - self.from[1]];
                 let t = ((dx * along[0] + dy * along[1]) / square).clamp(0.0, 1.0);
-                let radius = capsule.radius.0 + (capsule.radius.1 - capsule.radius.0) * t;
+                let radius = self.radius.0 + (self.radius.1 - self.radius.0) * t;
                 let gap = (dx - t * along[0]).hypot(dy - t * along[1]);
-                if gap >= radius + 0.5 {
-                    continue;
+                if gap < radius + 0.5 {
+                    paint(y * width + x, gap, radius);
                 }
-                let at = y * width + x;
-                if gap < radius && scene.sees(x, y) {
-                    self.label.data_mut()[at] = true;
-                }
-                let depth = optical_depth(kind, gap, radius, radius / scene.scale, reflex);
-                layer[at] = layer[at].max(depth);
             }
         }
     }
