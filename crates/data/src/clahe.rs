@@ -155,11 +155,10 @@ fn curve(mut bins: [u32; LEVELS], clip_limit: f32) -> [u8; LEVELS] {
         let levels = LEVELS as u32;
         bins.iter_mut().for_each(|bin| *bin += cut / levels);
         let residual = (cut % levels) as usize;
-        if residual > 0 {
-            let step = (LEVELS / residual).max(1);
-            for bin in bins.iter_mut().step_by(step).take(residual) {
-                *bin += 1;
-            }
+        // Nothing is taken if nothing is left, whatever the step.
+        let step = LEVELS.checked_div(residual).map_or(1, |step| step.max(1));
+        for bin in bins.iter_mut().step_by(step).take(residual) {
+            *bin += 1;
         }
     }
     let scale = (LEVELS - 1) as f32 / total as f32;

@@ -124,14 +124,14 @@ pub struct Loader {
 
 /// Most threads, examples ahead or examples in an epoch; beyond them lies a mistyped setting.
 const MAX_WORKERS: usize = 256;
-const MAX_EXAMPLES: usize = 1 << 32;
+const MAX_EXAMPLES: usize = 1 << 26;
 
 impl Loader {
     /// A loader over `source`.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] for an empty source, a batch size, prefetch or number of repeats of 0, or more than
-    /// 256 workers.
+    /// 256 workers or 2^26 examples.
     pub fn new(source: Arc<dyn Source>, config: LoaderConfig) -> Result<Self> {
         let check = |field, found: usize, fine: bool, expected| match fine {
             true => Ok(()),
@@ -142,7 +142,7 @@ impl Loader {
             }),
         };
         let positive = |value: usize| (1..=MAX_EXAMPLES).contains(&value);
-        let few = "between 1 and 2^32";
+        let few = "between 1 and 2^26";
         check(
             "LoaderConfig::batch_size",
             config.batch_size,

@@ -11,7 +11,7 @@ const STEEPNESS: f32 = 2.0;
 
 /// A rough, training-free map of how much each pixel looks like vessel: 0..1, 0 outside the field of view.
 ///
-/// The green channel is denoised by a 5×5 [Wiener filter](wiener), equalised by [CLAHE](Clahe) and blurred by a
+/// The green channel, continued smoothly beyond the field of view, is denoised by a 5×5 [Wiener filter](wiener), equalised by [CLAHE](Clahe) and blurred by a
 /// Gaussian of sigma 1. Its darkness d is the local background (a box mean inside the field of view, applied
 /// three times, about a Gaussian of 1/40 of the field's width) minus the blurred image. With d standardised in the field of
 /// view to z, the result is sigmoid(2 (z − 1)).
@@ -38,16 +38,14 @@ pub fn vesselness(image: &RgbImage, fov: &Mask) -> Result<Plane> {
             id: "the image".to_owned(),
         });
     };
-    let clear = equalize(
-        &wiener(&Channel::Green.extract(image), 5)?,
-        &Clahe::default(),
-    )?;
+    let radius = (bounds.width / 40).max(2);
+    let filled = extend(&Channel::Green.extract(image), fov, 2 * radius)?;
+    let clear = equalize(&wiener(&filled, 5)?, &Clahe::default())?;
     let smooth = gaussian_blur(&clear, 1.0);
     // Three box means of radius r make about a Gaussian of sigma r, in linear time.
-    let radius = (bounds.width / 40).max(2);
     let mut background = smooth.clone();
     for _ in 0..3 {
-        background = mean_inside(&background, fov, radius)?;
+        background = window_mean(&background, fov, radius)?;
     }
     let mut darkness = background;
     for (d, s) in darkness.data_mut().iter_mut().zip(smooth.data()) {
@@ -69,8 +67,8 @@ pub fn vesselness(image: &RgbImage, fov: &Mask) -> Result<Plane> {
     Ok(darkness)
 }
 
-/// Mean over the part of each square window that lies inside the mask; 0 outside it.
-fn mean_inside(plane: &Plane, mask: &Mask, radius: usize) -> Result<Plane> {
+/// Mean over the part of each square window that lies inside the mask; 0 where there is none.
+fn window_mean(plane: &Plane, mask: &Mask, radius: usize) -> Result<Plane> {
     let (width, height) = plane.size();
     let inside = |x: usize, y: usize| mask.data()[y * width + x];
     let counts = window_sums(width, height, radius, |x, y| {
@@ -80,10 +78,25 @@ fn mean_inside(plane: &Plane, mask: &Mask, radius: usize) -> Result<Plane> {
         true => f64::from(plane.data()[y * width + x]),
         false => 0.0,
     });
-    let means = sums.iter().zip(&counts).zip(mask.data());
-    let means =
-        means.map(|((sum, count), &inside)| if inside { (sum / count) as f32 } else { 0.0 });
+    let means = sums.iter().zip(&counts);
+    let means = means.map(|(sum, count)| match *count > 0.0 {
+        true => (sum / count) as f32,
+        false => 0.0,
+    });
     Plane::new(width, height, means.collect())
+}
+
+/// The plane with what lies outside the mask replaced by the mean of the mask's pixels nearby, or of all of them, so
+/// that the mask's rim is no edge for the filters.
+fn extend(plane: &Plane, mask: &Mask, radius: usize) -> Result<Plane> {
+    let near = window_mean(plane, mask, radius)?;
+    let (mean, _) = moments(plane, mask).unwrap_or((0.0, 0.0));
+    let mut out = plane.clone();
+    let outside = out.data_mut().iter_mut().zip(mask.data()).zip(near.data());
+    for ((value, _), &near) in outside.filter(|((_, inside), _)| !**inside) {
+        *value = if near > 0.0 { near } else { mean as f32 };
+    }
+    Ok(out)
 }
 
 #[cfg(test)]

@@ -61,10 +61,11 @@ pub(super) fn warp(
                 let (dx, dy) = field.at(row, i);
                 (x, y) = (x + dx, y + dy);
             }
+            // Truncation takes -0.9 to 0, so the sign is asked first; i32, as it converts in one instruction.
             if x < 0.0 || y < 0.0 {
                 continue;
             }
-            let (column, row) = (x as usize, y as usize);
+            let (column, row) = (x as i32 as usize, y as i32 as usize);
             if column >= source_width || row >= source_height {
                 continue;
             }
@@ -96,7 +97,7 @@ pub(super) fn warp(
 /// The four pixels around a point that lies inside the frame.
 struct Bilinear {
     /// Column and row of the first pixel, which may be -1.
-    first: (isize, isize),
+    first: (i32, i32),
     /// Shares of the second column and row.
     share: (f32, f32),
 }
@@ -104,7 +105,7 @@ struct Bilinear {
 impl Bilinear {
     fn new(x: f32, y: f32) -> Self {
         // Adding 1 before truncating makes it a floor for what is never below -0.5.
-        let (left, top) = ((x + 0.5) as isize - 1, (y + 0.5) as isize - 1);
+        let (left, top) = ((x + 0.5) as i32 - 1, (y + 0.5) as i32 - 1);
         Self {
             first: (left, top),
             share: (x - 0.5 - left as f32, y - 0.5 - top as f32),
@@ -129,7 +130,7 @@ impl Bilinear {
             )
         } else {
             // Pixels beyond the frame count as 0, as in PyTorch's grid_sample(padding_mode="zeros").
-            let pixel = |dx: isize, dy: isize| {
+            let pixel = |dx: i32, dy: i32| {
                 let (x, y) = (left + dx, top + dy);
                 match x >= 0 && y >= 0 && (x as usize) < width && (y as usize) < height {
                     true => plane.data()[y as usize * width + x as usize],

@@ -16,7 +16,7 @@ fn set(count: usize) -> InMemory {
             Rgb([0, (x * 5 + y * 3 + i as u32 * 7) as u8, 0])
         });
         let mut sample = Sample::unlabelled(format!("s{i}"), photo);
-        sample.label = Some(Mask::from_fn(40, 30, |x, y| (x + y + i) % 6 == 0));
+        sample.label = Some(Mask::from_fn(40, 30, |x, y| (x + y + i).is_multiple_of(6)));
         sample
     };
     InMemory::new((0..count).map(sample).collect())
