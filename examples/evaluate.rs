@@ -73,7 +73,11 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
                 println!("  pooled F1 at 0.5: {half:.4}");
             }
             if let Some(f1) = f1 {
-                println!("  per image: F1 {:.4} ± {:.4}", f1.mean, f1.std);
+                println!(
+                    "  per image: F1 {:.4} ± {:.4}",
+                    f1.mean,
+                    f1.std.unwrap_or(0.0)
+                );
             }
             let seconds: f64 = evaluated.rows.iter().map(|row| row.seconds).sum();
             println!("  {:.3} s an image", seconds / evaluated.rows.len() as f64);
