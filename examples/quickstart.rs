@@ -58,6 +58,7 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> support::AnyResult<ExitCode> {
     set_threads(args.threads)?;
+    venule::nn::keep_freed_memory();
     let start = Instant::now();
     clear(&args.out)?;
     println!(

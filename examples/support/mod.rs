@@ -50,6 +50,7 @@ pub fn stop_flag() -> AnyResult<Arc<AtomicBool>> {
 
 /// Trains with a progress bar, a log and a learning curve in the run folder.
 pub fn train(task: &mut dyn Task, config: TrainConfig, folder: &Path) -> AnyResult<RunReport> {
+    venule::nn::keep_freed_memory();
     let config = TrainConfig {
         directory: Some(folder.to_owned()),
         ..config

@@ -15,6 +15,7 @@ mod params;
 #[allow(unsafe_code)]
 mod cpu;
 
+pub use cpu::allocator::keep_freed_memory;
 pub use encoder::{Encoder, FeatureInfo, FeatureMap, Features};
 pub use error::{Error, Result};
 pub use files::{read_safetensors, write_safetensors};
