@@ -23,10 +23,12 @@ pub struct Sizes {
     pub depth: usize,
 }
 
-/// Queries handled together; a multiple of the widest vector.
+/// Queries handled together at most.
 const BLOCK: usize = 192;
-/// Scores held at once per matrix, to stay in the second-level cache.
-const HELD: usize = 256 * 1024;
+/// Queries that one tile of the matrix product takes.
+const TILE: usize = 64;
+/// Scores held at once, to stay in the second-level cache.
+const HELD: usize = 384 * 1024;
 /// Widest vector.
 const WIDE: usize = 16;
 
@@ -57,8 +59,8 @@ impl Sizes {
 
     /// Queries per task when `matrices` score matrices are held; depends on the sizes alone.
     fn block(self, matrices: usize) -> usize {
-        let fitting = HELD / matrices / self.tokens / 48 * 48;
-        fitting.clamp(48, BLOCK).min(self.tokens)
+        let fitting = HELD / matrices / self.tokens / TILE * TILE;
+        fitting.clamp(TILE, BLOCK).min(self.tokens)
     }
 
     /// Where head `head` of sample `sample` begins in a row-major (B, T, row) tensor.
@@ -404,19 +406,23 @@ mod tests {
     fn softmax_columns_sum_to_one_at_every_level() {
         let (line, keys, queries) = (80, 13, 70);
         let scores = ramp(line * keys, 0.37);
-        let run = |kernel: &dyn Fn(&mut [f32], &mut [f32], &mut [f32])| {
+        let run = |best: bool| {
             let mut weights = scores.clone();
             let (mut inverse, mut lse) = (vec![0.0; line], vec![0.0; queries]);
-            kernel(&mut weights, &mut inverse, &mut lse);
+            let (w, i, l) = (&mut weights, &mut inverse, &mut lse);
+            if best {
+                softmax(w, i, l, 0.5);
+            } else {
+                // SAFETY: plain Rust runs everywhere.
+                unsafe { softmax_kernel::<Portable>(w, i, l, 0.5) };
+            }
             for query in 0..line {
                 let sum: f32 = (0..keys).map(|key| weights[key * line + query]).sum();
                 assert!((sum * inverse[query] - 1.0).abs() < 1e-6);
             }
             (weights, lse)
         };
-        let best = run(&|w, i, l| softmax(w, i, l, 0.5));
-        // SAFETY: plain Rust runs everywhere.
-        let plain = run(&|w, i, l| unsafe { softmax_kernel::<Portable>(w, i, l, 0.5) });
+        let (best, plain) = (run(true), run(false));
         close(&best.0, &plain.0);
         close(&best.1, &plain.1);
         for (query, lse) in best.1.iter().enumerate() {
@@ -425,16 +431,19 @@ mod tests {
         }
 
         let (shift, delta) = (ramp(line, 0.2), ramp(line, 0.9));
-        let back = |kernel: &dyn Fn(&mut [f32], &mut [f32])| {
+        let back = |best: bool| {
             let (mut p, mut ds) = (scores.clone(), ramp(line * keys, 0.53));
-            kernel(&mut p, &mut ds);
+            if best {
+                softmax_backward(&mut p, &mut ds, &shift, &delta, 0.5);
+            } else {
+                // SAFETY: plain Rust runs everywhere.
+                unsafe {
+                    softmax_backward_kernel::<Portable>(&mut p, &mut ds, &shift, &delta, 0.5)
+                };
+            }
             (p, ds)
         };
-        let best = back(&|p, ds| softmax_backward(p, ds, &shift, &delta, 0.5));
-        // SAFETY: plain Rust runs everywhere.
-        let plain = back(&|p, ds| unsafe {
-            softmax_backward_kernel::<Portable>(p, ds, &shift, &delta, 0.5);
-        });
+        let (best, plain) = (back(true), back(false));
         close(&best.0, &plain.0);
         close(&best.1, &plain.1);
     }

@@ -7,7 +7,8 @@ use crate::cpu::attention::{Sizes, attention, attention_backward};
 
 /// Multi-head self-attention softmax(q kᵀ / √D) v (Vaswani et al. 2017) from one joint projection.
 ///
-/// `qkv` is (B, T, 3C), its last dimension laid out [q|k|v][head][D] with D = C / heads; the result is (B, T, C), [head][D].
+/// `qkv` is (B, T, 3C), its last dimension laid out `[q|k|v][head][D]` with D = C / heads; the result is (B, T, C),
+/// `[head][D]`.
 /// On the CPU no T×T matrix is stored, neither forward nor for the gradient.
 ///
 /// ```

@@ -24,8 +24,8 @@ pub fn agrees(found: &Tensor, expected: &Tensor, tolerance: f64) -> Result<()> {
     let (found, expected) = (flat(found)?, flat(expected)?);
     let largest = expected.iter().fold(0.1f64, |a, v| a.max(v.abs()));
     for (i, (a, b)) in found.iter().zip(&expected).enumerate() {
-        // Also fails on NaN.
-        if !((a - b).abs() <= tolerance * largest) {
+        let difference = (a - b).abs();
+        if difference.is_nan() || difference > tolerance * largest {
             bail!("value {i} is {a}, not {b} (largest {largest})");
         }
     }
