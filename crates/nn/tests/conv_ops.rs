@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use proptest::prelude::*;
-use venule_nn::{Noise, conv3x3};
+use venule_nn::{Noise, conv1x1, conv3x3, group_norm, group_norm_relu, max_pool2x2, upsample2x};
 
 fn random(shape: &[usize], seed: u64) -> Result<Tensor> {
     let mut noise = Noise::keyed(&[seed]);
@@ -15,7 +15,12 @@ fn random(shape: &[usize], seed: u64) -> Result<Tensor> {
 fn relative(a: &Tensor, b: &Tensor) -> Result<f32> {
     let a = a.to_dtype(DType::F64)?;
     let b = b.to_dtype(DType::F64)?;
-    let scale = b.abs()?.flatten_all()?.max(0)?.to_scalar::<f64>()?.max(1e-12);
+    let scale = b
+        .abs()?
+        .flatten_all()?
+        .max(0)?
+        .to_scalar::<f64>()?
+        .max(1e-12);
     let difference = (a - b)?.abs()?.flatten_all()?.max(0)?.to_scalar::<f64>()?;
     Ok((difference / scale) as f32)
 }
@@ -33,7 +38,12 @@ fn compare(inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) -> Result
         let grads = (&y * &weight)?.sum_all()?.backward()?;
         let grads = vars
             .iter()
-            .map(|v| Ok(grads.get(v.as_tensor()).expect("a gradient for every input").clone()))
+            .map(|v| {
+                Ok(grads
+                    .get(v.as_tensor())
+                    .expect("a gradient for every input")
+                    .clone())
+            })
             .collect::<Result<_>>()?;
         Ok((y, grads))
     };
@@ -48,6 +58,12 @@ fn compare(inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) -> Result
     Ok(())
 }
 
+/// Normal values in a non-contiguous view: (B, C, H, W) of a tensor stored as (B, C, W, H).
+fn transposed(shape: [usize; 4], seed: u64) -> Result<Tensor> {
+    let [b, c, h, w] = shape;
+    random(&[b, c, w, h], seed)?.transpose(2, 3)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
@@ -59,24 +75,99 @@ proptest! {
         compare(&[x.clone(), weight.clone()], |t| conv3x3(&t[0], &t[1], None)).unwrap();
         compare(&[x, weight, bias], |t| conv3x3(&t[0], &t[1], Some(&t[2]))).unwrap();
     }
+
+    #[test]
+    fn conv1x1_equals_f64(b in 1usize..4, c in 1usize..20, o in 1usize..20, h in 1usize..20, w in 1usize..40, seed: u64) {
+        let x = random(&[b, c, h, w], seed).unwrap();
+        let weight = random(&[o, c, 1, 1], seed ^ 1).unwrap();
+        let bias = random(&[o], seed ^ 2).unwrap();
+        compare(&[x, weight, bias], |t| conv1x1(&t[0], &t[1], Some(&t[2]))).unwrap();
+    }
+
+    // At least eight values per group: with fewer the variance may all but vanish, and f32 with it.
+    #[test]
+    fn group_norm_equals_f64(b in 1usize..4, groups in 1usize..4, per in 1usize..5, h in 1usize..40, w in 1usize..70, seed: u64) {
+        prop_assume!(per * h * w >= 8);
+        let c = groups * per;
+        let x = random(&[b, c, h, w], seed).unwrap();
+        let weight = random(&[c], seed ^ 1).unwrap();
+        let bias = random(&[c], seed ^ 2).unwrap();
+        compare(&[x, weight, bias], |t| group_norm(&t[0], groups, &t[1], &t[2], 1e-5)).unwrap();
+    }
+
+    // A ReLU's mask may turn with the last bit of its argument, so the biases keep arguments from 0: half the channels are
+    // on, half are off.
+    #[test]
+    fn group_norm_relu_equals_f64(b in 1usize..4, groups in 1usize..4, h in 1usize..20, w in 1usize..40, seed: u64) {
+        prop_assume!(h * w >= 8);
+        let c = 2 * groups;
+        let x = random(&[b, c, h, w], seed).unwrap();
+        let weight = random(&[c], seed ^ 1).unwrap().affine(0.1, 0.0).unwrap();
+        let signs: Vec<f32> = (0..c).map(|i| if i % 2 == 0 { 20.0 } else { -20.0 }).collect();
+        let bias = Tensor::new(signs, &Device::Cpu).unwrap();
+        compare(&[x, weight, bias], |t| group_norm_relu(&t[0], groups, &t[1], &t[2], 1e-5)).unwrap();
+    }
+
+    #[test]
+    fn upsample2x_equals_f64(b in 1usize..4, c in 1usize..4, h in 1usize..30, w in 1usize..70, seed: u64) {
+        let x = random(&[b, c, h, w], seed).unwrap();
+        compare(&[x], |t| upsample2x(&t[0])).unwrap();
+    }
+
+    #[test]
+    fn max_pool2x2_equals_f64(b in 1usize..4, c in 1usize..4, h in 1usize..15, w in 1usize..35, seed: u64) {
+        let x = random(&[b, c, 2 * h, 2 * w], seed).unwrap();
+        compare(&[x], |t| max_pool2x2(&t[0])).unwrap();
+    }
 }
 
 #[test]
-fn conv3x3_time() -> Result<()> {
-    for (b, c, o, s) in [(4, 16, 16, 256), (4, 32, 32, 128), (4, 160, 96, 32), (1, 768, 128, 64), (4, 64, 64, 64), (4,1,16,256),(4,48,16,256)] {
-        let x = Var::from_tensor(&random(&[b, c, s, s], 1)?)?;
-        let w = Var::from_tensor(&random(&[o, c, 3, 3], 2)?)?;
-        let flop = (2 * b * c * o * s * s * 9) as f64;
-        let mut best = [f64::MAX; 2];
-        for _ in 0..5 {
-            let t = std::time::Instant::now();
-            let y = conv3x3(x.as_tensor(), w.as_tensor(), None)?;
-            best[0] = best[0].min(t.elapsed().as_secs_f64());
-            let t = std::time::Instant::now();
-            y.backward()?;
-            best[1] = best[1].min(t.elapsed().as_secs_f64());
-        }
-        println!("{b}x{c}->{o} {s}: fwd {:.0} GFLOP/s, bwd {:.0} GFLOP/s ({:.1} ms {:.1} ms)", flop / best[0] / 1e9, 2. * flop / best[1] / 1e9, best[0]*1e3, best[1]*1e3);
-    }
+fn views_equal_f64() -> Result<()> {
+    let ramp = random(&[6], 7)?;
+    let x = transposed([2, 6, 10, 14], 5)?;
+    assert!(!x.is_contiguous());
+    // `compare` makes its variables contiguous: the view is taken inside.
+    let stored = x.transpose(2, 3)?.contiguous()?;
+    let view = |t: &Tensor| t.transpose(2, 3);
+    compare(&[stored.clone()], |t| upsample2x(&view(&t[0])?))?;
+    compare(&[stored.clone()], |t| max_pool2x2(&view(&t[0])?))?;
+    compare(&[stored, ramp.clone(), ramp], |t| {
+        group_norm(&view(&t[0])?, 3, &t[1], &t[2], 1e-5)
+    })
+}
+
+#[test]
+fn a_relu_at_zero_has_no_gradient() -> Result<()> {
+    // weight 0 and bias 0: every argument of the ReLU is 0
+    let x = random(&[1, 2, 3, 3], 1)?;
+    let weight = Tensor::zeros(2, DType::F32, &Device::Cpu)?;
+    let bias = Var::zeros(2, DType::F32, &Device::Cpu)?;
+    let grads = group_norm_relu(&x, 1, &weight, bias.as_tensor(), 1e-5)?
+        .sum_all()?
+        .backward()?;
+    assert_eq!(grads.get(&bias).unwrap().to_vec1::<f32>()?, [0.0, 0.0]);
+    Ok(())
+}
+
+#[test]
+fn thread_counts_give_the_same_bits() -> Result<()> {
+    let run = |threads: usize| -> Result<Vec<Vec<f32>>> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        pool.unwrap().install(|| {
+            let x = Var::from_tensor(&random(&[2, 8, 66, 130], 1)?)?;
+            let weight = Var::from_tensor(&random(&[8], 2)?)?;
+            let bias = Var::from_tensor(&random(&[8], 3)?)?;
+            let y = group_norm_relu(x.as_tensor(), 2, weight.as_tensor(), bias.as_tensor(), 1e-5)?;
+            let y = max_pool2x2(&upsample2x(&y)?)?;
+            let grads = y.sqr()?.sum_all()?.backward()?;
+            [&x, &weight, &bias]
+                .iter()
+                .map(|v| grads.get(v.as_tensor()).unwrap().clone())
+                .chain([y])
+                .map(|t| t.flatten_all()?.to_vec1::<f32>())
+                .collect()
+        })
+    };
+    assert_eq!(run(1)?, run(2)?);
     Ok(())
 }

@@ -4,9 +4,13 @@
 pub(crate) mod attention;
 pub(crate) mod conv3x3;
 pub(crate) mod gelu;
+pub(crate) mod group_norm;
 pub(crate) mod lanes;
 pub(crate) mod layer_norm;
 pub(crate) mod linear;
 pub(crate) mod matmul;
+pub(crate) mod pool;
 pub(crate) mod scratch;
 pub(crate) mod simd;
+pub(crate) mod upsample;
+pub(crate) mod allocator;

@@ -1,4 +1,9 @@
-use candle_core::{Result, Tensor, bail};
+use std::sync::OnceLock;
+
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
+
+use super::{has_kernel, values, with_values};
+use crate::cpu::group_norm::{self as kernel, Groups, Moments};
 
 /// Group normalisation (Wu & He 2018) of (B, C, H, W): each group of C/groups channels of an image is brought to mean 0 and
 /// (biased) variance 1, then scaled and shifted per channel: (x − μ) / √(σ² + eps) · weight + bias.
@@ -13,7 +18,7 @@ pub fn group_norm(
     eps: f64,
 ) -> Result<Tensor> {
     check(x, groups, weight, bias)?;
-    group_norm_composed(x, groups, weight, bias, eps, false)
+    run(x, groups, weight, bias, eps, false)
 }
 
 /// [`group_norm`] followed by max(·, 0), in one pass; the gradient at 0 is 0.
@@ -28,7 +33,103 @@ pub fn group_norm_relu(
     eps: f64,
 ) -> Result<Tensor> {
     check(x, groups, weight, bias)?;
-    group_norm_composed(x, groups, weight, bias, eps, true)
+    run(x, groups, weight, bias, eps, true)
+}
+
+fn run(
+    x: &Tensor,
+    groups: usize,
+    weight: &Tensor,
+    bias: &Tensor,
+    eps: f64,
+    relu: bool,
+) -> Result<Tensor> {
+    let fits = [x, weight, bias].into_iter().all(has_kernel);
+    if !fits || x.elem_count() == 0 {
+        return group_norm_composed(x, groups, weight, bias, eps, relu);
+    }
+    let (_, channels, height, width) = x.dims4()?;
+    let op = GroupNormOp {
+        shape: Groups {
+            channels,
+            plane: height * width,
+            groups,
+            relu,
+        },
+        eps,
+        moments: OnceLock::new(),
+    };
+    x.contiguous()?
+        .apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)
+}
+
+struct GroupNormOp {
+    shape: Groups,
+    eps: f64,
+    /// Of every group of every image, from the forward pass.
+    moments: OnceLock<Vec<Moments>>,
+}
+
+impl CustomOp3 for GroupNormOp {
+    fn name(&self) -> &'static str {
+        "group_norm"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (y, moments) = kernel::group_norm(
+            values(x, x_layout)?,
+            self.shape,
+            values(weight, weight_layout)?,
+            values(bias, bias_layout)?,
+            self.eps,
+        );
+        // An op made for one call runs forward once.
+        self.moments.get_or_init(|| moments);
+        Ok((CpuStorage::F32(y), x_layout.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let Some(moments) = self.moments.get() else {
+            bail!("the gradient of group norm needs its forward pass first");
+        };
+        let grad = grad.contiguous()?;
+        let (dx, dweight, dbias) = with_values(x, |x| {
+            with_values(weight, |weight| {
+                with_values(bias, |bias| {
+                    with_values(&grad, |grad| {
+                        Ok(kernel::group_norm_backward(
+                            x, self.shape, weight, bias, moments, grad,
+                        ))
+                    })
+                })
+            })
+        })?;
+        let wanted = |of: &Tensor, values: Vec<f32>| {
+            of.track_op()
+                .then(|| Tensor::from_vec(values, of.shape(), of.device()))
+                .transpose()
+        };
+        Ok((
+            wanted(x, dx)?,
+            wanted(weight, dweight)?,
+            wanted(bias, dbias)?,
+        ))
+    }
 }
 
 fn check(x: &Tensor, groups: usize, weight: &Tensor, bias: &Tensor) -> Result<()> {

@@ -1,6 +1,17 @@
-use candle_core::{Result, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+
+use super::{has_kernel, values, with_values};
+use crate::cpu::pool as kernel;
 
 /// Largest of each 2×2 square of (B, C, H, W), with stride 2; the gradient goes to the first largest of the four.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// let x = Tensor::arange(0f32, 8., &Device::Cpu)?.reshape((1, 1, 2, 4))?;
+/// let y = venule_nn::max_pool2x2(&x)?.flatten_all()?;
+/// assert_eq!(y.to_vec1::<f32>()?, [5., 7.]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 ///
 /// # Errors
 /// If H or W is odd.
@@ -9,7 +20,35 @@ pub fn max_pool2x2(x: &Tensor) -> Result<Tensor> {
     if h % 2 != 0 || w % 2 != 0 {
         bail!("2x2 pooling needs an even height and width, not {h}x{w}; pad the image first");
     }
+    if has_kernel(x) && x.elem_count() > 0 {
+        return x.contiguous()?.apply_op1(MaxPool2x2);
+    }
     max_pool2x2_composed(x)
+}
+
+struct MaxPool2x2;
+
+impl CustomOp1 for MaxPool2x2 {
+    fn name(&self) -> &'static str {
+        "max_pool2x2"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (b, c, h, w) = layout.shape().dims4()?;
+        let y = kernel::max_pool2x2(values(x, layout)?, w);
+        Ok((CpuStorage::F32(y), (b, c, h / 2, w / 2).into()))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let width = x.dim(3)?;
+        let grad = grad.contiguous()?;
+        let dx = with_values(x, |x| {
+            with_values(&grad, |grad| {
+                Ok(kernel::max_pool2x2_backward(x, width, grad))
+            })
+        })?;
+        Ok(Some(Tensor::from_vec(dx, x.shape(), x.device())?))
+    }
 }
 
 pub(crate) fn max_pool2x2_composed(x: &Tensor) -> Result<Tensor> {

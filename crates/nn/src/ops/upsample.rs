@@ -1,7 +1,18 @@
-use candle_core::{Result, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+
+use super::{has_kernel, values, with_values};
+use crate::cpu::upsample as kernel;
 
 /// Bilinear upsampling of (B, C, H, W) to (B, C, 2H, 2W) with half-pixel centres and repeated borders, as
 /// `torch.nn.functional.interpolate(scale_factor=2, mode="bilinear", align_corners=False)`.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// let x = Tensor::new(&[0f32, 4.0], &Device::Cpu)?.reshape((1, 1, 1, 2))?;
+/// let y = venule_nn::upsample2x(&x)?.reshape((2, 4))?;
+/// assert_eq!(y.to_vec2::<f32>()?, [[0., 1., 3., 4.], [0., 1., 3., 4.]]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 ///
 /// # Errors
 /// If the map has no pixels.
@@ -10,11 +21,36 @@ pub fn upsample2x(x: &Tensor) -> Result<Tensor> {
     if h == 0 || w == 0 {
         bail!("cannot upsample an empty map of {h}x{w}");
     }
+    if has_kernel(x) {
+        return x.contiguous()?.apply_op1(Upsample2x);
+    }
     upsample2x_composed(x)
 }
 
+struct Upsample2x;
+
+impl CustomOp1 for Upsample2x {
+    fn name(&self) -> &'static str {
+        "upsample2x"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (b, c, h, w) = layout.shape().dims4()?;
+        let y = kernel::upsample2x(values(x, layout)?, h, w);
+        Ok((CpuStorage::F32(y), (b, c, 2 * h, 2 * w).into()))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let (_, _, h, w) = x.dims4()?;
+        let dx = with_values(&grad.contiguous()?, |grad| {
+            Ok(kernel::upsample2x_backward(grad, h, w))
+        })?;
+        Ok(Some(Tensor::from_vec(dx, x.shape(), x.device())?))
+    }
+}
+
 pub(crate) fn upsample2x_composed(x: &Tensor) -> Result<Tensor> {
-    double(&double(x, 2)?, 3)
+    double(&double(&x.contiguous()?, 2)?, 3)
 }
 
 /// Doubles one dimension: even outputs ¼·before + ¾·here, odd ones ¾·here + ¼·behind.
