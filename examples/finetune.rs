@@ -179,9 +179,11 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
     println!("weights: {}", best.display());
     let segmenter = Segmenter::from_file_on(best, &device)?;
     let test: Option<Box<dyn Dataset>> = match (&args.test_images, &args.test_masks) {
-        (Some(images), Some(masks)) => {
-            Some(Box::new(FolderSet::new(images, Some(masks.clone()), None)?))
-        }
+        (Some(images), Some(masks)) => Some(Box::new(FolderSet::new(
+            images,
+            Some(masks.clone()),
+            args.test_fovs.clone(),
+        )?)),
         _ if !args.dataset.is_empty() => {
             match DatasetSpec::open_joined(&args.dataset, &[Split::Test]) {
                 Ok(set) => Some(Box::new(set)),

@@ -1,5 +1,6 @@
 //! Seeded random numbers for augmentation and shuffling: ChaCha8 keyed by what the number is for.
 
+use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -52,12 +53,10 @@ impl Draw {
         (radius * cos, radius * sin)
     }
 
-    /// 0..count in random order (Fisher and Yates).
+    /// 0..count in random order.
     pub(crate) fn permutation(&mut self, count: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..count).collect();
-        for last in (1..count).rev() {
-            order.swap(last, self.below(last + 1));
-        }
+        order.shuffle(&mut self.0);
         order
     }
 }

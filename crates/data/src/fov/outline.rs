@@ -1,4 +1,5 @@
-use image::RgbImage;
+use image::{GrayImage, Luma, RgbImage};
+use imageproc::region_labelling::{Connectivity, connected_components};
 
 use super::not_found;
 use crate::{Mask, Plane, Result};
@@ -140,41 +141,28 @@ fn median(plane: &Plane, columns: std::ops::Range<usize>, rows: std::ops::Range<
 /// The largest 4-connected part of a mask and its number of pixels.
 fn largest_part(mask: &Mask) -> (Mask, usize) {
     let (width, height) = mask.size();
-    let mut part_of = vec![0u32; width * height];
-    let (mut best, mut best_size, mut parts) = (0, 0, 0);
-    let mut stack = Vec::new();
-    for start in 0..width * height {
-        if !mask.data()[start] || part_of[start] != 0 {
-            continue;
-        }
-        parts += 1;
-        let mut size = 0;
-        part_of[start] = parts;
-        stack.push(start);
-        while let Some(at) = stack.pop() {
-            size += 1;
-            let (x, y) = (at % width, at / width);
-            let neighbours = [
-                (x > 0).then(|| at - 1),
-                (x + 1 < width).then(|| at + 1),
-                (y > 0).then(|| at - width),
-                (y + 1 < height).then(|| at + width),
-            ];
-            for next in neighbours.into_iter().flatten() {
-                if mask.data()[next] && part_of[next] == 0 {
-                    part_of[next] = parts;
-                    stack.push(next);
-                }
-            }
-        }
-        if size > best_size {
-            (best, best_size) = (parts, size);
-        }
-    }
-    let part = Mask::from_fn(width, height, |x, y| {
-        best != 0 && part_of[y * width + x] == best
+    let image = GrayImage::from_fn(width as u32, height as u32, |x, y| {
+        let on = mask.get(x as usize, y as usize) == Some(&true);
+        Luma([u8::from(on)])
     });
-    (part, best_size)
+    let parts = connected_components(&image, Connectivity::Four, Luma([0]));
+    let mut sizes = vec![0usize];
+    for &part in parts.as_raw() {
+        let part = part as usize;
+        if part >= sizes.len() {
+            sizes.resize(part + 1, 0);
+        }
+        sizes[part] += usize::from(part != 0);
+    }
+    // The first of the largest.
+    let best = (1..sizes.len()).rev().max_by_key(|&part| sizes[part]);
+    let Some(best) = best else {
+        return (Mask::filled(width, height, false), 0);
+    };
+    let part = Mask::from_fn(width, height, |x, y| {
+        parts.as_raw()[y * width + x] as usize == best
+    });
+    (part, sizes[best])
 }
 
 fn trace(part: &Mask, area: usize) -> Vec<(f64, f64)> {

@@ -1,0 +1,159 @@
+//! How long one forward pass or training step takes, as one JSON line: median, fastest and slowest of some runs after a
+//! warm-up, and the peak memory.
+//!
+//! `cargo run --release --example throughput -- --task finetune --preset seed`
+
+#[path = "support/mod.rs"]
+#[allow(dead_code)]
+mod support;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::{Parser, ValueEnum};
+use venule::candle_core::{Device, Tensor};
+use venule::loss::{Composite, Loss};
+use venule::mae::{Mae, MaeConfig, Masking};
+use venule::nn::{Mode, Noise, ParamStore};
+use venule::train::{AdamW, AdamWConfig, ParamGroup};
+use venule::{ModelConfig, VesselModel, set_threads};
+
+/// Times one forward pass or training step on random images.
+#[derive(Parser)]
+struct Args {
+    /// inference: a forward pass without gradients; pretrain, finetune: loss, backward and AdamW on all parameters
+    #[arg(long)]
+    task: Work,
+    /// seed, compact or tiny
+    #[arg(long, default_value = "seed")]
+    preset: String,
+    /// Images in a batch
+    #[arg(long, default_value_t = 1)]
+    batch: usize,
+    /// Side of the images
+    #[arg(long, default_value_t = 512)]
+    side: usize,
+    /// Timed runs, after one that is not
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
+    /// CPU threads; 0 takes all
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    /// Only f32 is offered
+    #[arg(long, default_value = "f32", value_parser = ["f32"])]
+    dtype: String,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Work {
+    Inference,
+    Pretrain,
+    Finetune,
+}
+
+fn main() -> ExitCode {
+    support::exit(run(Args::parse()))
+}
+
+fn run(args: Args) -> support::AnyResult<ExitCode> {
+    set_threads(args.threads)?;
+    venule::nn::keep_freed_memory();
+    let (batch, side) = (args.batch, args.side);
+    let images = uniform(batch, side)?;
+    // Smoothed noise above a threshold: about as many vessel pixels as a real label.
+    let smooth = uniform(batch, side)?.avg_pool2d_with_stride(5, 1)?;
+    let target = smooth
+        .pad_with_zeros(2, 2, 2)?
+        .pad_with_zeros(3, 2, 2)?
+        .gt(0.56)?;
+    let target = target.to_dtype(images.dtype())?;
+
+    let (parameters, mut step): (usize, Box<dyn FnMut(u64) -> support::AnyResult<()>>) = match args
+        .task
+    {
+        Work::Pretrain => {
+            let store = ParamStore::new(0, &Device::Cpu);
+            let mae = Mae::new(&MaeConfig::preset(&args.preset)?, &store.root())?;
+            let mut optimizer = optimizer(&store)?;
+            let (rows, columns) = mae.encoder().grid(&images)?;
+            let step = move |seed| {
+                let masking = Masking::from_seed(seed, batch, rows * columns, 0.75, &Device::Cpu)?;
+                let predictions = mae.forward(&images, &masking, Mode::Train { seed })?;
+                let loss = mae.loss(&images, &predictions, &masking, None)?;
+                Ok(optimizer.step(&loss.backward()?, 1e-4)?)
+            };
+            (store.element_count(), Box::new(step))
+        }
+        work => {
+            let config = ModelConfig::preset(&args.preset)?;
+            let model = VesselModel::new(&config, 0, &Device::Cpu)?;
+            let parameters = model.store().element_count();
+            let loss = Composite::reference();
+            let mut optimizer = optimizer(model.store())?;
+            let training = matches!(work, Work::Finetune);
+            let step = move |seed| {
+                if !training {
+                    let _frozen = model.store().no_grad();
+                    model.forward(&images, Mode::Eval)?;
+                    return Ok(());
+                }
+                let logits = model.forward(&images, Mode::Train { seed })?;
+                let value = loss.forward(&logits, &target, None)?;
+                Ok(optimizer.step(&value.backward()?, 1e-4)?)
+            };
+            (parameters, Box::new(step))
+        }
+    };
+
+    step(0)?;
+    let mut seconds = Vec::with_capacity(args.runs);
+    for run in 1..=args.runs.max(1) {
+        let start = Instant::now();
+        step(run as u64)?;
+        seconds.push(start.elapsed().as_secs_f64());
+    }
+    seconds.sort_by(f64::total_cmp);
+    let task = args.task.to_possible_value();
+    let line = serde_json::json!({
+        "engine": concat!("venule ", env!("CARGO_PKG_VERSION")),
+        "task": task.map(|task| task.get_name().to_owned()),
+        "preset": args.preset,
+        "batch": batch,
+        "dtype": args.dtype,
+        "threads": args.threads,
+        "parameters": parameters,
+        "median_s": seconds[seconds.len() / 2],
+        "min_s": seconds[0],
+        "max_s": seconds[seconds.len() - 1],
+        "peak_rss_mb": peak_rss_mb(),
+    });
+    println!("{line}");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn uniform(batch: usize, side: usize) -> support::AnyResult<Tensor> {
+    let mut noise = Noise::keyed(&[batch as u64, side as u64]);
+    let values: Vec<f32> = (0..batch * side * side).map(|_| noise.uniform()).collect();
+    Ok(Tensor::from_vec(
+        values,
+        (batch, 1, side, side),
+        &Device::Cpu,
+    )?)
+}
+
+fn optimizer(store: &ParamStore) -> support::AnyResult<AdamW> {
+    let group = ParamGroup {
+        params: store.trainable(),
+        weight_decay: 0.05,
+        lr_scale: 1.0,
+    };
+    Ok(AdamW::new(vec![group], AdamWConfig::default())?)
+}
+
+/// The process's largest resident memory, where the system tells it (Linux).
+fn peak_rss_mb() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kilobytes: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kilobytes / 1024.0)
+}
