@@ -129,8 +129,10 @@ fn views_equal_f64() -> Result<()> {
     // `compare` makes its variables contiguous: the view is taken inside.
     let stored = x.transpose(2, 3)?.contiguous()?;
     let view = |t: &Tensor| t.transpose(2, 3);
-    compare(&[stored.clone()], |t| upsample2x(&view(&t[0])?))?;
-    compare(&[stored.clone()], |t| max_pool2x2(&view(&t[0])?))?;
+    compare(std::slice::from_ref(&stored), |t| upsample2x(&view(&t[0])?))?;
+    compare(std::slice::from_ref(&stored), |t| {
+        max_pool2x2(&view(&t[0])?)
+    })?;
     compare(&[stored, ramp.clone(), ramp], |t| {
         group_norm(&view(&t[0])?, 3, &t[1], &t[2], 1e-5)
     })

@@ -254,8 +254,8 @@ unsafe fn tile<S: Simd, const O: usize, const V: usize>(
                     }
                     for (o, sum) in sums.iter_mut().enumerate() {
                         let factor = S::splat(*weight.add(o));
-                        for v in 0..V {
-                            sum[v] = S::fma(factor, pixels[v], sum[v]);
+                        for (sum, pixel) in sum.iter_mut().zip(pixels) {
+                            *sum = S::fma(factor, pixel, *sum);
                         }
                     }
                     weight = weight.add(BLOCK);
@@ -409,8 +409,8 @@ unsafe fn weight_tile<S: Simd, const O: usize>(
                 for (c, line) in lines.iter().enumerate() {
                     for kx in 0..3 {
                         let pixels = S::load(line.add(x + kx));
-                        for o in 0..O {
-                            sums[o][c][kx] = S::fma(grad[o], pixels, sums[o][c][kx]);
+                        for (sums, grad) in sums.iter_mut().zip(grad) {
+                            sums[c][kx] = S::fma(grad, pixels, sums[c][kx]);
                         }
                     }
                 }

@@ -1,6 +1,7 @@
 //! CPU kernels for `f32`: the only place with unsafe code. Each works on plain slices and is reached through the op of the
 //! same name in [`crate::ops`], which also has the fallback for other types and devices.
 
+pub(crate) mod allocator;
 pub(crate) mod attention;
 pub(crate) mod conv3x3;
 pub(crate) mod gelu;
@@ -13,4 +14,3 @@ pub(crate) mod pool;
 pub(crate) mod scratch;
 pub(crate) mod simd;
 pub(crate) mod upsample;
-pub(crate) mod allocator;

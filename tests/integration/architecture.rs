@@ -1,0 +1,214 @@
+//! Who imports whom, what is forwarded, what the sources look like.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+const GPU_FEATURES: [&str; 5] = ["cuda", "cudnn", "metal", "accelerate", "mkl"];
+
+/// The internal imports each crate may have, in all kinds of dependencies.
+const ALLOWED: [(&str, &[&str]); 8] = [
+    ("venule-nn", &[]),
+    ("venule-loss", &[]),
+    ("venule-metrics", &[]),
+    ("venule-data", &[]),
+    ("venule-train", &[]),
+    ("venule-mae", &["venule-nn"]),
+    ("venule-seg", &["venule-nn"]),
+    (
+        "venule",
+        &[
+            "venule-nn",
+            "venule-mae",
+            "venule-seg",
+            "venule-loss",
+            "venule-metrics",
+            "venule-data",
+            "venule-train",
+        ],
+    ),
+];
+
+struct Package {
+    /// Dependencies of any kind.
+    all: BTreeSet<String>,
+    /// Dependencies of the library itself.
+    normal: BTreeSet<String>,
+    features: BTreeMap<String, Vec<String>>,
+    library: PathBuf,
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
+
+fn packages() -> BTreeMap<String, Package> {
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "metadata",
+            "--no-deps",
+            "--format-version",
+            "1",
+            "--offline",
+        ])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    packages.iter().map(package).collect()
+}
+
+fn package(value: &Value) -> (String, Package) {
+    let list = |value: &Value| value.as_array().unwrap().clone();
+    let dependencies = list(&value["dependencies"]);
+    let names = |normal: bool| {
+        let wanted = dependencies
+            .iter()
+            .filter(|d| !normal || d["kind"].is_null());
+        wanted.map(|d| text(&d["name"])).collect()
+    };
+    let features = value["features"].as_object().unwrap().iter();
+    let targets = list(&value["targets"]);
+    let library = targets
+        .iter()
+        .find(|t| list(&t["kind"]).iter().any(|k| k == "lib"))
+        .expect("every package has a library");
+    let package = Package {
+        all: names(false),
+        normal: names(true),
+        features: features
+            .map(|(name, parts)| (name.clone(), list(parts).iter().map(text).collect()))
+            .collect(),
+        library: PathBuf::from(text(&library["src_path"])),
+    };
+    (text(&value["name"]), package)
+}
+
+#[test]
+fn crates_import_only_what_the_table_allows() {
+    let packages = packages();
+    let known: BTreeSet<&str> = ALLOWED.iter().map(|(name, _)| *name).collect();
+    let found: BTreeSet<&str> = packages.keys().map(String::as_str).collect();
+    assert_eq!(
+        found, known,
+        "a new crate needs a row in this table and in docs"
+    );
+    for (name, allowed) in ALLOWED {
+        let internal = packages[name].all.iter().filter(|d| known.contains(&***d));
+        let extra: Vec<_> = internal.filter(|d| !allowed.contains(&&***d)).collect();
+        assert!(extra.is_empty(), "{name} must not import {extra:?}");
+    }
+    // The promise of the metrics: std and one derive, no tensors.
+    let metrics = &packages["venule-metrics"].normal;
+    assert_eq!(metrics.iter().collect::<Vec<_>>(), ["thiserror"]);
+}
+
+#[test]
+fn gpu_features_reach_every_dependency_that_has_them() {
+    let packages = packages();
+    for (name, package) in &packages {
+        let has = |dependency: &str, feature: &str| match packages.get(dependency) {
+            Some(internal) => internal.features.contains_key(feature),
+            None => matches!(dependency, "candle-core" | "candle-nn"),
+        };
+        for feature in GPU_FEATURES {
+            let carriers: Vec<_> = package.normal.iter().filter(|d| has(d, feature)).collect();
+            let Some(parts) = package.features.get(feature) else {
+                assert!(
+                    carriers.is_empty(),
+                    "{name} lacks '{feature}', which {carriers:?} have"
+                );
+                continue;
+            };
+            for dependency in carriers {
+                let forwarded = format!("{dependency}/{feature}");
+                assert!(
+                    parts.contains(&forwarded),
+                    "'{feature}' of {name} lacks {forwarded}"
+                );
+            }
+        }
+    }
+    assert!(packages["venule"].features["cudnn"].contains(&"venule-nn/cudnn".to_owned()));
+}
+
+#[test]
+fn unsafe_code_lives_in_the_kernels_alone() {
+    for (name, package) in packages() {
+        let library = std::fs::read_to_string(&package.library).unwrap();
+        let lint = match name.as_str() {
+            "venule-nn" => "#![deny(unsafe_code)]",
+            _ => "#![forbid(unsafe_code)]",
+        };
+        let path = package.library.display();
+        assert!(library.lines().any(|line| line == lint), "{path}: {lint}");
+    }
+    let kernels = root().join("crates/nn/src/cpu");
+    let mut allowances = Vec::new();
+    for path in sources() {
+        let source = std::fs::read_to_string(&path).unwrap();
+        let code = source
+            .lines()
+            .map(|line| line.split("//").next().unwrap_or(""));
+        let mut words =
+            code.flat_map(|line| line.split(|c: char| !(c.is_alphanumeric() || c == '_')));
+        if !path.starts_with(&kernels) {
+            assert!(!words.any(|word| word == "unsafe"), "{}", path.display());
+            if source.contains("allow(unsafe_code)") {
+                allowances.push(path.clone());
+            }
+        }
+    }
+    assert_eq!(allowances, [root().join("crates/nn/src/lib.rs")]);
+}
+
+#[test]
+fn no_source_file_is_long() {
+    let files = sources();
+    // Guards against a walk that finds nothing: eight crates have eight lib.rs.
+    let libraries = files.iter().filter(|path| path.ends_with("lib.rs")).count();
+    assert_eq!(libraries, 8);
+    for path in files {
+        let lines = std::fs::read_to_string(&path).unwrap().lines().count();
+        assert!(
+            lines <= 600,
+            "{} has {lines} lines, 600 at most",
+            path.display()
+        );
+    }
+}
+
+/// Every Rust source of the crates and the examples, tests in folders of their own excepted.
+fn sources() -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = vec![root().join("crates/venule"), root().join("examples")];
+    for entry in std::fs::read_dir(root().join("crates")).unwrap() {
+        folders.push(entry.unwrap().path().join("src"));
+    }
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        // The facade has no src.
+        for entry in std::fs::read_dir(&folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            match path.extension() {
+                _ if path.is_dir() => folders.push(path),
+                Some(extension) if extension == "rs" => files.push(path),
+                _ => {}
+            }
+        }
+    }
+    files.sort();
+    files.dedup();
+    files
+}

@@ -1,0 +1,420 @@
+//! Every bad file or setting is a typed error that names itself and what to do; nothing is written.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use image::{DynamicImage, Rgb32FImage};
+use tempfile::TempDir;
+use venule::candle_core::Device;
+use venule::data::{
+    Batcher, DatasetSpec, Error as DataError, FovPolicy, Mask, Plane, Prepared, Split, mask_image,
+    read_image, write_png,
+};
+use venule::mae::{Error as MaeError, MaeConfig};
+use venule::tasks::{Finetuning, FinetuningData, Pretraining, PretrainingData};
+use venule::train::{Error as TrainError, Trainer, save_weights};
+use venule::{Checkpoint, Error, ModelConfig, Result, Segmenter, VesselModel};
+
+use crate::support::{
+    finetuning, photograph, pretraining, pretraining_data, recipe, short_run, tiny_checkpoint,
+    train, write_folder,
+};
+
+/// A sound folder of two photographs, and the place of a run.
+struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        write_folder(&folder.path().join("data"));
+        Self { folder }
+    }
+
+    fn path(&self, inside: &str) -> PathBuf {
+        self.folder.path().join("data").join(inside)
+    }
+
+    fn run(&self) -> PathBuf {
+        self.folder.path().join("run")
+    }
+
+    fn mask(&self, name: &str, mask: &Mask) {
+        write_png(self.path("masks").join(name), mask_image(mask).unwrap()).unwrap();
+    }
+
+    /// One epoch of fine-tuning on the folder, as a program would start it.
+    fn finetune(&self) -> Result<()> {
+        let spec: DatasetSpec = format!("folder={}", self.path("").display()).parse()?;
+        let data = FinetuningData {
+            train: spec.open(Split::Train)?,
+            validation: spec.open(Split::Validation)?,
+            fov: FovPolicy::GivenOrDetect,
+            workers: 1,
+        };
+        let mut task = Finetuning::new(&recipe(64), data, 1, &Device::Cpu)?;
+        Trainer::new(short_run(&self.run(), 1, 1))?.fit(&mut task)?;
+        Ok(())
+    }
+
+    /// The error of that fine-tuning, which must have left no run behind.
+    fn error(&self) -> Error {
+        let error = self.finetune().unwrap_err();
+        assert!(
+            !self.run().exists(),
+            "a run folder was made before: {error}"
+        );
+        error
+    }
+}
+
+fn assert_says(error: &impl std::fmt::Display, parts: &[&str]) {
+    let text = error.to_string();
+    for part in parts {
+        assert!(text.contains(part), "'{part}' is not in: {text}");
+    }
+}
+
+/// The text of the error of something that has no Debug.
+fn error<T, E>(result: std::result::Result<T, E>) -> E {
+    result.err().expect("an error was expected")
+}
+
+#[test]
+fn a_sound_folder_trains() {
+    let place = Place::new();
+    place.finetune().unwrap();
+    assert!(place.run().join("final.safetensors").exists());
+}
+
+#[test]
+fn a_missing_folder_is_named() {
+    let place = Place::new();
+    fs::remove_dir_all(place.path("masks")).unwrap();
+    let found = place.error();
+    assert!(matches!(
+        found,
+        Error::Data(DataError::MissingFolder { .. })
+    ));
+    assert_says(&found, &["data/mask", "is not a folder"]);
+    fs::remove_dir_all(place.path("")).unwrap();
+    assert_says(&place.error(), &["data", "is not a folder"]);
+}
+
+#[test]
+fn an_image_without_label_is_named() {
+    let place = Place::new();
+    fs::remove_file(place.path("masks/a.png")).unwrap();
+    let found = place.error();
+    assert!(matches!(
+        found,
+        Error::Data(DataError::MissingPartner { .. })
+    ));
+    assert_says(&found, &["images/a.png", "masks", "add the missing file"]);
+}
+
+#[test]
+fn sizes_that_differ_are_named() {
+    // The training image, then the validation image.
+    for name in ["a.png", "b.png"] {
+        let place = Place::new();
+        place.mask(name, &Mask::from_fn(32, 48, |x, _| x % 5 == 0));
+        let found = place.error();
+        assert!(matches!(found, Error::Data(DataError::SizeMismatch { .. })));
+        assert_says(
+            &found,
+            &[&format!("masks/{name}"), "32x48", "64x64", "must"],
+        );
+    }
+}
+
+#[test]
+fn empty_and_full_labels_are_named() {
+    for name in ["a", "b"] {
+        for marked in [false, true] {
+            let place = Place::new();
+            place.mask(&format!("{name}.png"), &Mask::filled(64, 64, marked));
+            let found = place.error();
+            let expected = matches!(found, Error::Data(DataError::UnusableLabel { .. }));
+            assert!(expected, "{name} {marked}: {found}");
+            assert_says(&found, &[&format!("'{name}'"), "check that the right file"]);
+        }
+    }
+}
+
+#[test]
+fn truncated_and_foreign_images_are_named() {
+    for name in ["images/a.png", "images/b.png", "masks/a.png", "fovs/b.png"] {
+        let place = Place::new();
+        let bytes = fs::read(place.path(name)).unwrap();
+        fs::write(place.path(name), &bytes[..bytes.len() / 2]).unwrap();
+        let found = place.error();
+        assert!(
+            matches!(found, Error::Data(DataError::Decode { .. })),
+            "{found}"
+        );
+        assert_says(&found, &[name, "replace the file"]);
+        fs::write(place.path(name), b"no picture at all").unwrap();
+        let found = place.error();
+        assert!(matches!(
+            found,
+            Error::Data(DataError::UnknownFormat { .. })
+        ));
+        assert_says(&found, &[name, "PNG"]);
+    }
+}
+
+#[test]
+fn an_image_that_holds_nan_is_refused() {
+    // As numbers: the model and the batches refuse it.
+    let model = VesselModel::new(&ModelConfig::tiny(), 1, &Device::Cpu).unwrap();
+    let mut image = Plane::filled(32, 32, 0.5);
+    for bad in [f32::NAN, f32::INFINITY] {
+        image.data_mut()[100] = bad;
+        let found = model.predict(&image).unwrap_err();
+        assert!(matches!(found, Error::Config { field: "image", .. }));
+        assert_says(&found, &["image", "must be finite"]);
+        let prepared = Prepared {
+            id: "07".into(),
+            image: image.clone(),
+            label: None,
+            fov: Mask::filled(32, 32, true),
+            weights: None,
+        };
+        let found = error(Batcher::new(Device::Cpu).batch(&[prepared]));
+        assert!(matches!(found, DataError::NotFinite { .. }));
+        assert_says(&found, &["'07'", "not finite", "check the file"]);
+    }
+}
+
+#[test]
+fn a_file_that_holds_nan_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("float.tif");
+    let mut pixels = Rgb32FImage::from_pixel(8, 8, image::Rgb([0.5, 0.25, 0.125]));
+    DynamicImage::from(pixels.clone()).save(&path).unwrap();
+    assert!(read_image(&path).is_ok());
+    pixels.get_pixel_mut(3, 3).0[1] = f32::NAN;
+    DynamicImage::from(pixels).save(&path).unwrap();
+    assert_says(&read_image(&path).unwrap_err(), &["float.tif"]);
+}
+
+/// A sound weights file, and what it holds.
+fn weights(folder: &Path) -> PathBuf {
+    let path = folder.join("vessels.safetensors");
+    write_weights(&path, &tiny_checkpoint());
+    Segmenter::from_file(&path).unwrap();
+    path
+}
+
+/// The tiny model's tensors beside the metadata of `checkpoint`.
+fn write_weights(path: &Path, checkpoint: &Checkpoint) {
+    let model = VesselModel::new(&ModelConfig::tiny(), 1, &Device::Cpu).unwrap();
+    let tensors = model.store().tensors();
+    save_weights(path, &tensors, &checkpoint.metadata()).unwrap();
+}
+
+#[test]
+fn damaged_weights_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = weights(folder.path());
+    let bytes = fs::read(&path).unwrap();
+    // Cut within the header, behind it, and in the last tensor.
+    for length in [0, 5, 200, bytes.len() / 2, bytes.len() - 1] {
+        fs::write(&path, &bytes[..length]).unwrap();
+        let found = error(Segmenter::from_file(&path));
+        let expected = matches!(found, Error::Train(TrainError::Truncated { .. }));
+        assert!(expected, "{length}: {found}");
+        assert_says(
+            &found,
+            &["vessels.safetensors", "truncated", "copy it again"],
+        );
+    }
+    let mut flipped = bytes.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    fs::write(&path, &flipped).unwrap();
+    let found = error(Segmenter::from_file(&path));
+    assert!(matches!(found, Error::Train(TrainError::Checksum { .. })));
+    assert_says(&found, &["vessels.safetensors", "damaged", "copy it again"]);
+
+    // A length of 2^64 - 1 in front, letters behind: nothing of that size may be allocated.
+    for random in [
+        vec![255u8; 4000],
+        (0..4000u32).map(|i| (i * 7 % 251) as u8).collect(),
+    ] {
+        fs::write(&path, random).unwrap();
+        let found = error(Segmenter::from_file(&path));
+        assert!(matches!(found, Error::Train(_)));
+        assert_says(&found, &["vessels.safetensors"]);
+    }
+    let missing = folder.path().join("nothing.safetensors");
+    assert_says(
+        &error(Segmenter::from_file(&missing)),
+        &["nothing.safetensors"],
+    );
+}
+
+#[test]
+fn a_pretrained_autoencoder_is_no_segmenter() {
+    let folder = tempfile::tempdir().unwrap();
+    train(&mut pretraining(1), short_run(folder.path(), 1, 1));
+    let found = error(Segmenter::from_file(
+        folder.path().join("final.safetensors"),
+    ));
+    assert!(matches!(found, Error::Checkpoint { .. }));
+    assert_says(&found, &["final.safetensors", "'model'", "finetune"]);
+}
+
+#[test]
+fn weights_of_another_architecture_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("other.safetensors");
+    let mut deeper = ModelConfig::tiny();
+    deeper.encoder.depth += 1;
+    let mut wider = ModelConfig::tiny();
+    wider.encoder.width *= 2;
+    let mut shallower = ModelConfig::tiny();
+    shallower.encoder.depth -= 1;
+    shallower.encoder.taps = vec![];
+    for model in [deeper, wider, shallower, ModelConfig::compact()] {
+        let checkpoint = Checkpoint {
+            model,
+            ..tiny_checkpoint()
+        };
+        write_weights(&path, &checkpoint);
+        let found = error(Segmenter::from_file(&path));
+        assert!(matches!(found, Error::Checkpoint { .. }), "{found}");
+        assert_says(&found, &["other.safetensors", "another architecture"]);
+    }
+}
+
+#[test]
+fn metadata_that_makes_no_sense_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("odd.safetensors");
+    let model = VesselModel::new(&ModelConfig::tiny(), 1, &Device::Cpu).unwrap();
+    let mut negative = tiny_checkpoint().model;
+    negative.encoder.heads = 0;
+    let negative = serde_json::to_string(&negative).unwrap();
+    for (key, value) in [
+        ("threshold", "1.5"),
+        ("threshold", "\"half\""),
+        ("model", "{}"),
+        ("model", &negative),
+        ("preprocess", "[1,2"),
+        ("field_of_view", "\"somewhere\""),
+    ] {
+        let mut metadata = tiny_checkpoint().metadata();
+        metadata.insert(key.to_owned(), value.to_owned());
+        save_weights(&path, &model.store().tensors(), &metadata).unwrap();
+        let found = error(Segmenter::from_file(&path));
+        assert!(
+            matches!(found, Error::Checkpoint { .. }),
+            "{key} {value}: {found}"
+        );
+        assert_says(&found, &["odd.safetensors"]);
+    }
+}
+
+#[test]
+fn an_encoder_that_does_not_fit_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut task = finetuning(&recipe(64), 1, 1);
+    let before = task.model().store().tensors();
+    let random = folder.path().join("random.pth");
+    fs::write(&random, [7u8; 500]).unwrap();
+    assert_says(
+        &error(task.load_encoder(&random)),
+        &["random.pth", "weight file"],
+    );
+
+    let config = MaeConfig::compact();
+    let store = venule::nn::ParamStore::new(1, &Device::Cpu);
+    venule::mae::Mae::new(&config, &store.root()).unwrap();
+    let path = folder.path().join("compact.safetensors");
+    store.save(&path, &Default::default()).unwrap();
+    let found = error(task.load_encoder(&path));
+    assert!(matches!(found, Error::Checkpoint { .. }), "{found}");
+    assert_says(&found, &["compact.safetensors", "architecture"]);
+    for ((name, old), (_, new)) in before.iter().zip(task.model().store().tensors()) {
+        let values = |t: &venule::candle_core::Tensor| t.flatten_all()?.to_vec1::<f32>();
+        assert_eq!(values(old).unwrap(), values(&new).unwrap(), "{name}");
+    }
+}
+
+#[test]
+fn mask_ratios_that_hide_nothing_or_everything_are_refused() {
+    for ratio in [0.0, 1.0, -0.5, 1.5, f64::NAN, 0.999] {
+        let config = MaeConfig::tiny();
+        let found = error(Pretraining::new(
+            &config,
+            pretraining_data(),
+            ratio,
+            1,
+            &Device::Cpu,
+        ));
+        assert!(
+            matches!(found, Error::Mae(MaeError::MaskRatio { .. })),
+            "{found}"
+        );
+        assert_says(&found, &["mask ratio", "choose a ratio", "0.75"]);
+    }
+}
+
+#[test]
+fn crops_that_do_not_fit_the_patches_are_refused() {
+    for crop in [0, 15, 100] {
+        let data = PretrainingData {
+            crop,
+            ..pretraining_data()
+        };
+        let found = error(Pretraining::new(
+            &MaeConfig::tiny(),
+            data,
+            0.75,
+            1,
+            &Device::Cpu,
+        ));
+        assert!(matches!(found, Error::Config { field: "crop", .. }));
+        assert_says(&found, &["crop", &crop.to_string(), "multiple", "patch"]);
+    }
+}
+
+#[test]
+fn an_empty_data_set_is_refused() {
+    let empty = || Box::new(venule::data::InMemory::new(vec![]));
+    let data = FinetuningData {
+        train: empty(),
+        validation: empty(),
+        fov: FovPolicy::FullFrame,
+        workers: 1,
+    };
+    let found = error(Finetuning::new(&recipe(64), data, 1, &Device::Cpu));
+    assert_says(&found, &["training images", "choose a folder"]);
+    let data = PretrainingData {
+        photographs: empty(),
+        ..pretraining_data()
+    };
+    assert!(Pretraining::new(&MaeConfig::tiny(), data, 0.75, 1, &Device::Cpu).is_err());
+    let segmenter = crate::support::segmenter();
+    let found = error(venule::evaluate(&segmenter, &*empty(), |_, _| Ok(())));
+    assert!(matches!(found, Error::NoData { .. }));
+    let mut sample = photograph(64, 0);
+    sample.label = None;
+    let set = venule::data::InMemory::new(vec![sample]);
+    let found = error(venule::evaluate(&segmenter, &set, |_, _| Ok(())));
+    assert!(matches!(found, Error::Unlabelled { .. }));
+}
+
+#[test]
+fn a_finished_run_is_not_overwritten() {
+    let place = Place::new();
+    place.finetune().unwrap();
+    let path = place.run().join("final.safetensors");
+    let before = fs::read(&path).unwrap();
+    let found = place.finetune().unwrap_err();
+    assert!(matches!(found, Error::Train(TrainError::RunExists { .. })));
+    assert_says(&found, &["run", "resume it"]);
+    assert_eq!(fs::read(&path).unwrap(), before);
+}

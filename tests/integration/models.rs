@@ -1,0 +1,97 @@
+//! The presets as networks: sizes, gradients, independence of the images of a batch.
+
+use venule::candle_core::{DType, Device, Tensor};
+use venule::loss::{Composite, Loss};
+use venule::mae::{Mae, MaeConfig, Masking};
+use venule::nn::{Mode, ParamStore};
+use venule::{ModelConfig, VesselModel};
+
+use crate::support::noise;
+
+fn model(config: &ModelConfig) -> VesselModel {
+    VesselModel::new(config, 11, &Device::Cpu).unwrap()
+}
+
+/// Fails unless every trainable variable has a finite gradient that is not all zero.
+fn assert_gradients(store: &ParamStore, loss: &Tensor) {
+    let gradients = loss.backward().unwrap();
+    let variables = store.trainable();
+    assert_eq!(variables.len(), store.params().len());
+    for (name, variable) in variables {
+        let gradient = gradients
+            .get(&variable)
+            .unwrap_or_else(|| panic!("{name} has no gradient"));
+        let sum = gradient.to_dtype(DType::F64).unwrap().abs().unwrap();
+        let sum = sum.sum_all().unwrap().to_scalar::<f64>().unwrap();
+        assert!(
+            sum.is_finite() && sum > 0.0,
+            "{name}: sum of |gradient| is {sum}"
+        );
+    }
+}
+
+#[test]
+fn the_seed_preset_has_the_parameters_of_the_reference() {
+    // The reference's own count of its model, printed by its training script.
+    assert_eq!(
+        model(&ModelConfig::seed()).store().element_count(),
+        58_849_457
+    );
+}
+
+#[test]
+fn the_small_presets_keep_their_size() {
+    // Sums of the shapes; a change means that old checkpoints no longer load.
+    assert_eq!(model(&ModelConfig::compact()).store().element_count(), 1);
+    assert_eq!(model(&ModelConfig::tiny()).store().element_count(), 1);
+}
+
+#[test]
+fn every_variable_of_a_segmentation_model_gets_a_gradient() {
+    for config in [ModelConfig::tiny(), ModelConfig::compact()] {
+        let model = model(&config);
+        let images = noise(1, (2, 64, 48));
+        let target = noise(2, (2, 64, 48)).gt(0.6).unwrap();
+        let target = target.to_dtype(DType::F32).unwrap();
+        let logits = model.forward(&images, Mode::Train { seed: 4 }).unwrap();
+        for loss in [Composite::bce_dice(), Composite::reference()] {
+            let loss = loss.forward(&logits, &target, None).unwrap();
+            assert_gradients(model.store(), &loss);
+        }
+    }
+}
+
+#[test]
+fn every_variable_of_the_autoencoder_gets_a_gradient() {
+    let store = ParamStore::new(11, &Device::Cpu);
+    let mae = Mae::new(&MaeConfig::tiny(), &store.root()).unwrap();
+    let images = noise(1, (2, 64, 48));
+    let (rows, columns) = mae.encoder().grid(&images).unwrap();
+    let masking = Masking::from_seed(7, 2, rows * columns, 0.75, &Device::Cpu).unwrap();
+    let predictions = mae
+        .forward(&images, &masking, Mode::Train { seed: 4 })
+        .unwrap();
+    let loss = mae.loss(&images, &predictions, &masking, None).unwrap();
+    assert_gradients(&store, &loss);
+}
+
+#[test]
+fn permuting_the_batch_permutes_the_logits() {
+    for config in [ModelConfig::tiny(), ModelConfig::compact()] {
+        let model = model(&config);
+        let images = noise(3, (3, 48, 64));
+        let order = Tensor::new(&[2u32, 0, 1], &Device::Cpu).unwrap();
+        let forward = |images: &Tensor| model.forward(images, Mode::Eval).unwrap();
+        let permuted = forward(&images.index_select(&order, 0).unwrap());
+        let expected = forward(&images).index_select(&order, 0).unwrap();
+        let values = |map: &Tensor| map.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let (found, expected) = (values(&permuted), values(&expected));
+        let scale = expected.iter().fold(0f32, |most, v| most.max(v.abs()));
+        for (a, b) in found.iter().zip(&expected) {
+            assert!((a - b).abs() <= 1e-5 * scale, "{a} {b}");
+        }
+        // Else a constant output would pass.
+        let first = &expected[..48 * 64];
+        assert!(first != &expected[48 * 64..2 * 48 * 64]);
+    }
+}

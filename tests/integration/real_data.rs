@@ -1,0 +1,52 @@
+//! DRIVE's protocol, where DRIVE is: `VENULE_DATA` names the folder that holds it, else `../shared/data` beside the workspace.
+
+use std::path::{Path, PathBuf};
+
+use venule::data::{FolderSet, FovPolicy, Split};
+use venule::evaluate_second_annotator;
+
+fn drive() -> Option<PathBuf> {
+    let root = match std::env::var_os("VENULE_DATA") {
+        Some(root) => PathBuf::from(root),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
+    };
+    let path = root.join("DRIVE");
+    if path.is_dir() {
+        return Some(path);
+    }
+    eprintln!(
+        "SKIPPED: no data set DRIVE at {}; set VENULE_DATA",
+        path.display()
+    );
+    None
+}
+
+#[test]
+fn the_second_annotator_of_drive_scores_as_published() {
+    let Some(root) = drive() else { return };
+    let test = FolderSet::drive(root, Split::Test).unwrap();
+    let evaluated = evaluate_second_annotator(&test, FovPolicy::Given).unwrap();
+    let evaluated = evaluated.expect("every test image of DRIVE has a second annotator");
+    assert_eq!(
+        (evaluated.rows.len(), evaluated.rows[0].id.as_str()),
+        (20, "01")
+    );
+    // Counted once with Pillow and scikit-learn's f1_score over the pixels of the 20 fields of view, pooled and by image.
+    let pooled = evaluated.report.pooled.f1.unwrap();
+    assert!((pooled - 0.7891).abs() < 2e-4, "{pooled}");
+    let f1 = evaluated.report.per_image.iter().map(|row| row.f1.unwrap());
+    let mean = f1.sum::<f64>() / 20.0;
+    assert!((mean - 0.7881).abs() < 2e-4, "{mean}");
+    // The golden pixel and vessel counts.
+    let counts = evaluated.report.confusion;
+    assert_eq!(counts.total(), 4_538_143);
+    assert_eq!(counts.tp + counts.fn_, 577_649);
+}
+
+#[test]
+fn the_training_images_have_no_second_annotator() {
+    let Some(root) = drive() else { return };
+    let train = FolderSet::drive(root, Split::Train).unwrap();
+    let evaluated = evaluate_second_annotator(&train, FovPolicy::Given).unwrap();
+    assert!(evaluated.is_none());
+}

@@ -1,0 +1,172 @@
+//! The finished segmenter on photographs of any size and format.
+
+use image::{DynamicImage, Rgb, RgbImage, imageops};
+use venule::data::{FovPolicy, Mask, read_image};
+use venule::{Error, Segmentation, Segmenter};
+
+use crate::support::{photograph, segmenter};
+
+fn resized(width: u32, height: u32) -> RgbImage {
+    let photo = photograph(128, 0).image;
+    imageops::resize(&photo, width, height, imageops::FilterType::Triangle)
+}
+
+/// Every map has the photograph's size, probabilities are in [0, 1] and 0 outside the field of view.
+fn assert_sound(found: &Segmentation, photo: &RgbImage) {
+    let size = (photo.width() as usize, photo.height() as usize);
+    assert_eq!(found.probability.size(), size);
+    assert_eq!(found.mask.size(), size);
+    assert_eq!(found.fov.size(), size);
+    let pixels = found.probability.data().iter().zip(found.mask.data());
+    for ((&p, &vessel), &inside) in pixels.zip(found.fov.data()) {
+        assert!((0.0..=1.0).contains(&p) && (inside || p == 0.0), "{p}");
+        assert_eq!(vessel, p > found.threshold);
+    }
+    let picture = found.overlay(photo, None).unwrap();
+    assert_eq!(picture.dimensions(), photo.dimensions());
+}
+
+/// Whether the probabilities inside the field of view are not all one number.
+fn varies(found: &Segmentation) -> bool {
+    let pixels = found.probability.data().iter().zip(found.fov.data());
+    let mut inside = pixels.filter(|(_, fov)| **fov).map(|(p, _)| *p);
+    let first = inside.next().unwrap();
+    inside.any(|p| p != first)
+}
+
+#[test]
+fn photographs_of_any_size_are_segmented() {
+    let segmenter = segmenter();
+    for (width, height) in [(50, 50), (64, 97), (131, 70)] {
+        let photo = resized(width, height);
+        let found = segmenter.segment(&photo).unwrap();
+        assert_sound(&found, &photo);
+        assert!(varies(&found));
+    }
+}
+
+#[test]
+fn slivers_are_segmented_in_the_full_frame() {
+    let segmenter = segmenter().with_fov_policy(FovPolicy::FullFrame);
+    for (width, height) in [(1, 1), (1, 40), (300, 3), (17, 16)] {
+        let photo = resized(width, height);
+        let found = segmenter.segment(&photo).unwrap();
+        assert_sound(&found, &photo);
+        assert_eq!(found.fov.count(), (width * height) as usize);
+    }
+}
+
+#[test]
+fn common_formats_are_read_and_segmented() {
+    let folder = tempfile::tempdir().unwrap();
+    let segmenter = segmenter();
+    let photo = DynamicImage::ImageRgb8(photograph(96, 1).image);
+    let expected = segmenter.segment(&photo.to_rgb8()).unwrap();
+    let write = |name: &str, image: DynamicImage| {
+        let path = folder.path().join(name);
+        image.save(&path).unwrap();
+        read_image(&path).unwrap()
+    };
+    for (name, image) in [
+        ("rgba.png", photo.to_rgba8().into()),
+        ("sixteen.png", photo.to_rgb16().into()),
+        ("plain.tif", photo.to_rgb8().into()),
+        ("plain.bmp", photo.to_rgb8().into()),
+    ] {
+        let read = write(name, image);
+        assert_eq!(read, photo.to_rgb8(), "{name}");
+        let found = segmenter.segment(&read).unwrap();
+        assert_eq!(found.probability, expected.probability, "{name}");
+    }
+    for (name, image) in [
+        ("gray.png", photo.to_luma8().into()),
+        ("gray16.png", photo.to_luma16().into()),
+        ("photo.jpg", photo.clone()),
+    ] {
+        let read = write(name, image);
+        assert_sound(&segmenter.segment(&read).unwrap(), &read);
+    }
+}
+
+#[test]
+fn a_black_image_has_no_field_of_view() {
+    let black = RgbImage::new(80, 60);
+    let segmenter = segmenter();
+    let error = segmenter.segment(&black).unwrap_err();
+    assert!(matches!(
+        error,
+        Error::Data(venule::data::Error::FieldOfViewNotFound { .. })
+    ));
+    let text = error.to_string();
+    assert!(
+        text.contains("no field of view") && text.contains("full frame"),
+        "{text}"
+    );
+    let found = segmenter
+        .with_fov_policy(FovPolicy::FullFrame)
+        .segment(&black)
+        .unwrap();
+    assert_sound(&found, &black);
+}
+
+#[test]
+fn a_given_field_of_view_is_used_and_checked() {
+    let photo = photograph(96, 2).image;
+    let segmenter = segmenter();
+    let half = Mask::from_fn(96, 96, |x, _| x < 48);
+    let found = segmenter.segment_within(&photo, &half).unwrap();
+    assert_sound(&found, &photo);
+    assert_eq!(found.fov, half);
+    for wrong in [Mask::filled(96, 96, false), Mask::filled(95, 96, true)] {
+        let error = segmenter.segment_within(&photo, &wrong).unwrap_err();
+        assert!(error.to_string().contains("field of view"), "{error}");
+    }
+    let empty = RgbImage::new(0, 0);
+    assert!(segmenter.segment(&empty).is_err());
+    let full = segmenter.with_fov_policy(FovPolicy::FullFrame);
+    assert!(full.segment(&empty).is_err());
+}
+
+#[test]
+fn a_large_photograph_goes_through_in_tiles() {
+    // 1.8 million pixels: more than the million that go through at once.
+    let photo = resized(1500, 1200);
+    let found = segmenter().segment(&photo).unwrap();
+    assert_sound(&found, &photo);
+    assert!(varies(&found));
+}
+
+#[test]
+fn one_segmenter_serves_many_threads() {
+    fn assert_shareable<T: Send + Sync>() {}
+    assert_shareable::<Segmenter>();
+    let segmenter = segmenter();
+    let photos = [0, 1, 2, 3].map(|index| photograph(64, index).image);
+    let alone = photos.each_ref().map(|p| segmenter.segment(p).unwrap());
+    std::thread::scope(|scope| {
+        let threads = photos
+            .each_ref()
+            .map(|p| scope.spawn(|| segmenter.segment(p).unwrap()));
+        for (thread, alone) in threads.into_iter().zip(&alone) {
+            assert_eq!(thread.join().unwrap().probability, alone.probability);
+        }
+    });
+}
+
+#[test]
+fn thresholds_outside_the_unit_interval_are_refused() {
+    for wrong in [-0.1, 1.1, f32::NAN] {
+        let error = segmenter().with_threshold(wrong).err().unwrap();
+        assert!(matches!(
+            error,
+            Error::Config {
+                field: "threshold",
+                ..
+            }
+        ));
+    }
+    let strict = segmenter().with_threshold(1.0).unwrap();
+    let photo = RgbImage::from_pixel(70, 70, Rgb([120, 70, 20]));
+    let strict = strict.with_fov_policy(FovPolicy::FullFrame);
+    assert_eq!(strict.segment(&photo).unwrap().mask.count(), 0);
+}

@@ -1,0 +1,127 @@
+//! What several modules need: small photographs, short runs, folders on disk.
+
+use std::fs;
+use std::path::Path;
+
+use venule::candle_core::{Device, Tensor};
+use venule::data::{
+    Augment, FovPolicy, InMemory, Preprocess, Sample, SyntheticFundus, mask_image,
+    synthetic_fundus, write_png,
+};
+use venule::mae::MaeConfig;
+use venule::nn::Noise;
+use venule::tasks::{Finetuning, FinetuningData, Pretraining, PretrainingData};
+use venule::train::{Report, Task, TrainConfig, Trainer};
+use venule::{Checkpoint, LossChoice, ModelConfig, Provenance, Recipe, Segmenter, VesselModel};
+
+/// A synthetic photograph of `size`² pixels.
+pub fn photograph(size: usize, index: usize) -> Sample {
+    synthetic_fundus(&SyntheticFundus::square(size), 5, index).unwrap()
+}
+
+pub fn photographs(size: usize, count: usize) -> Box<InMemory> {
+    Box::new(InMemory::new(
+        (0..count).map(|index| photograph(size, index)).collect(),
+    ))
+}
+
+/// The tiny model on whole images of `crop`² pixels, without augmentation.
+pub fn recipe(crop: usize) -> Recipe {
+    Recipe {
+        model: ModelConfig::tiny(),
+        preprocess: Preprocess::default(),
+        augment: Augment::none(),
+        crop,
+        crops_per_image: 1,
+        batch_size: 1,
+        loss: LossChoice::BceDice,
+        train: TrainConfig::default(),
+    }
+}
+
+pub fn finetuning(recipe: &Recipe, count: usize, seed: u64) -> Finetuning {
+    let data = FinetuningData {
+        train: photographs(recipe.crop, count),
+        validation: photographs(recipe.crop, 1),
+        fov: FovPolicy::GivenOrDetect,
+        workers: 1,
+    };
+    Finetuning::new(recipe, data, seed, &Device::Cpu).unwrap()
+}
+
+/// Two crops of 64² a step, one step for two photographs.
+pub fn pretraining_data() -> PretrainingData {
+    PretrainingData {
+        photographs: photographs(96, 4),
+        preprocess: Preprocess::default(),
+        fov: FovPolicy::GivenOrDetect,
+        augment: Augment::standard(),
+        crop: 64,
+        batch_size: 2,
+        crops_per_image: 1,
+        workers: 1,
+        vessel_weight: 1.0,
+    }
+}
+
+pub fn pretraining(seed: u64) -> Pretraining {
+    let config = MaeConfig::tiny();
+    Pretraining::new(&config, pretraining_data(), 0.75, seed, &Device::Cpu).unwrap()
+}
+
+/// Settings of a run of a few epochs into `directory`.
+pub fn short_run(directory: &Path, epochs: usize, seed: u64) -> TrainConfig {
+    TrainConfig {
+        epochs,
+        learning_rate: 1e-3,
+        seed,
+        directory: Some(directory.to_owned()),
+        ..TrainConfig::default()
+    }
+}
+
+pub fn train(task: &mut dyn Task, config: TrainConfig) -> Report {
+    Trainer::new(config).unwrap().fit(task).unwrap()
+}
+
+/// What a file says of an untrained tiny model.
+pub fn tiny_checkpoint() -> Checkpoint {
+    Checkpoint {
+        model: ModelConfig::tiny(),
+        preprocess: Preprocess::default(),
+        fov: FovPolicy::GivenOrDetect,
+        threshold: 0.5,
+        provenance: Provenance::default(),
+    }
+}
+
+/// An untrained tiny segmenter.
+pub fn segmenter() -> Segmenter {
+    let checkpoint = tiny_checkpoint();
+    let model = VesselModel::new(&checkpoint.model, 3, &Device::Cpu).unwrap();
+    Segmenter::new(checkpoint, model)
+}
+
+/// Uniform noise as (batch, 1, height, width).
+pub fn noise(seed: u64, (batch, height, width): (usize, usize, usize)) -> Tensor {
+    let mut stream = Noise::keyed(&[seed]);
+    let values: Vec<f32> = (0..batch * height * width)
+        .map(|_| stream.uniform() * 2.0 - 1.0)
+        .collect();
+    Tensor::from_vec(values, (batch, 1, height, width), &Device::Cpu).unwrap()
+}
+
+/// Two photographs `a` (for training) and `b` (for validation) as `images/`, `masks/` and `fovs/`.
+pub fn write_folder(root: &Path) {
+    for folder in ["images", "masks", "fovs"] {
+        fs::create_dir_all(root.join(folder)).unwrap();
+    }
+    for (index, name) in ["a.png", "b.png"].into_iter().enumerate() {
+        let sample = photograph(64, index);
+        write_png(root.join("images").join(name), sample.image).unwrap();
+        for (folder, mask) in [("masks", sample.label), ("fovs", sample.fov)] {
+            let image = mask_image(&mask.unwrap()).unwrap();
+            write_png(root.join(folder).join(name), image).unwrap();
+        }
+    }
+}

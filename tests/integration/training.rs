@@ -1,0 +1,223 @@
+//! The two trainings end to end: they learn, repeat to the byte, hand weights on, and survive interruption.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use venule::candle_core::Tensor;
+use venule::data::{Augment, FovPolicy};
+use venule::nn::ParamStore;
+use venule::train::{
+    BEST_FILE, BoxError, Callback, FINAL_FILE, Outcome, StepInfo, Task, TrainConfig, Trainer,
+    load_weights,
+};
+use venule::{Recipe, Segmenter};
+
+use crate::support::{finetuning, photograph, pretraining, recipe, short_run, train};
+
+fn values(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn tensors(store: &ParamStore) -> BTreeMap<String, Vec<f32>> {
+    let named = store.tensors().into_iter();
+    named.map(|(name, t)| (name, values(&t))).collect()
+}
+
+fn assert_same_file(file: &str, one: &Path, other: &Path) {
+    let [one, other] = [one, other].map(|folder| fs::read(folder.join(file)).unwrap());
+    assert!(one.len() > 1000 && one == other, "{file} differs");
+}
+
+/// Augmented views of three photographs: three steps an epoch.
+fn augmented() -> Recipe {
+    Recipe {
+        augment: Augment::standard(),
+        ..recipe(64)
+    }
+}
+
+#[test]
+fn one_image_is_learnt_by_heart() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = Recipe {
+        crops_per_image: 10,
+        ..recipe(128)
+    };
+    let mut task = finetuning(&recipe, 1, 1);
+    let config = TrainConfig {
+        learning_rate: 3e-3,
+        weight_decay: 0.0,
+        validate_every: 0,
+        ..short_run(folder.path(), 25, 1)
+    };
+    let report = train(&mut task, config);
+    assert_eq!((report.outcome, report.steps), (Outcome::Completed, 250));
+    let score = task.validate(0).unwrap().unwrap().score;
+    assert!(score > 0.95, "F1 {score}");
+}
+
+#[test]
+fn equal_seeds_give_equal_files() {
+    let folders = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    for (folder, seed) in folders.iter().zip([9, 9, 10]) {
+        let (first, second) = (folder.path().join("mae"), folder.path().join("vessels"));
+        train(&mut pretraining(seed), short_run(&first, 2, seed));
+        let mut task = finetuning(&augmented(), 3, seed);
+        train(&mut task, short_run(&second, 2, seed));
+    }
+    let [one, same, other] = folders.each_ref().map(|folder| folder.path());
+    for file in ["mae/final", "vessels/best", "vessels/final"] {
+        let file = format!("{file}.safetensors");
+        assert_same_file(&file, one, same);
+        assert_ne!(
+            fs::read(one.join(&file)).unwrap(),
+            fs::read(other.join(&file)).unwrap()
+        );
+    }
+}
+
+#[test]
+fn a_transfer_changes_exactly_the_encoder() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut mae = pretraining(2);
+    train(&mut mae, short_run(folder.path(), 2, 2));
+    let mae = tensors(mae.store());
+
+    let mut task = finetuning(&recipe(64), 1, 3);
+    let before = tensors(task.model().store());
+    let report = task.load_encoder(&folder.path().join(FINAL_FILE)).unwrap();
+    let after = tensors(task.model().store());
+
+    let encoder = |names: &BTreeMap<String, Vec<f32>>| -> BTreeSet<String> {
+        let names = names.keys().filter(|name| name.starts_with("encoder."));
+        names.cloned().collect()
+    };
+    let changed = after.iter().filter(|(name, v)| before[*name] != **v);
+    let changed: BTreeSet<String> = changed.map(|(name, _)| name.clone()).collect();
+    assert_eq!(changed, encoder(&after));
+    assert_eq!(report.loaded.len(), changed.len());
+    for name in &changed {
+        let short = name.strip_prefix("encoder.").unwrap();
+        assert_eq!(after[name], mae[short], "{name}");
+    }
+    let provenance = task.checkpoint().provenance;
+    assert!(provenance.pretrained.unwrap().ends_with(FINAL_FILE));
+}
+
+#[test]
+fn a_saved_model_gives_the_probabilities_of_the_trained_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut task = finetuning(&recipe(64), 2, 4).with_threshold(0.37).unwrap();
+    train(&mut task, short_run(folder.path(), 3, 4));
+    let segmenter = Segmenter::from_file(folder.path().join(FINAL_FILE)).unwrap();
+    assert_eq!(segmenter.checkpoint(), &task.checkpoint());
+    assert_eq!(segmenter.checkpoint().threshold, 0.37);
+
+    let sample = photograph(64, 7);
+    let found = segmenter.segment_sample(&sample).unwrap();
+    let fov = FovPolicy::Given.resolve(&sample).unwrap();
+    let input = recipe(64).preprocess.apply(&sample.image, &fov).unwrap();
+    let expected = task.model().predict(&input).unwrap();
+    for ((&p, &e), &inside) in found
+        .probability
+        .data()
+        .iter()
+        .zip(expected.data())
+        .zip(fov.data())
+    {
+        assert_eq!(p, if inside { e } else { 0.0 });
+    }
+    let marked = found.probability.map(|&p| p > 0.37);
+    assert_eq!(found.mask, marked);
+}
+
+#[test]
+fn the_best_threshold_is_stored_with_the_best_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut task = finetuning(&recipe(64), 1, 6);
+    let report = train(&mut task, short_run(folder.path(), 2, 6));
+    let best = report.best.unwrap();
+    let segmenter = Segmenter::from_file(folder.path().join(BEST_FILE)).unwrap();
+    // Evaluating the saved weights at the saved threshold gives the score that was reported.
+    let set = crate::support::photographs(64, 1);
+    let evaluated = venule::evaluate(&segmenter, &*set, |_, _| Ok(())).unwrap();
+    let f1 = evaluated.report.pooled.f1.unwrap();
+    assert!((f1 - best.score).abs() < 1e-9, "{f1} {}", best.score);
+    assert_eq!(evaluated.report.threshold, segmenter.checkpoint().threshold);
+}
+
+#[test]
+fn freezing_keeps_the_encoder_to_the_bit() {
+    let mut task = finetuning(&recipe(64), 1, 8);
+    task.freeze(venule::seg::Freeze::All).unwrap();
+    let before = tensors(task.model().store());
+    let config = TrainConfig {
+        epochs: 2,
+        ..TrainConfig::default()
+    };
+    train(&mut task, config);
+    for (name, value) in tensors(task.model().store()) {
+        let same = before[&name] == value;
+        assert_eq!(same, name.starts_with("encoder."), "{name}");
+    }
+}
+
+/// Raises the flag once a number of steps is taken.
+struct StopAfter(usize, Arc<AtomicBool>);
+
+impl Callback for StopAfter {
+    fn name(&self) -> &str {
+        "stop after"
+    }
+
+    fn on_step(&mut self, info: &StepInfo<'_>) -> Result<(), BoxError> {
+        if info.step == self.0 {
+            self.1.store(true, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+}
+
+/// Runs one task whole, an equal one interrupted and resumed by a third, and compares their files.
+fn assert_resumes<T: Task>(make: impl Fn() -> T, stop: usize, files: &[&str]) {
+    let [whole, parts] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    train(&mut make(), short_run(whole.path(), 2, 5));
+
+    let flag = Arc::new(AtomicBool::new(false));
+    let config = short_run(parts.path(), 2, 5);
+    let trainer = Trainer::new(config.clone()).unwrap();
+    let trainer = trainer
+        .with_callback(StopAfter(stop, flag.clone()))
+        .with_stop_flag(flag);
+    let report = trainer.fit(&mut make()).unwrap();
+    assert_eq!((report.outcome, report.steps), (Outcome::Interrupted, stop));
+    assert!(!parts.path().join(FINAL_FILE).exists());
+
+    let config = TrainConfig {
+        resume: true,
+        ..config
+    };
+    let report = train(&mut make(), config);
+    assert_eq!(report.outcome, Outcome::Completed);
+    for file in files {
+        assert_same_file(file, whole.path(), parts.path());
+    }
+    assert!(load_weights(&parts.path().join(FINAL_FILE)).is_ok());
+}
+
+#[test]
+fn an_interrupted_finetuning_ends_as_if_it_had_not_been() {
+    // Within the first epoch, at its end, and within the second.
+    for stop in [2, 3, 4] {
+        let make = || finetuning(&augmented(), 3, 5);
+        assert_resumes(make, stop, &[BEST_FILE, FINAL_FILE]);
+    }
+}
+
+#[test]
+fn an_interrupted_pretraining_ends_as_if_it_had_not_been() {
+    assert_resumes(|| pretraining(5), 3, &[FINAL_FILE]);
+}
