@@ -155,7 +155,19 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
         task = task.with_threshold(threshold)?;
     }
     if let Some(path) = &args.pretrained_mae {
-        println!("{}", task.load_encoder(path)?);
+        let imported = task.load_encoder(path)?;
+        println!(
+            "{} encoder variables from {}; {} others in the file left aside",
+            imported.loaded.len(),
+            path.display(),
+            imported.unexpected.len()
+        );
+        for item in &imported.reshaped {
+            println!(
+                "  {} {:?} -> {:?} ({})",
+                item.name, item.from, item.to, item.how
+            );
+        }
     }
     task.freeze(args.freeze_encoder)?;
     let report = support::train(&mut task, recipe.train, &args.save_dir)?;
