@@ -32,7 +32,7 @@ fn assert_gradients(store: &ParamStore, loss: &Tensor) {
 
 #[test]
 fn the_seed_preset_has_the_parameters_of_the_reference() {
-    // The reference's own count of its model, printed by its training script.
+    // The published size of the reference's model.
     assert_eq!(
         model(&ModelConfig::seed()).store().element_count(),
         58_849_457

@@ -31,7 +31,7 @@ fn the_second_annotator_of_drive_scores_as_published() {
         (evaluated.rows.len(), evaluated.rows[0].id.as_str()),
         (20, "01")
     );
-    // Counted once with Pillow and scikit-learn's f1_score over the pixels of the 20 fields of view, pooled and by image.
+    // The protocol's golden values, pooled over the 20 fields of view and averaged by image.
     let pooled = evaluated.report.pooled.f1.unwrap();
     assert!((pooled - 0.7891).abs() < 2e-4, "{pooled}");
     let f1 = evaluated.report.per_image.iter().map(|row| row.f1.unwrap());
