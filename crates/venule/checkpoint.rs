@@ -99,16 +99,26 @@ impl Checkpoint {
         let path = path.as_ref();
         let Weights { tensors, metadata } = venule_train::load_weights(path)?;
         let checkpoint = Self::from_metadata(path, &metadata)?;
-        let store = ParamStore::with_values(tensors.into_iter().collect(), 0, device);
-        let model = VesselModel::with_store(&checkpoint.model, store, device)?;
-        let missing = model.store().initialised_names();
-        if !missing.is_empty() {
-            return Err(venule_nn::Error::Missing { names: missing }.into());
-        }
-        let unexpected = model.store().unused_values();
-        if !unexpected.is_empty() {
-            return Err(venule_nn::Error::Unexpected { names: unexpected }.into());
-        }
+        // What the layers say of a variable does not name the file.
+        let fits = || -> Result<VesselModel> {
+            let store = ParamStore::with_values(tensors.into_iter().collect(), 0, device);
+            let model = VesselModel::with_store(&checkpoint.model, store, device)?;
+            let names = model.store().initialised_names();
+            if !names.is_empty() {
+                return Err(venule_nn::Error::Missing { names }.into());
+            }
+            let names = model.store().unused_values();
+            if !names.is_empty() {
+                return Err(venule_nn::Error::Unexpected { names }.into());
+            }
+            Ok(model)
+        };
+        let model = fits().map_err(|error| {
+            unusable(
+                path,
+                format!("its weights and the 'model' of its metadata do not agree: {error}"),
+            )
+        })?;
         Ok((checkpoint, model))
     }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use candle_core::{Device, Var};
 use serde_json::{Value, json};
 use venule_data::{
-    AugmentedSet, Batcher, Dataset, FovPolicy, Loader, LoaderConfig, Mask, Plane, PreparedSet,
+    AugmentedSet, Batcher, Dataset, FovPolicy, Loader, LoaderConfig, Mask, Plane, Prepared,
+    PreparedSet,
 };
 use venule_loss::Composite;
 use venule_mae::{ImportReport, PretrainedWeights};
@@ -71,9 +72,9 @@ impl Finetuning {
         let mut held = Vec::with_capacity(data.validation.len());
         for index in 0..data.validation.len() {
             let sample = data.validation.load(index)?;
-            sample.check_sizes()?;
             let fov = data.fov.resolve(&sample)?;
-            let input = recipe.preprocess.apply(&sample.image, &fov)?;
+            // Checks sizes and label as for a training image.
+            let input = Prepared::from_sample(&sample, &recipe.preprocess, data.fov)?.image;
             let Some(label) = sample.label else {
                 return Err(Error::Unlabelled { id: sample.id });
             };
