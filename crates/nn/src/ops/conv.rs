@@ -198,7 +198,12 @@ pub(crate) fn conv3x3_composed(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     if !x.device().is_metal() {
         return x.contiguous()?.conv2d(&weight.contiguous()?, 1, 1, 1, 1);
     }
-    // candle's Metal convolution has wrong weight gradients for batches: nine shifted 1x1 convolutions instead.
+    // candle's Metal convolution has wrong weight gradients for batches.
+    conv3x3_shifted(x, weight)
+}
+
+/// The convolution as nine shifted 1×1 convolutions.
+pub(super) fn conv3x3_shifted(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     let (b, c, h, w) = x.dims4()?;
     let o = weight.dim(0)?;
     let padded = x.pad_with_zeros(2, 1, 1)?.pad_with_zeros(3, 1, 1)?;

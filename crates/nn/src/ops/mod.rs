@@ -12,6 +12,8 @@ mod patchify;
 mod pool;
 mod resample;
 #[cfg(test)]
+mod slopes;
+#[cfg(test)]
 mod testing;
 mod upsample;
 

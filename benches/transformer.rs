@@ -3,50 +3,16 @@
 //! Throughput counts floating-point operations of the matrix products (elements for the rest), so that "Gelem/s" reads as
 //! GFLOP/s; `matmul` is candle's plain product to compare with. `training` is value and gradients together.
 
-use std::hint::black_box;
+mod support;
 
-use candle_core::{Device, Result, Tensor, Var};
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use venule_nn::{Noise, attention_qkv, gelu, layer_norm, linear, linear_gelu};
+use criterion::{Criterion, criterion_group, criterion_main};
+use support::{both, noise};
+use venule::nn::{attention_qkv, gelu, layer_norm, linear, linear_gelu};
 
 const TOKENS: usize = 1025;
 const WIDTH: usize = 768;
 const HIDDEN: usize = 3072;
 const HEADS: usize = 8;
-
-fn noise(shape: &[usize], seed: u64) -> Tensor {
-    let mut noise = Noise::keyed(&[seed]);
-    let count = shape.iter().product();
-    let values: Vec<f32> = (0..count).map(|_| noise.normal()).collect();
-    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
-}
-
-/// Times `op` on constants, then with gradients for all inputs; `work` is what one forward pass does.
-fn both(
-    c: &mut Criterion,
-    name: &str,
-    work: usize,
-    inputs: &[Tensor],
-    op: impl Fn(&[Tensor]) -> Result<Tensor>,
-) {
-    let mut group = c.benchmark_group(name);
-    group.sample_size(20);
-    group.throughput(Throughput::Elements(work as u64));
-    group.bench_function("inference", |b| b.iter(|| black_box(op(inputs).unwrap())));
-    let vars: Vec<Var> = inputs
-        .iter()
-        .map(|x| Var::from_tensor(x).unwrap())
-        .collect();
-    let tracked: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
-    let along = noise(op(inputs).unwrap().dims(), 9);
-    group.bench_function("training", |b| {
-        b.iter(|| {
-            let loss = (op(&tracked).unwrap() * &along).unwrap().sum_all().unwrap();
-            black_box(loss.backward().unwrap())
-        });
-    });
-    group.finish();
-}
 
 fn transformer(c: &mut Criterion) {
     let x = noise(&[1, TOKENS, WIDTH], 1);

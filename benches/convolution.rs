@@ -1,0 +1,67 @@
+//! Convolution-side ops at the sizes of the `compact` preset (batches of four 256² crops) and of the `seed` decoder.
+//!
+//! Throughput counts floating-point operations of the convolutions (elements for the rest), so that "Gelem/s" reads as
+//! GFLOP/s; `matmul` is candle's plain product to compare with. `training` is value and gradients together.
+
+mod support;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use support::{both, noise};
+use venule::nn::{conv1x1, conv3x3, group_norm_relu, max_pool2x2, upsample2x};
+
+fn convolution(c: &mut Criterion) {
+    let square = noise(&[1024, 1024], 1);
+    let flops = 2 * 1024 * 1024 * 1024;
+    both(
+        c,
+        "matmul 1024x1024x1024",
+        flops,
+        &[square.clone(), square],
+        |t| t[0].matmul(&t[1]),
+    );
+    for (batch, inputs, outputs, side) in [
+        (4, 1, 16, 256),
+        (4, 16, 16, 256),
+        (4, 48, 16, 256),
+        (4, 32, 32, 128),
+        (4, 64, 64, 64),
+        (4, 160, 96, 32),
+        (1, 768, 128, 64),
+    ] {
+        let x = noise(&[batch, inputs, side, side], 1);
+        let weight = noise(&[outputs, inputs, 3, 3], 2);
+        let flops = 2 * 9 * batch * inputs * outputs * side * side;
+        let name = format!("conv3x3 {batch}x{inputs}->{outputs} {side}x{side}");
+        both(c, &name, flops, &[x, weight], |t| {
+            conv3x3(&t[0], &t[1], None)
+        });
+    }
+    let x = noise(&[4, 16, 256, 256], 1);
+    let (elements, ramp) = (4 * 16 * 256 * 256, noise(&[16], 3));
+    let weight = noise(&[1, 16, 1, 1], 2);
+    both(
+        c,
+        "conv1x1 4x16->1 256x256",
+        2 * elements,
+        &[x.clone(), weight],
+        |t| conv1x1(&t[0], &t[1], None),
+    );
+    let inputs = [x.clone(), ramp.clone(), ramp];
+    both(c, "group_norm_relu 4x16 256x256", elements, &inputs, |t| {
+        group_norm_relu(&t[0], 8, &t[1], &t[2], 1e-5)
+    });
+    both(
+        c,
+        "max_pool2x2 4x16 256x256",
+        elements,
+        std::slice::from_ref(&x),
+        |t| max_pool2x2(&t[0]),
+    );
+    let half = noise(&[4, 16, 128, 128], 1);
+    both(c, "upsample2x 4x16 128x128", elements, &[half], |t| {
+        upsample2x(&t[0])
+    });
+}
+
+criterion_group!(benches, convolution);
+criterion_main!(benches);
