@@ -35,10 +35,10 @@ struct Args {
     #[arg(long, default_value_t = 256)]
     size: usize,
     /// Steps of pretraining
-    #[arg(long, default_value_t = 300)]
+    #[arg(long, default_value_t = 200)]
     pretrain_steps: usize,
     /// Steps of fine-tuning
-    #[arg(long, default_value_t = 600)]
+    #[arg(long, default_value_t = 500)]
     finetune_steps: usize,
     /// Seed of photographs, weights and crops
     #[arg(long, default_value_t = 42)]
@@ -84,7 +84,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
     let stop = support::stop_flag()?;
     let fit = |task: &mut dyn Task, folder: &Path, steps: usize, rate: f64| {
         let config = TrainConfig {
-            epochs: usize::MAX,
+            epochs: steps.div_ceil(task.batches_per_epoch()).max(1),
             max_steps: Some(steps),
             learning_rate: rate,
             weight_decay: 0.02,
