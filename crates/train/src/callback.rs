@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::BoxError;
+use crate::{BoxError, Error, Result};
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -242,5 +242,23 @@ pub trait Callback {
     fn load_state(&mut self, state: &Value) -> Result<(), BoxError> {
         let _ = state;
         Ok(())
+    }
+}
+
+/// Calls every observer in turn; the first error ends it and names the observer.
+pub(crate) fn tell(
+    callbacks: &mut [Box<dyn Callback>],
+    mut f: impl FnMut(&mut dyn Callback) -> Result<(), BoxError>,
+) -> Result<()> {
+    for callback in callbacks {
+        f(callback.as_mut()).map_err(|source| callback_error(callback.as_ref(), source))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn callback_error(callback: &dyn Callback, source: BoxError) -> Error {
+    Error::Callback {
+        callback: callback.name().to_string(),
+        source,
     }
 }

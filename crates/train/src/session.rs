@@ -11,6 +11,7 @@ use candle_core::{Tensor, Var};
 
 use crate::callback::{
     CheckpointInfo, CheckpointKind, EndInfo, EpochInfo, StartInfo, StepInfo, ValidationInfo,
+    callback_error, tell,
 };
 use crate::checkpoint::{BEST_FILE, FINAL_FILE, RunFolder, save_weights};
 use crate::gradient::{clip_factor, gradient_norm, scalar};
@@ -21,7 +22,7 @@ use crate::{
     Position, Progress, Result, Task, TrainConfig, Validation,
 };
 
-/// The metadata key of the run's own document in weights files.
+/// The key of the run's own document in weights files.
 const TRAINING_KEY: &str = "training";
 
 /// A run in progress.
@@ -580,22 +581,5 @@ impl<'a> Session<'a> {
             epoch: self.state.epoch,
             source,
         }
-    }
-}
-
-fn tell(
-    callbacks: &mut [Box<dyn Callback>],
-    mut f: impl FnMut(&mut dyn Callback) -> Result<(), BoxError>,
-) -> Result<()> {
-    for callback in callbacks {
-        f(callback.as_mut()).map_err(|source| callback_error(callback.as_ref(), source))?;
-    }
-    Ok(())
-}
-
-fn callback_error(callback: &dyn Callback, source: BoxError) -> Error {
-    Error::Callback {
-        callback: callback.name().to_string(),
-        source,
     }
 }
