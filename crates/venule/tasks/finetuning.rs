@@ -134,15 +134,18 @@ impl Finetuning {
     /// # Errors
     /// If the file is unreadable or of another architecture.
     pub fn load_encoder(&mut self, path: &std::path::Path) -> Result<ImportReport> {
+        let unfit = |what: String| Error::Checkpoint {
+            path: path.to_owned(),
+            wanted: "a pretrained encoder",
+            reason: format!("its architecture differs from the preset's: {what}"),
+        };
         let weights = PretrainedWeights::read(path)?;
         let config = &self.model.config().encoder;
-        let report = weights.load(self.model.store(), "encoder", config)?;
+        let report = weights
+            .load(self.model.store(), "encoder", config)
+            .map_err(|error| unfit(error.to_string()))?;
         if report.loaded.is_empty() || !report.is_complete() {
-            return Err(Error::Checkpoint {
-                path: path.to_owned(),
-                wanted: "a pretrained encoder",
-                reason: format!("its architecture differs from the preset's: {report}"),
-            });
+            return Err(unfit(report.to_string()));
         }
         self.checkpoint.provenance.pretrained = Some(path.display().to_string());
         Ok(report)
