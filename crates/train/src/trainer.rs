@@ -18,7 +18,7 @@ pub struct Report {
     pub epochs: usize,
     /// The best validation.
     pub best: Option<Best>,
-    /// The mean training loss of the last epoch that ended in this session.
+    /// The mean training loss of the last epoch that this process finished.
     pub loss: Option<f64>,
     /// Steps skipped because loss or gradient was not finite.
     pub skipped: usize,
