@@ -108,7 +108,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
     let data = PretrainingData {
         photographs: boxed(train),
         preprocess: recipe.preprocess.clone(),
-        fov: FovPolicy::Given,
+        fov: FovPolicy::GivenOrDetect,
         augment: Augment::standard(),
         crop: recipe.crop,
         batch_size: 8,
@@ -131,7 +131,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
     let data = FinetuningData {
         train: boxed(train),
         validation: boxed(validation),
-        fov: FovPolicy::Given,
+        fov: FovPolicy::GivenOrDetect,
         workers: 1,
     };
     let mut task = Finetuning::new(&recipe, data, args.seed, &Device::Cpu)?;
