@@ -432,23 +432,22 @@ unsafe fn weight_tile<S: Simd, const O: usize>(
 pub fn channel_sums(grad: &[f32], shape: MapShape, sums: &mut [f32]) {
     let plane = shape.plane();
     sums.par_iter_mut().enumerate().for_each(|(channel, sum)| {
-        *sum = (0..shape.batch)
-            .map(|image| {
-                let start = (image * shape.channels + channel) * plane;
-                lane_sum(&grad[start..start + plane])
-            })
-            .sum();
+        let images = (0..shape.batch).map(|image| {
+            let start = (image * shape.channels + channel) * plane;
+            lane_sum(&grad[start..start + plane])
+        });
+        *sum = images.sum::<f64>() as f32;
     });
 }
 
-/// Sum over sixteen running lanes, which the compiler vectorises and which loses less than one running sum.
-fn lane_sum(values: &[f32]) -> f32 {
-    let mut lanes = [0f32; 16];
+/// Sum over sixteen running lanes in f64, which the compiler vectorises: a sum that all but cancels stays exact.
+fn lane_sum(values: &[f32]) -> f64 {
+    let mut lanes = [0f64; 16];
     let (chunks, rest) = values.as_chunks::<16>();
     for chunk in chunks {
         for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane += value;
+            *lane += f64::from(*value);
         }
     }
-    lanes.iter().chain(rest).sum()
+    lanes.iter().sum::<f64>() + rest.iter().map(|&value| f64::from(value)).sum::<f64>()
 }
