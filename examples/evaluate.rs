@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use venule::data::{DatasetSpec, FovPolicy, Split, write_atomic};
+use venule::data::{DatasetSpec, FovPolicy, Resize, Split, write_atomic};
 use venule::{
     Evaluated, Segmenter, evaluate, evaluate_second_annotator, parse_device, set_threads,
 };
@@ -33,6 +33,10 @@ struct Args {
     /// Evaluate the whole frame instead of the field of view
     #[arg(long)]
     full_frame: bool,
+    /// Bring each photograph to the size at which its field of view is this many pixels wide; the maps are brought
+    /// back [default: what the weights say]
+    #[arg(long)]
+    fov_diameter: Option<f32>,
     /// Write all numbers to this JSON file
     #[arg(long)]
     json: Option<PathBuf>,
@@ -101,6 +105,9 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
         }
         if args.full_frame {
             segmenter = segmenter.with_fov_policy(FovPolicy::FullFrame);
+        }
+        if let Some(diameter) = args.fov_diameter {
+            segmenter = segmenter.with_resize(Some(Resize::FovDiameter(diameter)))?;
         }
         for (spec, set) in &sets {
             let evaluated = evaluate(&segmenter, set, |sample, result| {

@@ -34,6 +34,9 @@ struct Args {
     /// Take the whole frame as field of view
     #[arg(long)]
     full_frame: bool,
+    /// Average over the photograph and its three mirror images: four times the work
+    #[arg(long)]
+    flips: bool,
     /// CPU threads; 0 takes all
     #[arg(long, default_value_t = 0)]
     threads: usize,
@@ -48,7 +51,8 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> support::AnyResult<ExitCode> {
     set_threads(args.threads)?;
-    let mut segmenter = Segmenter::from_file_on(&args.weights, &parse_device(&args.device)?)?;
+    let mut segmenter = Segmenter::from_file_on(&args.weights, &parse_device(&args.device)?)?
+        .with_flips(args.flips);
     if let Some(threshold) = args.threshold {
         segmenter = segmenter.with_threshold(threshold)?;
     }

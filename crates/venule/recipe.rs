@@ -2,7 +2,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use venule_data::{Augment, Preprocess};
+use venule_data::{Augment, Preprocess, Resize};
 use venule_loss::Composite;
 use venule_train::{PlateauConfig, Schedule, Span, TrainConfig, Warmup};
 
@@ -75,10 +75,13 @@ pub struct Recipe {
     pub train: TrainConfig,
 }
 
+/// Diameter in pixels of DRIVE's fields of view: the scale at which `compact` sees every photograph.
+const DRIVE_DIAMETER: f32 = 535.0;
+
 impl Recipe {
     /// The recipe of a preset.
     ///
-    /// - `compact`: crops of 256², any rotation, scale, contrast; BCE + ½ Dice; AdamW 1e-3, weight decay 0.02, 200 steps of
+    /// - `compact`: every photograph at the scale of DRIVE (field of view 535 pixels wide); crops of 256², any rotation, scale, contrast; BCE + ½ Dice; AdamW 1e-3, weight decay 0.02, 200 steps of
     ///   warm-up, cosine.
     /// - `seed`: the reference's: photographs resized to 512², its five-term loss, AdamW 1e-4, weight decay 0.01, learning
     ///   rate halved after ten epochs without a better F1.
@@ -88,9 +91,12 @@ impl Recipe {
     /// [`Error::Preset`] that lists the names.
     pub fn preset(name: &str) -> Result<Self> {
         let model = ModelConfig::preset(name)?;
-        let compact = |model, crop, warmup| Self {
+        let compact = |model, resize, crop, warmup| Self {
             model,
-            preprocess: Preprocess::default(),
+            preprocess: Preprocess {
+                resize,
+                ..Preprocess::default()
+            },
             augment: Augment::standard(),
             crop,
             crops_per_image: 10,
@@ -112,7 +118,7 @@ impl Recipe {
             "seed" => Self {
                 model,
                 preprocess: Preprocess {
-                    resize: Some(512),
+                    resize: Some(Resize::Square(512)),
                     ..Preprocess::default()
                 },
                 augment: Augment::standard(),
@@ -125,8 +131,8 @@ impl Recipe {
                     ..TrainConfig::default()
                 },
             },
-            "tiny" => compact(model, 128, 50),
-            _ => compact(model, 256, 200),
+            "tiny" => compact(model, None, 128, 50),
+            _ => compact(model, Some(Resize::FovDiameter(DRIVE_DIAMETER)), 256, 200),
         })
     }
 }

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use candle_core::Device;
 use image::RgbImage;
-use venule_data::{FovPolicy, Mask, Plane, Preprocess, Sample, overlay, resize_plane};
+use venule_data::{FovPolicy, Mask, Plane, Preprocess, Resize, Sample, overlay, resize_plane};
 
 use crate::{Checkpoint, Error, Result, VesselModel};
 
@@ -53,13 +53,18 @@ impl Segmentation {
 pub struct Segmenter {
     checkpoint: Checkpoint,
     model: VesselModel,
+    flips: bool,
 }
 
 impl Segmenter {
     /// From a loaded checkpoint.
     pub fn new(checkpoint: Checkpoint, model: VesselModel) -> Self {
         model.store().set_trainable(|_| false);
-        Self { checkpoint, model }
+        Self {
+            checkpoint,
+            model,
+            flips: false,
+        }
     }
 
     /// From a weights file that `finetune` wrote, on the CPU.
@@ -101,6 +106,25 @@ impl Segmenter {
         self
     }
 
+    /// Brings photographs to another size than the checkpoint says before the network sees them.
+    ///
+    /// # Errors
+    /// If the size is out of range.
+    pub fn with_resize(mut self, resize: Option<Resize>) -> Result<Self> {
+        self.checkpoint.preprocess.resize = resize;
+        self.checkpoint.preprocess.validate()?;
+        Ok(self)
+    }
+
+    /// Whether to average the probabilities over the photograph and its three mirror images (left and right, top and
+    /// bottom, both), each turned back: four times the work. Off at first.
+    ///
+    /// The threshold stays the stored one, which training chose without mirror images.
+    pub fn with_flips(mut self, flips: bool) -> Self {
+        self.flips = flips;
+        self
+    }
+
     /// Finds the vessels of a photograph; its field of view is found as the checkpoint says (by default detected).
     ///
     /// # Errors
@@ -126,12 +150,13 @@ impl Segmenter {
     pub fn segment_sample(&self, sample: &Sample) -> Result<Segmentation> {
         sample.check_sizes()?;
         let fov = self.checkpoint.fov.resolve(sample)?;
-        let probability = probability(
-            &self.model,
-            &self.checkpoint.preprocess,
-            &sample.image,
-            &fov,
-        )?;
+        let input = self.checkpoint.preprocess.apply(&sample.image, &fov)?;
+        let map = if self.flips {
+            predict_flipped(&self.model, &input)?
+        } else {
+            self.model.predict(&input)?
+        };
+        let probability = at_native_size(map, &fov)?;
         let threshold = self.checkpoint.threshold;
         let mask = probability.map(|&p| p > threshold);
         Ok(Segmentation {
@@ -153,20 +178,28 @@ impl Segmenter {
     }
 }
 
-/// Preprocesses a photograph, predicts, and brings the probabilities back to its native size; 0 outside the field of view.
-pub(crate) fn probability(
-    model: &VesselModel,
-    preprocess: &Preprocess,
-    photo: &RgbImage,
-    fov: &Mask,
-) -> Result<Plane> {
-    let input = preprocess.apply(photo, fov)?;
-    native_probability(model, &input, fov)
+/// The mean prediction over an image and its mirror images, each turned back.
+fn predict_flipped(model: &VesselModel, input: &Plane) -> Result<Plane> {
+    let mut sum = model.predict(input)?;
+    let mut add = |map: Plane| {
+        let values = sum.data_mut().iter_mut().zip(map.data());
+        values.for_each(|(sum, value)| *sum += value);
+    };
+    add(model.predict(&input.flip_horizontal())?.flip_horizontal());
+    let upside_down = input.flip_vertical();
+    add(model.predict(&upside_down)?.flip_vertical());
+    let turned = model.predict(&upside_down.flip_horizontal())?;
+    add(turned.flip_horizontal().flip_vertical());
+    sum.data_mut().iter_mut().for_each(|value| *value *= 0.25);
+    Ok(sum)
 }
 
-/// As [`probability`], from the preprocessed image and the native field of view.
+/// Vessel probabilities of a preprocessed image at the size of its field of view, 0 outside it.
 pub(crate) fn native_probability(model: &VesselModel, input: &Plane, fov: &Mask) -> Result<Plane> {
-    let mut map = model.predict(input)?;
+    at_native_size(model.predict(input)?, fov)
+}
+
+fn at_native_size(mut map: Plane, fov: &Mask) -> Result<Plane> {
     if map.size() != fov.size() {
         map = resize_plane(&map, fov.size())?;
     }

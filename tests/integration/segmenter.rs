@@ -1,7 +1,7 @@
 //! The finished segmenter on photographs of any size and format.
 
 use image::{DynamicImage, Rgb, RgbImage, imageops};
-use venule::data::{FovPolicy, Mask, read_image};
+use venule::data::{FovPolicy, Mask, Plane, read_image};
 use venule::{Error, Segmentation, Segmenter};
 
 use crate::support::{photograph, segmenter};
@@ -134,6 +134,55 @@ fn a_large_photograph_goes_through_in_tiles() {
     let found = segmenter().segment(&photo).unwrap();
     assert_sound(&found, &photo);
     assert!(varies(&found));
+}
+
+/// The greatest difference of two maps.
+fn distance(a: &Plane, b: &Plane) -> f32 {
+    let pairs = a.data().iter().zip(b.data());
+    pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+#[test]
+fn averaged_over_mirror_images_a_prediction_turns_with_its_photograph() {
+    // Sides that the patches do not divide, so that the padding must turn too.
+    let photo = resized(67, 90);
+    let fov = Mask::from_fn(67, 90, |x, y| x > 3 && y < 80);
+    let plain = segmenter();
+    let averaged = segmenter().with_flips(true);
+    let upright = averaged.segment_within(&photo, &fov).unwrap();
+    assert_sound(&upright, &photo);
+    let probability = |segmenter: &Segmenter, photo: &RgbImage, fov: &Mask| {
+        let found = segmenter.segment_within(photo, fov).unwrap();
+        found.probability
+    };
+    let mirrored = imageops::flip_horizontal(&photo);
+    let mirrored_fov = fov.flip_horizontal();
+    let turned = imageops::rotate180(&photo);
+    let turned_fov = fov.flip_horizontal().flip_vertical();
+    let map = probability(&averaged, &mirrored, &mirrored_fov).flip_horizontal();
+    assert!(distance(&map, &upright.probability) < 1e-5);
+    let map = probability(&averaged, &turned, &turned_fov);
+    let map = map.flip_vertical().flip_horizontal();
+    assert!(distance(&map, &upright.probability) < 1e-5);
+    // The mean is that of the four predictions, and a single one does not turn with the photograph.
+    let straight = probability(&plain, &photo, &fov);
+    let across = probability(&plain, &mirrored, &mirrored_fov).flip_horizontal();
+    assert!(distance(&straight, &across) > 1e-3);
+    let down = probability(
+        &plain,
+        &imageops::flip_vertical(&photo),
+        &fov.flip_vertical(),
+    );
+    let both = probability(&plain, &turned, &turned_fov);
+    let (down, both) = (down.flip_vertical(), both.flip_vertical().flip_horizontal());
+    let mean = Plane::from_fn(67, 90, |x, y| {
+        let at = |map: &Plane| *map.get(x, y).unwrap();
+        (at(&straight) + at(&across) + at(&down) + at(&both)) / 4.0
+    });
+    assert!(distance(&mean, &upright.probability) < 1e-5);
+    // Asked not to, it does not.
+    let off = segmenter().with_flips(true).with_flips(false);
+    assert_eq!(probability(&off, &photo, &fov), straight);
 }
 
 #[test]

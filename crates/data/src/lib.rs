@@ -38,7 +38,7 @@ pub use loader::{AugmentedSet, Loader, LoaderConfig, Source};
 pub use overlay::{mask_image, overlay, probability_image};
 pub use prepared::{FovPolicy, Prepared};
 pub use prepared_set::PreparedSet;
-pub use preprocess::{Channel, Preprocess};
+pub use preprocess::{Channel, Preprocess, Resize};
 pub use raster::{Mask, Plane, Raster};
 pub use read::{MAX_PIXELS, read_image, read_mask};
 pub use resize::{resize_mask, resize_plane};

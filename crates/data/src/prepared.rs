@@ -89,7 +89,7 @@ impl Prepared {
                 },
                 other => other,
             })?;
-        let fit = |mask: &Mask| preprocess.fit_mask(mask);
+        let fit = |mask: &Mask| preprocess.fit_mask(mask, &native);
         Ok(Self {
             id: sample.id.clone(),
             image,
@@ -167,6 +167,7 @@ fn check_label(id: &str, label: &Mask, fov: &Mask) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Resize;
     use image::Rgb;
 
     fn sample() -> Sample {
@@ -181,7 +182,11 @@ mod tests {
 
     #[test]
     fn every_map_has_the_prepared_size() {
-        for resize in [None, Some(16)] {
+        for resize in [
+            None,
+            Some(Resize::Square(16)),
+            Some(Resize::FovDiameter(20.0)),
+        ] {
             let preprocess = Preprocess {
                 resize,
                 ..Preprocess::default()
@@ -189,7 +194,10 @@ mod tests {
             let sample = sample();
             let prepared = Prepared::from_sample(&sample, &preprocess, FovPolicy::Given).unwrap();
             let prepared = prepared.with_vesselness(&sample.image).unwrap();
-            assert_eq!(prepared.size(), preprocess.output_size((40, 30)));
+            assert_eq!(
+                prepared.size(),
+                preprocess.output_size(sample.fov.as_ref().unwrap())
+            );
             prepared.check_sizes().unwrap();
             let outside = |p: &Plane| {
                 p.data()

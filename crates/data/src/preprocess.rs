@@ -2,7 +2,10 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use crate::resize::check_size;
-use crate::{Clahe, Error, Mask, Plane, Raster, Result, resize_mask, resize_plane, wiener};
+use crate::{
+    Clahe, Error, Mask, Plane, Raster, Result, equivalent_diameter, resize_mask, resize_plane,
+    wiener,
+};
 
 /// Which single channel of a photograph the network sees.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,13 +40,27 @@ impl Channel {
     }
 }
 
+/// The size a photograph is brought to before the network sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resize {
+    /// A square of this side in pixels, whatever the aspect: the published square protocol.
+    Square(usize),
+    /// The size at which the field of view's [equivalent diameter](crate::equivalent_diameter) is this many pixels, so
+    /// that vessels have the width of training whatever the camera. A photograph within 5 % of it is left as it is.
+    FovDiameter(f32),
+}
+
+/// Relative difference in diameter below which resampling costs more detail than the scale is worth.
+const DIAMETER_TOLERANCE: f64 = 0.05;
+
 /// How a photograph becomes the network's input. Stored in checkpoints, so that inference repeats training.
 ///
-/// The steps, in this order: one channel; resize to a square; Wiener filter; CLAHE; standardise (or divide by 255);
+/// The steps, in this order: one channel; resize; Wiener filter; CLAHE; standardise (or divide by 255);
 /// zero outside the field of view. The filters come after the resize, so they see the size the network sees.
 ///
 /// The default is the green channel at native size, standardised. The published square protocol is
-/// `Preprocess { resize: Some(512), ..Preprocess::default() }`.
+/// `Preprocess { resize: Some(Resize::Square(512)), ..Preprocess::default() }`.
 ///
 /// ```
 /// use venule_data::{Channel, Mask, Preprocess};
@@ -61,8 +78,8 @@ impl Channel {
 pub struct Preprocess {
     /// The channel to take. Default: green.
     pub channel: Channel,
-    /// Side in pixels of the square to resize to, whatever the aspect. Default: none, the native size.
-    pub resize: Option<usize>,
+    /// The size to resize to. Default: none, the native size.
+    pub resize: Option<Resize>,
     /// Window side in pixels of the [Wiener filter](wiener), odd, e.g. 5. Default: none.
     pub wiener: Option<usize>,
     /// [Contrast-limited histogram equalisation](Clahe) of the whole frame, rounded to 8 bits. Default: none.
@@ -90,8 +107,16 @@ impl Preprocess {
     /// # Errors
     /// [`Error::InvalidConfig`] that names the first setting out of range.
     pub fn validate(&self) -> Result<()> {
-        if let Some(side) = self.resize {
-            check_size("Preprocess::resize", (side, side))?;
+        match self.resize {
+            Some(Resize::Square(side)) => check_size("Resize::Square", (side, side))?,
+            Some(Resize::FovDiameter(diameter)) if !(16.0..=8192.0).contains(&diameter) => {
+                return Err(Error::InvalidConfig {
+                    field: "Resize::FovDiameter",
+                    found: diameter.to_string(),
+                    expected: "between 16 and 8192 pixels",
+                });
+            }
+            Some(Resize::FovDiameter(_)) | None => {}
         }
         if let Some(window) = self.wiener {
             crate::wiener::check_window(window)?;
@@ -99,20 +124,34 @@ impl Preprocess {
         self.clahe.map_or(Ok(()), |clahe| clahe.validate())
     }
 
-    /// (width, height) of the result for a photograph of this (width, height).
-    pub fn output_size(&self, native: (usize, usize)) -> (usize, usize) {
-        self.resize.map_or(native, |side| (side, side))
+    /// (width, height) of the result for a photograph with this field of view (native size).
+    pub fn output_size(&self, fov: &Mask) -> (usize, usize) {
+        let native = fov.size();
+        match self.resize {
+            None => native,
+            Some(Resize::Square(side)) => (side, side),
+            Some(Resize::FovDiameter(diameter)) => {
+                let scale = f64::from(diameter) / equivalent_diameter(fov).max(1.0);
+                if (scale - 1.0).abs() <= DIAMETER_TOLERANCE {
+                    return native;
+                }
+                let side = |side: usize| ((side as f64 * scale).round() as usize).max(1);
+                (side(native.0), side(native.1))
+            }
+        }
     }
 
-    /// A label or field of view at the size of [`apply`](Self::apply)'s result, by nearest neighbour.
+    /// A label or field of view at the size of [`apply`](Self::apply)'s result, by nearest neighbour; `fov` is the
+    /// native field of view.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] for an empty mask or a side out of range.
-    pub fn fit_mask(&self, mask: &Mask) -> Result<Mask> {
-        match self.resize {
-            Some(side) => resize_mask(mask, (side, side)),
-            None => Ok(mask.clone()),
+    pub fn fit_mask(&self, mask: &Mask, fov: &Mask) -> Result<Mask> {
+        let size = self.output_size(fov);
+        if size == mask.size() {
+            return Ok(mask.clone());
         }
+        resize_mask(mask, size)
     }
 
     /// The network's input for a photograph and its field of view (both native size); 0 outside the field of view.
@@ -126,13 +165,13 @@ impl Preprocess {
         fov.expect_size("the field of view", size)?;
         let mut plane = self.channel.extract(image);
         let fitted;
-        let fov = match self.resize {
-            Some(side) => {
-                plane = resize_plane(&plane, (side, side))?;
-                fitted = self.fit_mask(fov)?;
-                &fitted
-            }
-            None => fov,
+        let target = self.output_size(fov);
+        let fov = if target == size {
+            fov
+        } else {
+            plane = resize_plane(&plane, target)?;
+            fitted = self.fit_mask(fov, fov)?;
+            &fitted
         };
         if let Some(window) = self.wiener {
             plane = wiener(&plane, window)?;
@@ -211,7 +250,11 @@ mod tests {
         let image = RgbImage::from_pixel(20, 20, Rgb([9, 77, 3]));
         let fov = Mask::from_fn(20, 20, |x, _| (5..15).contains(&x));
         for channel in [Channel::Gray, Channel::Green] {
-            for resize in [None, Some(13)] {
+            for resize in [
+                None,
+                Some(Resize::Square(13)),
+                Some(Resize::FovDiameter(20.0)),
+            ] {
                 let preprocess = Preprocess {
                     channel,
                     resize,
@@ -221,6 +264,33 @@ mod tests {
                 let plane = preprocess.apply(&image, &fov).unwrap();
                 assert!(plane.data().iter().all(|&v| v == 0.0), "{preprocess:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_field_of_view_is_brought_to_its_diameter() {
+        // a disc of diameter 40 in 60 x 50 pixels, to diameter 20: half of each side
+        let disc = Mask::from_fn(60, 50, |x, y| {
+            (x as f64 - 29.5).hypot(y as f64 - 24.5) < 20.0
+        });
+        let to = |diameter| Preprocess {
+            resize: Some(Resize::FovDiameter(diameter)),
+            ..Preprocess::default()
+        };
+        assert_eq!(to(20.0).output_size(&disc), (30, 25));
+        let small = to(20.0).fit_mask(&disc, &disc).unwrap();
+        assert!((equivalent_diameter(&small) - 20.0).abs() < 0.5);
+        // within five per cent it stays
+        assert_eq!(to(41.5).output_size(&disc), (60, 50));
+        assert_eq!(to(42.5).output_size(&disc), (64, 53));
+        for diameter in [0.0, f32::NAN, 1e9] {
+            assert!(matches!(
+                to(diameter).validate(),
+                Err(Error::InvalidConfig {
+                    field: "Resize::FovDiameter",
+                    ..
+                })
+            ));
         }
     }
 
@@ -238,11 +308,11 @@ mod tests {
                 ..Preprocess::default()
             },
             Preprocess {
-                resize: Some(0),
+                resize: Some(Resize::Square(0)),
                 ..Preprocess::default()
             },
             Preprocess {
-                resize: Some(usize::MAX),
+                resize: Some(Resize::Square(usize::MAX)),
                 ..Preprocess::default()
             },
         ] {
@@ -260,7 +330,7 @@ mod tests {
     fn settings_survive_json_and_unknown_ones_are_refused() {
         let all = Preprocess {
             channel: Channel::Gray,
-            resize: Some(512),
+            resize: Some(Resize::Square(512)),
             wiener: Some(5),
             clahe: Some(Clahe::default()),
             standardize: false,

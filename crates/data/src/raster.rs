@@ -138,6 +138,38 @@ impl<T: Clone> Raster<T> {
     }
 }
 
+impl<T: Clone> Raster<T> {
+    /// The mirror image, left and right exchanged.
+    ///
+    /// ```
+    /// use venule_data::Raster;
+    /// let raster = Raster::new(3, 2, vec![1, 2, 3, 4, 5, 6])?;
+    /// assert_eq!(raster.flip_horizontal().data(), [3, 2, 1, 6, 5, 4]);
+    /// assert_eq!(raster.flip_vertical().data(), [4, 5, 6, 1, 2, 3]);
+    /// # Ok::<(), venule_data::Error>(())
+    /// ```
+    pub fn flip_horizontal(&self) -> Self {
+        let mut flipped = self.clone();
+        if self.width > 0 {
+            flipped
+                .data
+                .chunks_exact_mut(self.width)
+                .for_each(|row| row.reverse());
+        }
+        flipped
+    }
+
+    /// The mirror image, top and bottom exchanged.
+    pub fn flip_vertical(&self) -> Self {
+        let rows = (0..self.height).rev().map(|y| self.row(y));
+        Self {
+            width: self.width,
+            height: self.height,
+            data: rows.flatten().cloned().collect(),
+        }
+    }
+}
+
 impl Mask {
     /// Number of `true` pixels.
     pub fn count(&self) -> usize {
