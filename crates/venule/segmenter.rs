@@ -2,7 +2,7 @@ use std::path::Path;
 
 use candle_core::Device;
 use image::RgbImage;
-use venule_data::{FovPolicy, Mask, Plane, Preprocess, Resize, Sample, overlay, resize_plane};
+use venule_data::{FovPolicy, Mask, Plane, Resize, Sample, overlay, resize_plane};
 
 use crate::{Checkpoint, Error, Result, VesselModel};
 

@@ -101,6 +101,9 @@ impl Default for Preprocess {
     }
 }
 
+/// Share of a pixel that a mask must cover to mark it after shrinking.
+const COVERED: f32 = 1.0 / 3.0;
+
 impl Preprocess {
     /// Checks the settings.
     ///
@@ -141,8 +144,10 @@ impl Preprocess {
         }
     }
 
-    /// A label or field of view at the size of [`apply`](Self::apply)'s result, by nearest neighbour; `fov` is the
-    /// native field of view.
+    /// A label or field of view at the size of [`apply`](Self::apply)'s result; `fov` is the native field of view.
+    ///
+    /// By nearest neighbour, but where [`Resize::FovDiameter`] shrinks the photograph: a pixel is then marked if the mask
+    /// covers more than a third of it, so that vessels narrower than the new pixels stay connected.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] for an empty mask or a side out of range.
@@ -151,7 +156,14 @@ impl Preprocess {
         if size == mask.size() {
             return Ok(mask.clone());
         }
-        resize_mask(mask, size)
+        let shrinks = size.0 < mask.width() && size.1 < mask.height();
+        match self.resize {
+            Some(Resize::FovDiameter(_)) if shrinks => {
+                let cover = resize_plane(&mask.map(|&marked| f32::from(u8::from(marked))), size)?;
+                Ok(cover.map(|&share| share > COVERED))
+            }
+            _ => resize_mask(mask, size),
+        }
     }
 
     /// The network's input for a photograph and its field of view (both native size); 0 outside the field of view.
@@ -292,6 +304,30 @@ mod tests {
                 })
             ));
         }
+    }
+
+    #[test]
+    fn a_thin_vessel_stays_connected_when_a_photograph_shrinks() {
+        // a slanted line 3 pixels wide, brought to a fifth: narrower than a pixel
+        let fov = Mask::filled(200, 200, true);
+        let line = Mask::from_fn(200, 200, |x, y| (x + y / 3) / 3 == 30);
+        let preprocess = Preprocess {
+            resize: Some(Resize::FovDiameter(
+                (equivalent_diameter(&fov) / 5.0) as f32,
+            )),
+            ..Preprocess::default()
+        };
+        let small = preprocess.fit_mask(&line, &fov).unwrap();
+        assert_eq!(small.size(), (40, 40));
+        let marked = |y: usize| (0..40).filter(|&x| *small.get(x, y).unwrap()).collect();
+        let rows: Vec<Vec<usize>> = (0..40).map(marked).collect();
+        for pair in rows.windows(2) {
+            let touches = |a: usize| pair[1].iter().any(|&b| a.abs_diff(b) <= 1);
+            assert!(pair[0].iter().any(|&a| touches(a)), "{pair:?}");
+        }
+        let nearest = resize_mask(&line, (40, 40)).unwrap();
+        let gaps = (0..40).filter(|&y| !nearest.row(y).contains(&true));
+        assert!(gaps.count() > 0);
     }
 
     #[test]

@@ -76,6 +76,15 @@ proptest! {
         compare(&[x, weight, bias], |t| conv3x3(&t[0], &t[1], Some(&t[2]))).unwrap();
     }
 
+    // Enough channels for Winograd's tiles.
+    #[test]
+    fn conv3x3_of_many_channels_equals_candle(b in 1usize..3, c in 20usize..40, o in 20usize..40, h in 1usize..24, w in 1usize..70, seed: u64) {
+        let x = random(&[b, c, h, w], seed).unwrap();
+        let weight = random(&[o, c, 3, 3], seed ^ 1).unwrap();
+        let bias = random(&[o], seed ^ 2).unwrap();
+        compare(&[x, weight, bias], |t| conv3x3(&t[0], &t[1], Some(&t[2]))).unwrap();
+    }
+
     #[test]
     fn conv1x1_equals_f64(b in 1usize..4, c in 1usize..20, o in 1usize..20, h in 1usize..20, w in 1usize..40, seed: u64) {
         let x = random(&[b, c, h, w], seed).unwrap();
@@ -157,12 +166,18 @@ fn thread_counts_give_the_same_bits() -> Result<()> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         pool.unwrap().install(|| {
             let x = Var::from_tensor(&random(&[2, 8, 66, 130], 1)?)?;
+            let narrow = Var::from_tensor(&random(&[32, 8, 3, 3], 4)?)?;
+            let wide = Var::from_tensor(&random(&[8, 32, 3, 3], 5)?)?;
+            let square = Var::from_tensor(&random(&[32, 32, 3, 3], 6)?)?;
             let weight = Var::from_tensor(&random(&[8], 2)?)?;
             let bias = Var::from_tensor(&random(&[8], 3)?)?;
-            let y = group_norm_relu(x.as_tensor(), 2, weight.as_tensor(), bias.as_tensor(), 1e-5)?;
+            let y = conv3x3(x.as_tensor(), narrow.as_tensor(), None)?;
+            let y = conv3x3(&y, square.as_tensor(), None)?;
+            let y = conv3x3(&y, wide.as_tensor(), None)?;
+            let y = group_norm_relu(&y, 2, weight.as_tensor(), bias.as_tensor(), 1e-5)?;
             let y = max_pool2x2(&upsample2x(&y)?)?;
             let grads = y.sqr()?.sum_all()?.backward()?;
-            [&x, &weight, &bias]
+            [&x, &narrow, &square, &wide, &weight, &bias]
                 .iter()
                 .map(|v| grads.get(v.as_tensor()).unwrap().clone())
                 .chain([y])

@@ -7,7 +7,7 @@
 use rayon::prelude::*;
 
 use super::scratch::with_scratch;
-use super::simd::{Simd, dispatch};
+use super::simd::{Simd, dispatch, register_tile};
 
 /// Batch, channels, height and width of a map.
 #[derive(Clone, Copy, Debug)]
@@ -30,18 +30,17 @@ impl MapShape {
     }
 }
 
-/// Output channels that one register tile holds; packed weights come in blocks of it.
-const BLOCK: usize = 8;
-
 /// Scratch rows are rounded up to the widest vector, plus the two padding columns.
 fn padded_width(width: usize) -> usize {
     width.next_multiple_of(16) + 16
 }
 
-/// Weights reordered to (output block, input, tap, output in block); missing outputs are zero.
+/// Weights reordered to (output block, input, tap, output in block), where a block is what a register tile holds; missing
+/// outputs are zero.
 pub struct Packed {
     values: Vec<f32>,
     outputs: usize,
+    block: usize,
 }
 
 /// Packs a weight (outputs, inputs, 3, 3) for the forward pass.
@@ -59,16 +58,21 @@ pub fn pack_transposed(weight: &[f32], outputs: usize, inputs: usize) -> Packed 
 }
 
 fn pack_by(outputs: usize, inputs: usize, weight: impl Fn(usize, usize, usize) -> f32) -> Packed {
-    let mut values = vec![0.0; outputs.div_ceil(BLOCK) * inputs * 9 * BLOCK];
+    let block = register_tile().outputs;
+    let mut values = vec![0.0; outputs.next_multiple_of(block) * inputs * 9];
     for o in 0..outputs {
         for i in 0..inputs {
             for tap in 0..9 {
-                let place = (((o / BLOCK) * inputs + i) * 9 + tap) * BLOCK + o % BLOCK;
+                let place = (((o / block) * inputs + i) * 9 + tap) * block + o % block;
                 values[place] = weight(o, i, tap);
             }
         }
     }
-    Packed { values, outputs }
+    Packed {
+        values,
+        outputs,
+        block,
+    }
 }
 
 /// `output` (B, O, H, W) = convolution of `input` with packed weights, plus an optional bias per output.
@@ -131,7 +135,7 @@ fn pad_band(input: &[f32], shape: MapShape, top: usize, count: usize, scratch: &
 }
 
 /// Output planes that tasks write disjoint rows of.
-struct Planes {
+pub(super) struct Planes {
     start: *mut f32,
     plane: usize,
     count: usize,
@@ -141,11 +145,21 @@ struct Planes {
 unsafe impl Sync for Planes {}
 
 impl Planes {
-    fn new(output: &mut [f32], plane: usize) -> Self {
+    pub(super) fn new(output: &mut [f32], plane: usize) -> Self {
         Self {
             start: output.as_mut_ptr(),
             plane,
             count: output.len() / plane,
+        }
+    }
+
+    /// `length` values of a plane from `offset` on, for the one task whose they are.
+    #[allow(clippy::mut_from_ref)]
+    pub(super) fn row(&self, plane: usize, offset: usize, length: usize) -> &mut [f32] {
+        assert!(plane < self.count && offset + length <= self.plane);
+        // SAFETY: within the output, just checked; no two tasks ask for the same values.
+        unsafe {
+            std::slice::from_raw_parts_mut(self.start.add(plane * self.plane + offset), length)
         }
     }
 
@@ -172,55 +186,36 @@ dispatch! { fn band_forward(band: &Band<'_>) = band_kernel }
 
 #[inline(always)]
 unsafe fn band_kernel<S: Simd>(band: &Band<'_>) {
-    for block in 0..band.weight.outputs.div_ceil(BLOCK) {
+    let outputs = band.weight.outputs;
+    for first in (0..outputs).step_by(band.weight.block) {
         for row in 0..band.rows {
             let mut x = 0;
             while x < band.shape.width {
                 let vectors = (band.shape.width - x).div_ceil(S::LANES);
-                // SAFETY: the level is the caller's; `x` lies in the row and the scratch row holds the last vector whole.
+                // SAFETY: the level is the caller's, and the register tile is this level's; `x` lies in the row and the scratch
+                // row holds the last vector whole.
                 unsafe {
-                    if S::LANES == 16 {
-                        x += match vectors {
-                            1 => tile::<S, 8, 1>(band, block, 0, row, x),
-                            2 => tile::<S, 8, 2>(band, block, 0, row, x),
-                            _ => tile::<S, 8, 3>(band, block, 0, row, x),
-                        };
-                    } else {
-                        let half = tile_narrow::<S>(band, block, 0, row, x, vectors);
-                        tile_narrow::<S>(band, block, 4, row, x, vectors);
-                        x += half;
-                    }
+                    x += match (S::LANES == 16, outputs - first, vectors) {
+                        (true, _, 1) => tile::<S, 8, 8, 1>(band, first, row, x),
+                        (true, _, 2) => tile::<S, 8, 8, 2>(band, first, row, x),
+                        (true, ..) => tile::<S, 8, 8, 3>(band, first, row, x),
+                        (false, 1..=2, 1) => tile::<S, 6, 2, 1>(band, first, row, x),
+                        (false, 1..=2, _) => tile::<S, 6, 2, 2>(band, first, row, x),
+                        (false, 3..=4, 1) => tile::<S, 6, 4, 1>(band, first, row, x),
+                        (false, 3..=4, _) => tile::<S, 6, 4, 2>(band, first, row, x),
+                        (false, _, 1) => tile::<S, 6, 6, 1>(band, first, row, x),
+                        (false, ..) => tile::<S, 6, 6, 2>(band, first, row, x),
+                    };
                 }
             }
         }
     }
 }
 
-/// Sixteen registers hold four outputs by three vectors.
+/// Sums one tile: O outputs from `first` on, which begins a block of BLOCK, by V vectors from pixel x. Returns the pixels done.
 #[inline(always)]
-unsafe fn tile_narrow<S: Simd>(
+unsafe fn tile<S: Simd, const BLOCK: usize, const O: usize, const V: usize>(
     band: &Band<'_>,
-    block: usize,
-    first: usize,
-    row: usize,
-    x: usize,
-    vectors: usize,
-) -> usize {
-    // SAFETY: as `tile`.
-    unsafe {
-        match vectors {
-            1 => tile::<S, 4, 1>(band, block, first, row, x),
-            2 => tile::<S, 4, 2>(band, block, first, row, x),
-            _ => tile::<S, 4, 3>(band, block, first, row, x),
-        }
-    }
-}
-
-/// Sums one tile: outputs `first .. first + O` of a block by V vectors from pixel x. Returns the pixels done.
-#[inline(always)]
-unsafe fn tile<S: Simd, const O: usize, const V: usize>(
-    band: &Band<'_>,
-    block: usize,
     first: usize,
     row: usize,
     x: usize,
@@ -228,21 +223,17 @@ unsafe fn tile<S: Simd, const O: usize, const V: usize>(
     let padded = padded_width(band.shape.width);
     let plane = (band.rows + 2) * padded;
     let channels = band.shape.channels;
-    let outputs = (band.weight.outputs.saturating_sub(block * BLOCK + first)).min(O);
+    let outputs = (band.weight.outputs - first).min(O);
     // SAFETY: the last vector ends at most at column next_multiple_of(width, 16) + 2 <= padded; rows row ..= row + 2 and all
-    // channels are in the scratch; the packed weights hold `channels · 9 · BLOCK` values per block; stores are cut at the width.
+    // channels are in the scratch; the packed weights hold `channels · 9 · BLOCK` values per block, BLOCK >= O; stores are cut at the width.
     unsafe {
         let mut sums = [[S::splat(0.0); V]; O];
         if let Some(bias) = band.bias {
             for (o, sum) in sums.iter_mut().enumerate().take(outputs) {
-                *sum = [S::splat(bias[block * BLOCK + first + o]); V];
+                *sum = [S::splat(bias[first + o]); V];
             }
         }
-        let mut weight = band
-            .weight
-            .values
-            .as_ptr()
-            .add(block * channels * 9 * BLOCK + first);
+        let mut weight = band.weight.values.as_ptr().add(first * channels * 9);
         let mut channel = band.scratch.as_ptr().add(row * padded + x);
         for _ in 0..channels {
             for ky in 0..3 {
@@ -265,9 +256,7 @@ unsafe fn tile<S: Simd, const O: usize, const V: usize>(
         }
         for (o, sum) in sums.iter().enumerate().take(outputs) {
             let offset = (band.top + row) * band.shape.width + x;
-            let target = band
-                .planes
-                .at(band.first_plane + block * BLOCK + first + o, offset);
+            let target = band.planes.at(band.first_plane + first + o, offset);
             for (v, value) in sum.iter().enumerate() {
                 let left = (band.shape.width - x).saturating_sub(v * S::LANES);
                 if left >= S::LANES {

@@ -14,3 +14,4 @@ pub(crate) mod pool;
 pub(crate) mod scratch;
 pub(crate) mod simd;
 pub(crate) mod upsample;
+pub(crate) mod winograd;

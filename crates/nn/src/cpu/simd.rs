@@ -47,6 +47,31 @@ pub fn level() -> Level {
     })
 }
 
+/// What the registers hold while a kernel sums products: outputs by vectors, with room for the operands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RegisterTile {
+    /// Outputs, each of which broadcasts its factor.
+    pub outputs: usize,
+    /// Vectors that every factor is multiplied with.
+    pub vectors: usize,
+    /// `f32` values per vector.
+    pub lanes: usize,
+}
+
+/// The register tile of the level all kernels run at: 24 sums in 32 registers, 12 in 16. With one more factor in flight the
+/// compiler would spill a sum, whose way through memory halves the speed.
+pub fn register_tile() -> RegisterTile {
+    let (outputs, vectors, lanes) = match level() {
+        Level::Avx512 => (8, 3, 16),
+        Level::Avx2 | Level::Portable => (6, 2, 8),
+    };
+    RegisterTile {
+        outputs,
+        vectors,
+        lanes,
+    }
+}
+
 /// One vector of `f32` and its arithmetic.
 ///
 /// # Safety

@@ -1,9 +1,8 @@
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
 use super::{has_kernel, values, with_values};
-use crate::cpu::conv3x3::{
-    MapShape, channel_sums, convolve, pack, pack_transposed, weight_gradient,
-};
+use crate::cpu::conv3x3::{MapShape, channel_sums};
+use crate::cpu::{conv3x3, winograd};
 
 /// 3×3 convolution of (B, C, H, W) with weight (O, C, 3, 3) and optional bias (O): stride 1, zero padding 1, so that H and W
 /// stay.
@@ -54,9 +53,15 @@ impl Conv3x3Op {
             height,
             width,
         };
-        let packed = pack(values(weight.0, weight.1)?, outputs, channels);
+        let (x, weight) = (values(x.0, x.1)?, values(weight.0, weight.1)?);
         let mut output = vec![0f32; batch * outputs * shape.plane()];
-        convolve(values(x.0, x.1)?, shape, &packed, bias, &mut output);
+        if tiles_pay(channels, outputs) {
+            let packed = winograd::pack(weight, outputs, channels);
+            winograd::convolve(x, shape, &packed, bias, &mut output);
+        } else {
+            let packed = conv3x3::pack(weight, outputs, channels);
+            conv3x3::convolve(x, shape, &packed, bias, &mut output);
+        }
         Ok((
             CpuStorage::F32(output),
             (batch, outputs, height, width).into(),
@@ -68,11 +73,18 @@ impl Conv3x3Op {
         let (inputs, outputs) = (map_shape(x)?, map_shape(grad)?);
         let (i, o) = (inputs.channels, outputs.channels);
         let input_grad = if x.track_op() {
-            let packed = with_values(weight, |weight| Ok(pack_transposed(weight, o, i)))?;
             let mut output = vec![0f32; inputs.len()];
-            with_values(grad, |grad| {
-                convolve(grad, outputs, &packed, None, &mut output);
-                Ok(())
+            with_values(weight, |weight| {
+                with_values(grad, |grad| {
+                    if tiles_pay(o, i) {
+                        let packed = winograd::pack_transposed(weight, o, i);
+                        winograd::convolve(grad, outputs, &packed, None, &mut output);
+                    } else {
+                        let packed = conv3x3::pack_transposed(weight, o, i);
+                        conv3x3::convolve(grad, outputs, &packed, None, &mut output);
+                    }
+                    Ok(())
+                })
             })?;
             Some(Tensor::from_vec(output, x.shape(), x.device())?)
         } else {
@@ -82,7 +94,7 @@ impl Conv3x3Op {
             let mut output = vec![0f32; weight.elem_count()];
             with_values(x, |x| {
                 with_values(grad, |grad| {
-                    weight_gradient(x, inputs, grad, o, &mut output);
+                    conv3x3::weight_gradient(x, inputs, grad, o, &mut output);
                     Ok(())
                 })
             })?;
@@ -92,6 +104,11 @@ impl Conv3x3Op {
         };
         Ok([input_grad, weight_grad])
     }
+}
+
+/// Whether the products that tiles save outweigh their transforms, which are for each channel and not for each pair.
+fn tiles_pay(inputs: usize, outputs: usize) -> bool {
+    inputs * outputs >= 10 * (inputs + outputs)
 }
 
 fn map_shape(x: &Tensor) -> Result<MapShape> {
