@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use venule::data::{Dataset, DatasetSpec, FolderSet, FovPolicy, Split, write_atomic};
+use venule::data::{Dataset, DatasetSpec, Error, FolderSet, FovPolicy, Split, write_atomic};
 use venule::seg::Freeze;
 use venule::tasks::{Finetuning, FinetuningData};
 use venule::train::{EmaConfig, Outcome};
@@ -41,6 +41,10 @@ struct Args {
     /// Folder of their fields of view [default: they are detected]
     #[arg(long, requires = "test_images")]
     test_fovs: Option<PathBuf>,
+    /// Train on the test images of the data sets as well: for weights that are given away. There is no test at the end, and no
+    /// figure of these data sets may be quoted for the weights
+    #[arg(long, requires = "dataset")]
+    train_on_test: bool,
     /// seed, compact or tiny: model, input, loss and schedule
     #[arg(long, default_value = "seed")]
     preset: String,
@@ -134,7 +138,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
             args.train_fovs.clone(),
         )?),
         _ => (
-            DatasetSpec::open_joined(&args.dataset, &[Split::Train])?,
+            training_set(&args)?,
             DatasetSpec::open_joined(&args.dataset, &[Split::Validation])?,
         ),
     };
@@ -196,7 +200,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
             Some(masks.clone()),
             args.test_fovs.clone(),
         )?)),
-        _ if !args.dataset.is_empty() => {
+        _ if !args.dataset.is_empty() && !args.train_on_test => {
             match DatasetSpec::open_joined(&args.dataset, &[Split::Test]) {
                 Ok(set) => Some(Box::new(set)),
                 Err(error) => {
@@ -222,6 +226,30 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
         println!("all numbers: {}", path.display());
     }
     Ok(support::conclude(&report, &args.save_dir))
+}
+
+/// The training images of the data sets, with `--train-on-test` those test images that are there as well.
+fn training_set(args: &Args) -> venule::data::Result<FolderSet> {
+    let mut train = DatasetSpec::open_joined(&args.dataset, &[Split::Train])?;
+    if !args.train_on_test {
+        return Ok(train);
+    }
+    for spec in &args.dataset {
+        let test = match spec.files(Split::Test) {
+            Err(error @ Error::EmptySplit { .. }) => {
+                println!("{spec}: {error}");
+                continue;
+            }
+            files => files?,
+        };
+        // As the joined training images: a prefix tells the ids of several data sets apart.
+        let prefix = match args.dataset.len() {
+            1 => String::new(),
+            _ => format!("{}_", spec.kind),
+        };
+        train = train.join(test.with_id_prefix(&prefix));
+    }
+    Ok(train)
 }
 
 /// The preset's recipe with the flags that were given.
