@@ -221,7 +221,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
         let path = args.save_dir.join("test.json");
         write_atomic(
             &path,
-            &serde_json::to_vec_pretty(&support::json(&evaluated))?,
+            &serde_json::to_vec_pretty(&support::json(&evaluated, args.seed)?)?,
         )?;
         println!("all numbers: {}", path.display());
     }

@@ -159,7 +159,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
         Ok(())
     })?;
     let seconds = start.elapsed().as_secs_f64();
-    let mut report = support::json(&evaluated);
+    let mut report = support::json(&evaluated, 0)?;
     report["seconds"] = seconds.into();
     report["pretraining_loss"] = serde_json::json!(pretraining.loss);
     report["validation_f1"] = serde_json::json!(finetuning.best.map(|best| best.score));

@@ -1,6 +1,6 @@
 //! Finds the vessels in photographs: `NAME_mask.png`, `NAME_probability.png` and `NAME_overlay.png` for each.
 //!
-//! `cargo run --release --example segment -- --weights best.safetensors photo.jpg`
+//! `cargo run --release --example segment -- photo.jpg`
 
 #[path = "support/mod.rs"]
 #[allow(dead_code)]
@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use venule::data::{FovPolicy, Sample, read_image, read_mask};
-use venule::{Segmenter, parse_device, set_threads};
+use venule::{parse_device, set_threads};
 
 /// Finds the vessels in photographs of the retina.
 #[derive(Parser)]
@@ -19,9 +19,9 @@ struct Args {
     /// Photographs: PNG, JPEG, TIFF, GIF, BMP, PPM, also gzipped
     #[arg(required = true)]
     images: Vec<PathBuf>,
-    /// Weights that `finetune` wrote
+    /// Weights that `finetune` wrote [default: the bundled ones]
     #[arg(long)]
-    weights: PathBuf,
+    weights: Option<PathBuf>,
     /// Folder of the results
     #[arg(long, default_value = "out/segment")]
     out: PathBuf,
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> support::AnyResult<ExitCode> {
     set_threads(args.threads)?;
-    let mut segmenter = Segmenter::from_file_on(&args.weights, &parse_device(&args.device)?)?
+    let mut segmenter = support::segmenter(args.weights.as_deref(), &parse_device(&args.device)?)?
         .with_flips(args.flips);
     if let Some(threshold) = args.threshold {
         segmenter = segmenter.with_threshold(threshold)?;

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use candle_core::Device;
+use candle_core::{DType, Device, Tensor};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use venule_data::{FovPolicy, Preprocess};
@@ -97,7 +97,40 @@ impl Checkpoint {
     /// If the file is unreadable or damaged, is no segmentation checkpoint, or holds weights of another architecture.
     pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<(Self, VesselModel)> {
         let path = path.as_ref();
-        let Weights { tensors, metadata } = venule_train::load_weights(path)?;
+        Self::build(path, venule_train::load_weights(path)?, device)
+    }
+
+    /// As [`load`](Self::load), from a file's bytes, such as those built into a program; errors name it `path`.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn parse(
+        path: impl AsRef<Path>,
+        bytes: &[u8],
+        device: &Device,
+    ) -> Result<(Self, VesselModel)> {
+        let path = path.as_ref();
+        Self::build(path, venule_train::parse_weights(path, bytes)?, device)
+    }
+
+    /// Writes this and the model's weights as a file that [`load`](Self::load) reads, in a type of one's choice:
+    /// [`DType::F16`] takes half the space of the `f32` in which the model computes.
+    ///
+    /// # Errors
+    /// If the file cannot be written; the old one is then intact.
+    pub fn save(&self, path: impl AsRef<Path>, model: &VesselModel, dtype: DType) -> Result<()> {
+        let cast = |(name, tensor): (String, Tensor)| Ok((name, tensor.to_dtype(dtype)?));
+        let tensors = model.store().tensors().into_iter().map(cast);
+        let tensors = tensors.collect::<Result<Vec<_>>>()?;
+        Ok(venule_train::save_weights(
+            path.as_ref(),
+            &tensors,
+            &self.metadata(),
+        )?)
+    }
+
+    fn build(path: &Path, weights: Weights, device: &Device) -> Result<(Self, VesselModel)> {
+        let Weights { tensors, metadata } = weights;
         let checkpoint = Self::from_metadata(path, &metadata)?;
         // What the layers say of a variable does not name the file.
         let fits = || -> Result<VesselModel> {

@@ -19,11 +19,13 @@
 #![forbid(unsafe_code)]
 
 mod checkpoint;
+mod dataset_summary;
 mod device;
 mod error;
 mod evaluation;
 mod model;
 mod recipe;
+pub mod report;
 mod segmenter;
 pub mod tasks;
 
@@ -37,9 +39,12 @@ pub use venule_seg as seg;
 pub use venule_train as train;
 
 pub use checkpoint::{Checkpoint, Provenance};
+pub use dataset_summary::DatasetSummary;
 pub use device::{parse_device, set_threads};
 pub use error::{Error, Result};
-pub use evaluation::{Evaluated, EvaluationRow, evaluate, evaluate_second_annotator};
+pub use evaluation::{
+    Evaluated, EvaluationRow, evaluate, evaluate_predictions, evaluate_second_annotator,
+};
 pub use model::{DecoderConfig, ModelConfig, VesselModel};
 pub use recipe::{LossChoice, Recipe};
 pub use segmenter::{Segmentation, Segmenter};

@@ -67,6 +67,33 @@ impl Segmenter {
         }
     }
 
+    /// With the weights of crate `venule-weights`, which are built into the program, on the CPU: `compact`, trained on
+    /// CHASE_DB1 and HRF. [`venule_weights`](https://docs.rs/venule-weights) says what they are good for, and what not.
+    ///
+    /// ```
+    /// let segmenter = venule::Segmenter::bundled()?;
+    /// assert!(segmenter.checkpoint().threshold > 0.0);
+    /// # Ok::<(), venule::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// None that the caller could cause.
+    #[cfg(feature = "bundled")]
+    pub fn bundled() -> Result<Self> {
+        Self::bundled_on(&Device::Cpu)
+    }
+
+    /// As [`bundled`](Self::bundled), on another device.
+    ///
+    /// # Errors
+    /// If the device has no room.
+    #[cfg(feature = "bundled")]
+    pub fn bundled_on(device: &Device) -> Result<Self> {
+        let bytes = venule_weights::COMPACT;
+        let (checkpoint, model) = Checkpoint::parse("the bundled weights", bytes, device)?;
+        Ok(Self::new(checkpoint, model))
+    }
+
     /// From a weights file that `finetune` wrote, on the CPU.
     ///
     /// # Errors

@@ -6,13 +6,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use image::{ImageFormat, RgbImage};
+use venule::candle_core::Device;
 use venule::data::{FolderSet, Sample, mask_image, probability_image, write_png};
 use venule::metrics::Report;
 use venule::train::{
     JsonLines, LOG_FILE, LearningCurve, Outcome, ProgressBar, Report as RunReport, Task,
     TrainConfig, Trainer,
 };
-use venule::{Evaluated, Segmentation};
+use venule::{Evaluated, Segmentation, Segmenter};
 
 pub type AnyResult<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -32,6 +34,14 @@ pub fn exit(result: AnyResult<ExitCode>) -> ExitCode {
             }
             ExitCode::FAILURE
         }
+    }
+}
+
+/// The segmenter of a weights file, or that of the bundled weights.
+pub fn segmenter(weights: Option<&Path>, device: &Device) -> venule::Result<Segmenter> {
+    match weights {
+        Some(path) => Segmenter::from_file_on(path, device),
+        None => Segmenter::bundled_on(device),
     }
 }
 
@@ -108,6 +118,13 @@ pub fn write_pictures(
     Ok(path("overlay"))
 }
 
+/// An image as the bytes of a PNG file.
+pub fn png(image: &RgbImage) -> AnyResult<Vec<u8>> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    image.write_to(&mut bytes, ImageFormat::Png)?;
+    Ok(bytes.into_inner())
+}
+
 /// The main metrics as one line.
 pub fn summary(report: &Report) -> String {
     let number = |value: Option<f64>| value.map_or("–".to_owned(), |v| format!("{v:.4}"));
@@ -123,8 +140,9 @@ pub fn summary(report: &Report) -> String {
     )
 }
 
-/// All metrics as JSON: `pooled`, `per_image` and the threshold; an undefined value is null.
-pub fn json(evaluated: &Evaluated) -> serde_json::Value {
+/// All metrics as JSON: `pooled`, `per_image`, their `mean` with its 95 % bootstrap interval, and the threshold; an undefined
+/// value is null.
+pub fn json(evaluated: &Evaluated, seed: u64) -> venule::Result<serde_json::Value> {
     let scores = |scores: &venule::metrics::Scores| {
         let pairs = scores.entries().into_iter();
         let pairs = pairs.map(|(name, value)| (name.to_owned(), serde_json::json!(value)));
@@ -135,23 +153,25 @@ pub fn json(evaluated: &Evaluated) -> serde_json::Value {
         .map(|(row, values)| {
             let mut object = scores(values);
             object["id"] = row.id.clone().into();
-            object["seconds"] = row.seconds.into();
+            if let Some(seconds) = row.seconds {
+                object["seconds"] = seconds.into();
+            }
             object
         })
         .collect();
-    serde_json::json!({
+    let intervals = evaluated.intervals(seed)?.into_iter();
+    let mean: serde_json::Map<_, _> = intervals
+        .map(|(name, interval)| {
+            let value = interval
+                .map(|i| serde_json::json!({"mean": i.estimate, "low": i.low, "high": i.high}));
+            (name.to_owned(), value.unwrap_or_default())
+        })
+        .collect();
+    Ok(serde_json::json!({
         "threshold": evaluated.report.threshold,
-        "f1_at_0.5": at_half(&evaluated.report),
+        "f1_at_0.5": evaluated.f1_at(0.5),
         "pooled": scores(&evaluated.report.pooled),
+        "mean": mean,
         "per_image": per_image,
-    })
-}
-
-/// F1 at threshold 0.5, from the pooled ranking.
-pub fn at_half(report: &Report) -> Option<f64> {
-    let curve = report.ranked.precision_recall_curve(usize::MAX)?;
-    let point = curve.iter().rev().find(|point| point.threshold >= 0.5)?;
-    let predicted = point.tp + point.fp;
-    let positives = report.ranked.positives();
-    Some(2.0 * point.tp as f64 / (predicted + positives) as f64)
+    }))
 }

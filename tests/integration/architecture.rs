@@ -9,12 +9,13 @@ use serde_json::Value;
 const GPU_FEATURES: [&str; 5] = ["cuda", "cudnn", "metal", "accelerate", "mkl"];
 
 /// The internal imports each crate may have, in all kinds of dependencies.
-const ALLOWED: [(&str, &[&str]); 8] = [
+const ALLOWED: [(&str, &[&str]); 9] = [
     ("venule-nn", &[]),
     ("venule-loss", &[]),
     ("venule-metrics", &[]),
     ("venule-data", &[]),
     ("venule-train", &[]),
+    ("venule-weights", &[]),
     ("venule-mae", &["venule-nn"]),
     ("venule-seg", &["venule-nn"]),
     (
@@ -27,6 +28,7 @@ const ALLOWED: [(&str, &[&str]); 8] = [
             "venule-metrics",
             "venule-data",
             "venule-train",
+            "venule-weights",
         ],
     ),
 ];
@@ -177,9 +179,9 @@ fn unsafe_code_lives_in_the_kernels_alone() {
 #[test]
 fn no_source_file_is_long() {
     let files = sources();
-    // Guards against a walk that finds nothing: eight crates have eight lib.rs.
+    // Guards against a walk that finds nothing: nine crates have nine lib.rs.
     let libraries = files.iter().filter(|path| path.ends_with("lib.rs")).count();
-    assert_eq!(libraries, 8);
+    assert_eq!(libraries, 9);
     for path in files {
         let lines = std::fs::read_to_string(&path).unwrap().lines().count();
         assert!(

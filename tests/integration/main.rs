@@ -5,6 +5,7 @@ mod architecture;
 mod bad_input;
 mod models;
 mod real_data;
+mod scoring;
 mod segmenter;
 mod support;
 mod training;

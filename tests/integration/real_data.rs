@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use venule::data::{FolderSet, FovPolicy, Split};
-use venule::evaluate_second_annotator;
+use venule::{evaluate_predictions, evaluate_second_annotator};
 
 fn drive() -> Option<PathBuf> {
     let root = match std::env::var_os("VENULE_DATA") {
@@ -41,6 +41,25 @@ fn the_second_annotator_of_drive_scores_as_published() {
     let counts = evaluated.report.confusion;
     assert_eq!(counts.total(), 4_538_143);
     assert_eq!(counts.tp + counts.fn_, 577_649);
+}
+
+#[test]
+fn the_second_annotator_scored_as_images_comes_to_the_same() {
+    let Some(root) = drive() else { return };
+    let part = |name: &str| root.join("test").join(name);
+    let files = FolderSet::new(
+        &part("2nd_manual"),
+        Some(part("1st_manual")),
+        Some(part("mask")),
+    );
+    let scored = evaluate_predictions(&files.unwrap(), 0.5).unwrap();
+    let pooled = scored.report.pooled.f1.unwrap();
+    assert!((pooled - 0.7891).abs() < 2e-4, "{pooled}");
+    let intervals = scored.intervals(0).unwrap();
+    let mean = intervals.iter().find(|(name, _)| *name == "f1").unwrap().1;
+    let mean = mean.unwrap();
+    assert!((mean.estimate - 0.7881).abs() < 2e-4, "{mean:?}");
+    assert!(mean.low < 0.7881 && 0.7881 < mean.high);
 }
 
 #[test]

@@ -32,6 +32,12 @@ pub enum Error {
         /// The cause.
         source: std::io::Error,
     },
+    /// A colour image where a map of gray values was expected.
+    #[error("{} is a colour image, but a map of probabilities is gray; save the prediction as 8- or 16-bit gray values", path.display())]
+    NotGray {
+        /// The file.
+        path: PathBuf,
+    },
     /// A data set was asked for a sample that it does not have.
     #[error("sample {index} was asked for, but the data set has {len}; count from 0")]
     IndexOutOfRange {

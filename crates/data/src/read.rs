@@ -1,8 +1,8 @@
 use std::path::Path;
 
-use image::{DynamicImage, RgbImage};
+use image::{DynamicImage, Rgb, RgbImage};
 
-use crate::{Error, Mask, Result};
+use crate::{Error, Mask, Plane, Result};
 
 mod decode;
 mod jpeg;
@@ -70,6 +70,67 @@ pub fn read_mask(path: impl AsRef<Path>) -> Result<Mask> {
             .collect(),
     };
     Mask::new(width, height, data)
+}
+
+/// Reads a map of probabilities that another program wrote as a gray image: each value over the greatest its type can hold,
+/// v / 255 for 8-bit and v / 65,535 for 16-bit samples, so that 0 is 0 and white is 1.
+///
+/// Of a colour image the mean of the three channels is taken, which may differ by a sixteenth. Formats are those of [`read_image`].
+///
+/// ```
+/// let path = std::env::temp_dir().join("venule_doc_read_probability.png");
+/// let gray = image::ImageBuffer::<image::Luma<u16>, _>::from_raw(3, 1, vec![0, 13_107, 65_535]);
+/// gray.unwrap().save(&path)?;
+/// assert_eq!(venule_data::read_probability(&path)?.data(), [0.0, 0.2, 1.0]);
+/// # std::fs::remove_file(&path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// Those of [`read_image`], and [`Error::NotGray`] for a colour image.
+pub fn read_probability(path: impl AsRef<Path>) -> Result<Plane> {
+    let path = path.as_ref();
+    let image = decode::decode(path, source::read(path)?)?;
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    let wide = matches!(
+        image,
+        DynamicImage::ImageLuma16(_)
+            | DynamicImage::ImageLumaA16(_)
+            | DynamicImage::ImageRgb16(_)
+            | DynamicImage::ImageRgba16(_)
+    );
+    let data: Option<Vec<f32>> = match image {
+        DynamicImage::ImageLuma8(gray) => Some(gray.iter().map(|&v| share(v, u8::MAX)).collect()),
+        DynamicImage::ImageLuma16(gray) => Some(gray.iter().map(|&v| share(v, u16::MAX)).collect()),
+        other if wide => gray_values(other.into_rgb16().pixels(), u16::MAX),
+        other => gray_values(other.into_rgb8().pixels(), u8::MAX),
+    };
+    let Some(data) = data else {
+        return Err(Error::NotGray {
+            path: path.to_owned(),
+        });
+    };
+    Plane::new(width, height, data)
+}
+
+fn share<T: Into<f64>>(value: T, greatest: T) -> f32 {
+    (value.into() / greatest.into()) as f32
+}
+
+/// The mean of each pixel's three channels, or `None` if they are far apart anywhere: palettes are seldom gray to the last bit.
+fn gray_values<'a, T>(pixels: impl Iterator<Item = &'a Rgb<T>>, greatest: T) -> Option<Vec<f32>>
+where
+    T: Copy + Into<f64> + 'a,
+{
+    const APART: f64 = 1.0 / 16.0;
+    let gray = |&Rgb(channels): &Rgb<T>| {
+        let shares = channels.map(|value| value.into() / greatest.into());
+        let highest = shares.into_iter().fold(0.0, f64::max);
+        let lowest = shares.into_iter().fold(1.0, f64::min);
+        let mean = (shares[0] + shares[1] + shares[2]) / 3.0;
+        (highest - lowest <= APART).then_some(mean as f32)
+    };
+    pixels.map(gray).collect()
 }
 
 /// Finds masks stored as class numbers (0 and 1) instead of black and white.

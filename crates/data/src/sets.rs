@@ -9,6 +9,7 @@ mod hrf;
 mod listing;
 mod name;
 mod pairing;
+mod pattern;
 mod retina_blood_vessel;
 mod spec;
 mod split;
@@ -16,5 +17,6 @@ mod stare;
 mod unlabelled;
 
 pub use folder_set::{FolderSet, SampleFiles};
+pub use pattern::NamePattern;
 pub use spec::{DatasetKind, DatasetSpec};
 pub use split::Split;

@@ -190,9 +190,15 @@ pub(crate) fn read_archive(path: &Path) -> Result<Archive> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)
         .map_err(io_error("read", path))?;
-    let parsed = SafeTensors::deserialize(&bytes).map_err(|error| classify(error, path, &bytes))?;
+    tracing::debug!(path = %path.display(), length, "read");
+    parse_archive(path, &bytes)
+}
+
+/// As [`read_archive`], from the file's bytes; errors name `path`.
+pub(crate) fn parse_archive(path: &Path, bytes: &[u8]) -> Result<Archive> {
+    let parsed = SafeTensors::deserialize(bytes).map_err(|error| classify(error, path, bytes))?;
     let (header_length, header) =
-        SafeTensors::read_metadata(&bytes).map_err(|error| classify(error, path, &bytes))?;
+        SafeTensors::read_metadata(bytes).map_err(|error| classify(error, path, bytes))?;
     let metadata: BTreeMap<String, String> = header
         .metadata()
         .clone()
@@ -201,7 +207,7 @@ pub(crate) fn read_archive(path: &Path) -> Result<Archive> {
         .collect();
     let checksum = metadata.get(CHECKSUM_KEY).cloned();
     if let Some(expected) = &checksum {
-        let found = checksum_of(&bytes, header_length);
+        let found = checksum_of(bytes, header_length);
         if found.as_ref() != Some(expected) {
             return Err(Error::Checksum {
                 path: path.to_path_buf(),
@@ -219,7 +225,6 @@ pub(crate) fn read_archive(path: &Path) -> Result<Archive> {
         let tensor = Tensor::from_raw_buffer(view.data(), dtype, view.shape(), &Device::Cpu)?;
         tensors.insert(name, tensor);
     }
-    tracing::debug!(path = %path.display(), length, tensors = tensors.len(), "read");
     Ok(Archive {
         tensors,
         metadata,

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Tensor, Var};
 
-use crate::archive::{Archive, CHECKSUM_KEY, Entry, Payload, read_archive, write_archive};
+use crate::archive::{
+    Archive, CHECKSUM_KEY, Entry, Payload, parse_archive, read_archive, write_archive,
+};
 use crate::atomic::clear_temporaries;
 use crate::error::io_error;
 use crate::state::RunState;
@@ -82,13 +84,27 @@ fn write_weights(
 /// # Errors
 /// [`Error::Io`], [`Error::Truncated`], [`Error::NotSafetensors`] or [`Error::Checksum`].
 pub fn load_weights(path: &Path) -> Result<Weights> {
-    let Archive {
-        tensors,
-        mut metadata,
-        ..
-    } = read_archive(path)?;
-    metadata.remove(CHECKSUM_KEY);
-    Ok(Weights { tensors, metadata })
+    read_archive(path).map(Weights::from)
+}
+
+/// As [`load_weights`], from a file's bytes, such as those built into a program; `path` is what errors name.
+///
+/// # Errors
+/// As [`load_weights`].
+pub fn parse_weights(path: &Path, bytes: &[u8]) -> Result<Weights> {
+    parse_archive(path, bytes).map(Weights::from)
+}
+
+impl From<Archive> for Weights {
+    fn from(archive: Archive) -> Self {
+        let Archive {
+            tensors,
+            mut metadata,
+            ..
+        } = archive;
+        metadata.remove(CHECKSUM_KEY);
+        Self { tensors, metadata }
+    }
 }
 
 /// Sets every variable of `params` from `weights`, which came from `path`; names and shapes must

@@ -41,8 +41,8 @@ pub use callback::{
     StepInfo, ValidationInfo,
 };
 pub use checkpoint::{
-    BEST_FILE, FINAL_FILE, LOG_FILE, Weights, latest_checkpoint, load_weights, restore_weights,
-    save_weights,
+    BEST_FILE, FINAL_FILE, LOG_FILE, Weights, latest_checkpoint, load_weights, parse_weights,
+    restore_weights, save_weights,
 };
 pub use config::TrainConfig;
 pub use curve::{Chart, LearningCurve, Series, learning_curve_svg};

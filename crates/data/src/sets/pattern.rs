@@ -1,0 +1,104 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use super::folder_set::{MapFiles, Maps};
+use super::listing::{by_id, folder};
+use crate::{Error, FolderSet, Result};
+
+/// File names without extension in which `{id}` stands for the image's id, e.g. `{id}_manual2`.
+///
+/// ```
+/// use venule_data::NamePattern;
+/// let pattern: NamePattern = "pred_{id}_final".parse()?;
+/// assert_eq!(pattern.id("pred_07_final"), Some("07"));
+/// assert_eq!(pattern.id("07"), None);
+/// assert!("no place for it".parse::<NamePattern>().is_err());
+/// # Ok::<(), venule_data::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamePattern {
+    before: String,
+    after: String,
+}
+
+impl NamePattern {
+    /// The id in a file name without extension, if it follows the pattern.
+    pub fn id<'a>(&self, stem: &'a str) -> Option<&'a str> {
+        let id = stem.strip_prefix(&self.before)?.strip_suffix(&self.after)?;
+        (!id.is_empty()).then_some(id)
+    }
+
+    fn files(&self, path: &Path) -> Result<BTreeMap<String, PathBuf>> {
+        let path = folder(path.to_owned(), "a folder of images")?;
+        let files = by_id(&path, |stem| self.id(stem).map(str::to_owned))?;
+        if files.is_empty() {
+            return Err(Error::NoImages { path });
+        }
+        Ok(files)
+    }
+}
+
+impl Default for NamePattern {
+    /// `{id}`: the whole name.
+    fn default() -> Self {
+        Self {
+            before: String::new(),
+            after: String::new(),
+        }
+    }
+}
+
+impl FromStr for NamePattern {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text.split_once("{id}") {
+            Some((before, after)) => Ok(Self {
+                before: before.to_owned(),
+                after: after.to_owned(),
+            }),
+            None => Err(Error::InvalidConfig {
+                field: "NamePattern",
+                found: format!("'{text}'"),
+                expected: "a file name without extension that holds {id}, such as {id}_manual2",
+            }),
+        }
+    }
+}
+
+impl FolderSet {
+    /// As [`FolderSet::new`], with the files of each folder paired by the ids in their names; files that do not follow their
+    /// folder's pattern are left out.
+    ///
+    /// # Errors
+    /// [`Error::MissingFolder`], [`Error::NoImages`] where no name follows the pattern, [`Error::AmbiguousId`], and
+    /// [`Error::MissingPartner`] for an image without its mask or a mask without its image.
+    pub fn by_patterns(
+        images: (&Path, &NamePattern),
+        masks: (&Path, &NamePattern),
+        fovs: Option<(&Path, &NamePattern)>,
+    ) -> Result<Self> {
+        let files = images.1.files(images.0)?;
+        let labels = masks.1.files(masks.0)?;
+        if let Some((id, file)) = labels.iter().find(|(id, _)| !files.contains_key(*id)) {
+            return Err(Error::MissingPartner {
+                file: file.clone(),
+                id: id.clone(),
+                folder: images.0.to_owned(),
+            });
+        }
+        let fov = match fovs {
+            Some((path, pattern)) => MapFiles::Required(path.to_owned(), pattern.files(path)?),
+            None => MapFiles::Absent,
+        };
+        FolderSet::assemble(
+            files,
+            Maps {
+                label: MapFiles::Required(masks.0.to_owned(), labels),
+                second_label: MapFiles::Absent,
+                fov,
+            },
+        )
+    }
+}

@@ -1,0 +1,12 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+/// A segmentation weights file of the `compact` preset, in half precision.
+///
+/// ```
+/// let header = u64::from_le_bytes(venule_weights::COMPACT[..8].try_into()?);
+/// assert_eq!(venule_weights::COMPACT[8], b'{');
+/// assert!((header as usize) < venule_weights::COMPACT.len());
+/// # Ok::<(), std::array::TryFromSliceError>(())
+/// ```
+pub const COMPACT: &[u8] = include_bytes!("../compact.safetensors");

@@ -1,0 +1,88 @@
+//! Scores prediction images of any program against the truth, with no model.
+//!
+//! `cargo run --release --example score -- --predictions maps --truth labels --fov masks --json scores.json`
+
+#[path = "support/mod.rs"]
+#[allow(dead_code)]
+mod support;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use venule::data::{FolderSet, NamePattern, write_atomic};
+use venule::evaluate_predictions;
+
+/// Scores prediction images of any program against the truth, with no model.
+///
+/// Files are paired by name: equal names, or equal but for words such as _manual1, _mask, _test at their ends, or equal
+/// up to the first separator; or by patterns.
+#[derive(Parser)]
+struct Args {
+    /// Folder of predictions: 8- or 16-bit gray images, black for 0 and white for 1
+    #[arg(long)]
+    predictions: PathBuf,
+    /// Folder of labels
+    #[arg(long)]
+    truth: PathBuf,
+    /// Folder of fields of view [default: the whole frame]
+    #[arg(long)]
+    fov: Option<PathBuf>,
+    /// Names of the predictions without extension, such as '{id}_prediction'; files of other names are left out
+    #[arg(long)]
+    pattern: Option<NamePattern>,
+    /// Names of the labels [default: '{id}']
+    #[arg(long, requires = "pattern")]
+    truth_pattern: Option<NamePattern>,
+    /// Names of the fields of view [default: '{id}']
+    #[arg(long, requires = "pattern")]
+    fov_pattern: Option<NamePattern>,
+    /// Pixels above this are vessels
+    #[arg(long, default_value_t = 0.5)]
+    threshold: f32,
+    /// Seed of the bootstrap intervals
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Write all numbers to this JSON file
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    support::exit(run(Args::parse()))
+}
+
+fn run(args: Args) -> support::AnyResult<ExitCode> {
+    let files = match &args.pattern {
+        Some(pattern) => {
+            let truth = args.truth_pattern.clone().unwrap_or_default();
+            let fov_names = args.fov_pattern.clone().unwrap_or_default();
+            let fov = args.fov.as_deref().map(|folder| (folder, &fov_names));
+            FolderSet::by_patterns((&args.predictions, pattern), (&args.truth, &truth), fov)?
+        }
+        None => FolderSet::new(&args.predictions, Some(args.truth), args.fov)?,
+    };
+    let scored = evaluate_predictions(&files, args.threshold)?;
+    let intervals = scored.intervals(args.seed)?;
+    println!("{} images", scored.rows.len());
+    println!(
+        "{:28}{:>10}{:>10}   95 % interval of the mean",
+        "", "pooled", "mean"
+    );
+    for (name, pooled) in scored.report.pooled.entries() {
+        let number = |value: Option<f64>| value.map_or("-".to_owned(), |v| format!("{v:.4}"));
+        let interval = intervals.iter().find(|(key, _)| *key == name);
+        let interval = interval.and_then(|(_, interval)| *interval);
+        let span = interval.map_or(String::new(), |i| format!("{:.4} to {:.4}", i.low, i.high));
+        let mean = number(interval.map(|i| i.estimate));
+        println!("{name:28}{:>10}{mean:>10}   {span}", number(pooled));
+    }
+    if let Some(path) = &args.json {
+        write_atomic(
+            path,
+            &serde_json::to_vec_pretty(&support::json(&scored, args.seed)?)?,
+        )?;
+        println!("all numbers: {}", path.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
