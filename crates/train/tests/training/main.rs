@@ -3,4 +3,5 @@
 mod golden;
 mod loop_runs;
 mod resume;
+mod survival;
 mod toy;

@@ -11,7 +11,7 @@ use venule_train::*;
 use crate::toy::Toy;
 
 /// Everything that has state is on: accumulation, averages, warm-up, plateau, steps saved within.
-fn config(directory: &Path) -> TrainConfig {
+pub fn config(directory: &Path) -> TrainConfig {
     TrainConfig {
         epochs: 4,
         learning_rate: 0.02,
@@ -50,7 +50,7 @@ impl Callback for StopAt {
     }
 }
 
-fn toy() -> Toy {
+pub fn toy() -> Toy {
     let mut task = Toy::new();
     task.scores = Some(vec![0.5, 0.7, 0.6, 0.65]);
     task
@@ -107,7 +107,7 @@ fn content(directory: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 #[track_caller]
-fn assert_equal_folders(found: &Path, expected: &Path, what: &str) {
+pub fn assert_equal_folders(found: &Path, expected: &Path, what: &str) {
     let names = |files: &[(String, Vec<u8>)]| -> Vec<String> {
         files.iter().map(|(name, _)| name.clone()).collect()
     };
