@@ -54,6 +54,9 @@ struct Args {
     /// Freeze the encoder: none, all, or the number of last blocks that stay trained
     #[arg(long, default_value = "none", value_parser = parse_freeze)]
     freeze_encoder: Freeze,
+    /// Start with a frozen encoder and thaw one more block, from the last to the first, after every this many epochs
+    #[arg(long, conflicts_with = "freeze_encoder")]
+    unfreeze_every: Option<usize>,
     /// Crops in a batch [default: 4 for every preset]
     #[arg(long)]
     batch_size: Option<usize>,
@@ -173,7 +176,10 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
             );
         }
     }
-    task.freeze(args.freeze_encoder)?;
+    match args.unfreeze_every {
+        Some(epochs) => task = task.with_gradual_unfreezing(epochs)?,
+        None => task.freeze(args.freeze_encoder)?,
+    }
     let report = support::train(&mut task, recipe.train, &args.save_dir)?;
     if report.outcome == Outcome::Interrupted {
         return Ok(support::conclude(&report, &args.save_dir));

@@ -221,3 +221,82 @@ fn an_interrupted_finetuning_ends_as_if_it_had_not_been() {
 fn an_interrupted_pretraining_ends_as_if_it_had_not_been() {
     assert_resumes(|| pretraining(5), 3, &[FINAL_FILE]);
 }
+
+#[test]
+fn a_batch_that_is_not_finite_is_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut task = finetuning(&augmented(), 3, 1);
+    let head = task.model().store().get("decoder.head.bias").unwrap();
+    let nan = (head.tensor() * f64::NAN).unwrap();
+    head.var().set(&nan).unwrap();
+    let config = TrainConfig {
+        max_non_finite: 1,
+        directory: Some(folder.path().to_owned()),
+        ..short_run(folder.path(), 1, 1)
+    };
+    let error = Trainer::new(config).unwrap().fit(&mut task).unwrap_err();
+    assert!(error.to_string().contains("batch 1"), "{error}");
+    for batch in [0, 1] {
+        let path = folder
+            .path()
+            .join(format!("not_finite_epoch_0_batch_{batch}.safetensors"));
+        let saved = load_weights(&path).unwrap();
+        let names: Vec<_> = saved.tensors.keys().map(String::as_str).collect();
+        assert_eq!(names, ["images", "labels", "valid"]);
+        assert_eq!(saved.tensors["images"].dims(), [1, 1, 64, 64]);
+        let ids: Vec<String> = serde_json::from_str(&saved.metadata["ids"]).unwrap();
+        assert_eq!(ids.len(), 1);
+    }
+}
+
+#[test]
+fn blocks_are_thawed_one_after_the_other() {
+    let mut task = finetuning(&augmented(), 1, 1)
+        .with_gradual_unfreezing(2)
+        .unwrap();
+    let depth = task.model().config().encoder.depth;
+    assert_eq!(depth, 3);
+    for (epoch, first_trained) in [
+        (0, 3),
+        (1, 3),
+        (2, 2),
+        (3, 2),
+        (4, 1),
+        (6, 0),
+        (8, 0),
+        (100, 0),
+    ] {
+        task.start_epoch(venule::train::Position {
+            epoch,
+            batch: 0,
+            step: epoch,
+            seed: 1,
+        })
+        .unwrap();
+        let trainable: BTreeSet<String> = task
+            .model()
+            .store()
+            .trainable()
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
+        for block in 0..depth {
+            let name = format!("encoder.blocks.{block}.mlp.fc1.weight");
+            assert_eq!(
+                trainable.contains(&name),
+                block >= first_trained,
+                "epoch {epoch}, {name}"
+            );
+        }
+        assert_eq!(
+            trainable.contains("encoder.patch_embed.proj.weight"),
+            epoch >= 8
+        );
+        assert!(trainable.contains("decoder.head.weight"));
+    }
+    assert!(
+        finetuning(&augmented(), 1, 1)
+            .with_gradual_unfreezing(0)
+            .is_err()
+    );
+}

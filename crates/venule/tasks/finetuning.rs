@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{Device, Var};
@@ -47,6 +48,8 @@ pub struct Finetuning {
     threshold: f32,
     fixed_threshold: bool,
     checkpoint: Checkpoint,
+    /// Epochs from one block of the encoder to the next, if it is unfrozen gradually.
+    unfreeze_every: Option<usize>,
 }
 
 impl Finetuning {
@@ -109,6 +112,7 @@ impl Finetuning {
             threshold: 0.5,
             fixed_threshold: false,
             checkpoint,
+            unfreeze_every: None,
         })
     }
 
@@ -133,7 +137,7 @@ impl Finetuning {
     ///
     /// # Errors
     /// If the file is unreadable or of another architecture.
-    pub fn load_encoder(&mut self, path: &std::path::Path) -> Result<ImportReport> {
+    pub fn load_encoder(&mut self, path: &Path) -> Result<ImportReport> {
         let unfit = |what: String| Error::Checkpoint {
             path: path.to_owned(),
             wanted: "a pretrained encoder",
@@ -157,6 +161,23 @@ impl Finetuning {
     /// If there are fewer blocks than `freeze` names.
     pub fn freeze(&mut self, freeze: Freeze) -> Result<()> {
         Ok(freeze.apply(self.model.store(), "encoder")?)
+    }
+
+    /// Freezes the encoder at first and thaws one more block, from the last to the first, after every `epochs` epochs (Howard
+    /// & Ruder 2018); the epoch after the last block thaws the patch embedding too. It takes the place of [`freeze`](Self::freeze).
+    ///
+    /// # Errors
+    /// [`Error::Config`] if `epochs` is 0.
+    pub fn with_gradual_unfreezing(mut self, epochs: usize) -> Result<Self> {
+        if epochs == 0 {
+            return Err(Error::Config {
+                field: "unfreeze_every",
+                value: epochs.to_string(),
+                expected: "a block is thawed after at least 1 epoch",
+            });
+        }
+        self.unfreeze_every = Some(epochs);
+        Ok(self)
     }
 
     /// The model in training.
@@ -212,6 +233,14 @@ impl Task for Finetuning {
 
     fn start_epoch(&mut self, position: Position) -> std::result::Result<(), BoxError> {
         self.batches.start(position);
+        if let Some(every) = self.unfreeze_every {
+            let freeze = match position.epoch / every {
+                0 => Freeze::All,
+                blocks if blocks > self.model.config().encoder.depth => Freeze::None,
+                blocks => Freeze::AllBut(blocks),
+            };
+            self.freeze(freeze)?;
+        }
         Ok(())
     }
 
@@ -248,6 +277,17 @@ impl Task for Finetuning {
                 number("precision_at_0.5", at_half.precision()),
             ],
         }))
+    }
+
+    fn on_non_finite(
+        &mut self,
+        position: Position,
+        directory: Option<&Path>,
+    ) -> std::result::Result<(), BoxError> {
+        if let Some(folder) = directory {
+            self.batches.save(position, folder)?;
+        }
+        Ok(())
     }
 
     fn metadata(&self) -> BTreeMap<String, String> {

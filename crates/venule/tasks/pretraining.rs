@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{Device, Var};
@@ -190,6 +191,17 @@ impl Task for Pretraining {
             terms: Vec::new(),
             samples: batch.len(),
         })
+    }
+
+    fn on_non_finite(
+        &mut self,
+        position: Position,
+        directory: Option<&Path>,
+    ) -> std::result::Result<(), BoxError> {
+        if let Some(folder) = directory {
+            self.batches.save(position, folder)?;
+        }
+        Ok(())
     }
 
     fn metadata(&self) -> BTreeMap<String, String> {

@@ -83,7 +83,10 @@ fn a_run_killed_fifty_times_ends_as_an_undisturbed_one() {
         kills += 1;
     }
     let begun = latest_checkpoint(broken.path()).unwrap();
-    assert!(begun.is_some(), "no run lived long enough to save a checkpoint");
+    assert!(
+        begun.is_some(),
+        "no run lived long enough to save a checkpoint"
+    );
     let status = child(broken.path(), this_program()).wait().unwrap();
     assert!(status.success());
     assert_equal_folders(broken.path(), whole.path(), "after fifty kills");
@@ -106,9 +109,16 @@ fn a_full_disk_loses_nothing_that_was_saved() {
         let before = latest_checkpoint(full.path()).unwrap().unwrap();
         let mut shell = Command::new("sh");
         let limited = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
-        shell.arg("-c").arg(limited).arg(std::env::current_exe().unwrap());
+        shell
+            .arg("-c")
+            .arg(limited)
+            .arg(std::env::current_exe().unwrap());
         let status = child(full.path(), shell).wait().unwrap();
-        assert_eq!(status.code(), Some(101), "{blocks} blocks: an error, no signal");
+        assert_eq!(
+            status.code(),
+            Some(101),
+            "{blocks} blocks: an error, no signal"
+        );
         let after = latest_checkpoint(full.path()).unwrap().unwrap();
         assert!(after >= before, "{after:?} {before:?}");
     }
