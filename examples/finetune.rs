@@ -10,18 +10,20 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use venule::data::{Dataset, DatasetSpec, Error, FolderSet, FovPolicy, Split, write_atomic};
+use venule::data::{Dataset, DatasetSpec, FolderSet, FovPolicy, write_atomic};
 use venule::seg::Freeze;
-use venule::tasks::{Finetuning, FinetuningData};
 use venule::train::{EmaConfig, Outcome};
-use venule::{LossChoice, Recipe, Segmenter, evaluate, parse_device, set_threads};
+use venule::{
+    DataConfig, LossChoice, Purpose, RunConfig, RunRecord, Segmenter, evaluate, parse_device,
+    set_threads,
+};
 
 /// Fine-tunes a segmentation model on labelled photographs and evaluates it on test images.
 #[derive(Parser)]
 struct Args {
     /// Data set as NAME=PATH, in its official layout and splits (drive, chase_db1, stare, hrf, fives,
     /// retina_blood_vessel, folder); several are joined
-    #[arg(long, num_args = 1.., required_unless_present = "train_images")]
+    #[arg(long, num_args = 1..)]
     dataset: Vec<DatasetSpec>,
     /// Folder of training photographs; the last fifth is kept for validation
     #[arg(long, requires = "train_masks", conflicts_with = "dataset")]
@@ -41,19 +43,18 @@ struct Args {
     /// Folder of their fields of view [default: they are detected]
     #[arg(long, requires = "test_images")]
     test_fovs: Option<PathBuf>,
-    /// Train on the test images of the data sets as well: for weights that are given away. There is no test at the end, and no
-    /// figure of these data sets may be quoted for the weights
-    #[arg(long, requires = "dataset")]
-    train_on_test: bool,
-    /// seed, compact or tiny: model, input, loss and schedule
-    #[arg(long, default_value = "seed")]
-    preset: String,
+    /// TOML file that says everything of a run, such as the run.toml of another one; flags go before it
+    #[arg(long, conflicts_with = "preset")]
+    config: Option<PathBuf>,
+    /// seed, compact or tiny: model, input, loss and schedule [default: seed]
+    #[arg(long)]
+    preset: Option<String>,
     /// Weights of `pretrain`, or public MAE, RETFound or timm weights (.safetensors, .pth), for the encoder
     #[arg(long)]
     pretrained_mae: Option<PathBuf>,
-    /// Freeze the encoder: none, all, or the number of last blocks that stay trained
-    #[arg(long, default_value = "none", value_parser = parse_freeze)]
-    freeze_encoder: Freeze,
+    /// Freeze the encoder: none, all, or the number of last blocks that stay trained [default: none]
+    #[arg(long, value_parser = parse_freeze)]
+    freeze_encoder: Option<Freeze>,
     /// Start with a frozen encoder and thaw one more block, from the last to the first, after every this many epochs
     #[arg(long, conflicts_with = "freeze_encoder")]
     unfreeze_every: Option<usize>,
@@ -81,9 +82,9 @@ struct Args {
     /// Take the whole frame as field of view
     #[arg(long)]
     full_frame: bool,
-    /// Validate after every this many epochs
-    #[arg(long, default_value_t = 1)]
-    validate_every: usize,
+    /// Validate after every this many epochs [default: 1]
+    #[arg(long)]
+    validate_every: Option<usize>,
     /// Run folder: checkpoints, best weights, log and curve
     #[arg(long, default_value = "runs/finetune")]
     save_dir: PathBuf,
@@ -96,15 +97,15 @@ struct Args {
     /// End after this many steps, if that is sooner; the schedule spans them
     #[arg(long)]
     max_steps: Option<usize>,
-    /// Seed of weights, order and crops
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
+    /// Seed of weights, order and crops [default: 0]
+    #[arg(long)]
+    seed: Option<u64>,
     /// CPU threads; 0 takes all
     #[arg(long, default_value_t = 0)]
     threads: usize,
-    /// Threads that load and augment
-    #[arg(long, default_value_t = 1)]
-    workers: usize,
+    /// Threads that load and augment [default: 1]
+    #[arg(long)]
+    workers: Option<usize>,
     /// cpu, cuda, cuda:N or metal
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -128,59 +129,35 @@ fn main() -> ExitCode {
 fn run(args: Args) -> support::AnyResult<ExitCode> {
     set_threads(args.threads)?;
     let device = parse_device(&args.device)?;
-    let recipe = recipe(&args)?;
-    let fov = if args.full_frame {
-        FovPolicy::FullFrame
-    } else {
-        FovPolicy::GivenOrDetect
-    };
+    let run = configuration(&args)?;
     let (train, validation) = match (&args.train_images, &args.train_masks) {
         (Some(images), Some(masks)) => support::hold_out(FolderSet::new(
             images,
             Some(masks.clone()),
             args.train_fovs.clone(),
         )?),
-        _ => (
-            training_set(&args)?,
-            DatasetSpec::open_joined(&args.dataset, &[Split::Validation])?,
-        ),
+        _ if run.data.is_empty() => {
+            return Err("nothing to train on; give --dataset NAME=PATH, --train-images and --train-masks, or --config with [[data]]".into());
+        }
+        _ => (run.files(Purpose::Train)?, run.files(Purpose::Validation)?),
     };
     println!(
         "{} training and {} validation images",
         train.len(),
         validation.len()
     );
-    let data = FinetuningData {
-        train: Box::new(train),
-        validation: Box::new(validation),
-        fov,
-        workers: args.workers,
-    };
-    let mut task = Finetuning::new(&recipe, data, args.seed, &device)?;
+    let record = RunRecord::new(&run, &train, &validation)?;
+    let mut task = run.task_on(train, validation, &device)?;
     println!("{} parameters", task.model().store().element_count());
-    if let Some(threshold) = args.threshold {
-        task = task.with_threshold(threshold)?;
+    if let Some(path) = &run.pretrained {
+        println!("encoder from {}", path.display());
     }
-    if let Some(path) = &args.pretrained_mae {
-        let imported = task.load_encoder(path)?;
-        println!(
-            "{} encoder variables from {}; {} others in the file left aside",
-            imported.loaded.len(),
-            path.display(),
-            imported.unexpected.len()
-        );
-        for item in &imported.reshaped {
-            println!(
-                "  {} {:?} -> {:?} ({})",
-                item.name, item.from, item.to, item.how
-            );
-        }
-    }
-    match args.unfreeze_every {
-        Some(epochs) => task = task.with_gradual_unfreezing(epochs)?,
-        None => task.freeze(args.freeze_encoder)?,
-    }
-    let report = support::train(&mut task, recipe.train, &args.save_dir)?;
+    let report = support::train_with(
+        &mut task,
+        run.recipe.train.clone(),
+        &args.save_dir,
+        |trainer| trainer.with_callback(record),
+    )?;
     if report.outcome == Outcome::Interrupted {
         return Ok(support::conclude(&report, &args.save_dir));
     }
@@ -200,22 +177,19 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
     }
     println!("weights: {}", best.display());
     let segmenter = Segmenter::from_file_on(best, &device)?;
-    let test: Option<Box<dyn Dataset>> = match (&args.test_images, &args.test_masks) {
-        (Some(images), Some(masks)) => Some(Box::new(FolderSet::new(
+    let test = match (&args.test_images, &args.test_masks) {
+        (Some(images), Some(masks)) => Some(FolderSet::new(
             images,
             Some(masks.clone()),
             args.test_fovs.clone(),
-        )?)),
-        _ if !args.dataset.is_empty() && !args.train_on_test => {
-            match DatasetSpec::open_joined(&args.dataset, &[Split::Test]) {
-                Ok(set) => Some(Box::new(set)),
-                Err(error) => {
-                    println!("no test: {error}");
-                    None
-                }
+        )?),
+        _ => match run.files(Purpose::Test) {
+            Ok(set) => Some(set).filter(|set| !set.is_empty()),
+            Err(error) => {
+                println!("no test: {error}");
+                None
             }
-        }
-        _ => None,
+        },
     };
     if let Some(test) = test {
         let evaluated = evaluate(&segmenter, &test, |_, _| Ok(()))?;
@@ -227,54 +201,47 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
         let path = args.save_dir.join("test.json");
         write_atomic(
             &path,
-            &serde_json::to_vec_pretty(&support::json(&evaluated, args.seed)?)?,
+            &serde_json::to_vec_pretty(&support::json(&evaluated, run.recipe.train.seed)?)?,
         )?;
         println!("all numbers: {}", path.display());
     }
     Ok(support::conclude(&report, &args.save_dir))
 }
 
-/// The training images of the data sets, with `--train-on-test` those test images that are there as well.
-fn training_set(args: &Args) -> venule::data::Result<FolderSet> {
-    let mut train = DatasetSpec::open_joined(&args.dataset, &[Split::Train])?;
-    if !args.train_on_test {
-        return Ok(train);
+/// The configuration file, or the preset, with the flags that were given.
+fn configuration(args: &Args) -> venule::Result<RunConfig> {
+    let mut run = match &args.config {
+        Some(path) => RunConfig::load(path)?,
+        None => RunConfig::preset(args.preset.as_deref().unwrap_or("seed"))?,
+    };
+    if !args.dataset.is_empty() {
+        run.data = args.dataset.iter().map(DataConfig::from).collect();
     }
-    for spec in &args.dataset {
-        let test = match spec.files(Split::Test) {
-            Err(error @ Error::EmptySplit { .. }) => {
-                println!("{spec}: {error}");
-                continue;
-            }
-            files => files?,
-        };
-        // As the joined training images: a prefix tells the ids of several data sets apart.
-        let prefix = match args.dataset.len() {
-            1 => String::new(),
-            _ => format!("{}_", spec.kind),
-        };
-        train = train.join(test.with_id_prefix(&prefix));
+    if args.full_frame {
+        run.fov = FovPolicy::FullFrame;
     }
-    Ok(train)
-}
-
-/// The preset's recipe with the flags that were given.
-fn recipe(args: &Args) -> venule::Result<Recipe> {
-    let mut recipe = Recipe::preset(&args.preset)?;
+    run.pretrained = args.pretrained_mae.clone().or(run.pretrained);
+    run.freeze = args.freeze_encoder.unwrap_or(run.freeze);
+    run.unfreeze_every = args.unfreeze_every.or(run.unfreeze_every);
+    run.threshold = args.threshold.or(run.threshold);
+    run.workers = args.workers.unwrap_or(run.workers);
+    let recipe = &mut run.recipe;
     recipe.batch_size = args.batch_size.unwrap_or(recipe.batch_size);
     recipe.crops_per_image = args.crops_per_image.unwrap_or(recipe.crops_per_image);
     recipe.loss = args.loss.unwrap_or(recipe.loss);
     let train = &mut recipe.train;
     train.epochs = args.epochs.unwrap_or(train.epochs);
     train.learning_rate = args.learning_rate.unwrap_or(train.learning_rate);
-    train.ema = args.ema.map(|decay| EmaConfig {
-        decay,
-        ..EmaConfig::default()
-    });
-    train.validate_every = args.validate_every;
-    train.max_minutes = args.max_minutes;
-    train.max_steps = args.max_steps;
+    if let Some(decay) = args.ema {
+        train.ema = Some(EmaConfig {
+            decay,
+            ..EmaConfig::default()
+        });
+    }
+    train.validate_every = args.validate_every.unwrap_or(train.validate_every);
+    train.max_minutes = args.max_minutes.or(train.max_minutes);
+    train.max_steps = args.max_steps.or(train.max_steps);
+    train.seed = args.seed.unwrap_or(train.seed);
     train.resume = args.resume;
-    train.seed = args.seed;
-    Ok(recipe)
+    Ok(run)
 }

@@ -30,6 +30,14 @@ pub enum Error {
         /// What is wrong with it, and what to do.
         reason: String,
     },
+    /// A run's configuration is not understood.
+    #[error("{}: {reason}", path.display())]
+    RunFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A setting is out of range.
     #[error("{field} is {value}, but {expected}")]
     Config {

@@ -26,6 +26,8 @@ mod evaluation;
 mod model;
 mod recipe;
 pub mod report;
+mod run_config;
+mod run_record;
 mod segmenter;
 pub mod tasks;
 
@@ -46,5 +48,7 @@ pub use evaluation::{
     Evaluated, EvaluationRow, evaluate, evaluate_predictions, evaluate_second_annotator,
 };
 pub use model::{DecoderConfig, ModelConfig, VesselModel};
-pub use recipe::{LossChoice, Recipe};
+pub use recipe::{LossChoice, LossTerms, Recipe};
+pub use run_config::{DataConfig, Purpose, RunConfig};
+pub use run_record::RunRecord;
 pub use segmenter::{Segmentation, Segmenter};

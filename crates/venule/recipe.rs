@@ -3,27 +3,63 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use venule_data::{Augment, Preprocess, Resize};
-use venule_loss::Composite;
+use venule_loss::{Bce, Composite, Dice, Focal, Loss, ThinBce, Tversky};
 use venule_train::{PlateauConfig, Schedule, Span, TrainConfig, Warmup};
 
 use crate::{Error, ModelConfig, Result};
 
 /// Which loss a segmentation model is trained with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LossChoice {
-    /// BCE + ½ Dice.
+    /// BCE + ½ Dice, the Dice pooled over the batch.
     BceDice,
     /// ½ BCE + Dice + 2.5 Tversky + 2.5 thin-vessel BCE + focal.
     Reference,
+    /// The terms of `Reference` with weights of one's choice.
+    Terms(LossTerms),
+}
+
+/// Weights of the terms of a loss; a term of weight 0, the default, is left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LossTerms {
+    /// Binary cross-entropy.
+    pub bce: f64,
+    /// Soft Dice, per image.
+    pub dice: f64,
+    /// Tversky, α 0.2 on false positives and β 0.8 on false negatives.
+    pub tversky: f64,
+    /// Thin-vessel BCE, weight 4 on vessels narrower than 3 pixels.
+    pub thin: f64,
+    /// Focal, γ 2 and α 0.25.
+    pub focal: f64,
+}
+
+impl LossTerms {
+    fn build(self) -> Result<Composite> {
+        let terms: [(f64, Box<dyn Loss>); 5] = [
+            (self.bce, Box::new(Bce::new())),
+            (self.dice, Box::new(Dice::new())),
+            (self.tversky, Box::new(Tversky::default())),
+            (self.thin, Box::new(ThinBce::default())),
+            (self.focal, Box::new(Focal::default())),
+        ];
+        let terms = terms.into_iter().filter(|(weight, _)| *weight != 0.0);
+        Ok(Composite::new(terms.collect())?)
+    }
 }
 
 impl LossChoice {
     /// The loss itself.
-    pub fn build(self) -> Composite {
+    ///
+    /// # Errors
+    /// If [`LossTerms`] has no weight above 0, or one that is negative or not finite.
+    pub fn build(self) -> Result<Composite> {
         match self {
-            Self::BceDice => Composite::bce_dice(),
-            Self::Reference => Composite::reference(),
+            Self::BceDice => Ok(Composite::bce_dice()),
+            Self::Reference => Ok(Composite::reference()),
+            Self::Terms(terms) => terms.build(),
         }
     }
 }
@@ -33,6 +69,7 @@ impl fmt::Display for LossChoice {
         f.write_str(match self {
             Self::BceDice => "bce-dice",
             Self::Reference => "reference",
+            Self::Terms(_) => "terms",
         })
     }
 }

@@ -60,12 +60,22 @@ pub fn stop_flag() -> AnyResult<Arc<AtomicBool>> {
 
 /// Trains with a progress bar, a log and a learning curve in the run folder.
 pub fn train(task: &mut dyn Task, config: TrainConfig, folder: &Path) -> AnyResult<RunReport> {
+    train_with(task, config, folder, |trainer| trainer)
+}
+
+/// As [`train`], with more that watches the run.
+pub fn train_with(
+    task: &mut dyn Task,
+    config: TrainConfig,
+    folder: &Path,
+    watch: impl FnOnce(Trainer) -> Trainer,
+) -> AnyResult<RunReport> {
     venule::nn::keep_freed_memory();
     let config = TrainConfig {
         directory: Some(folder.to_owned()),
         ..config
     };
-    let report = Trainer::new(config)?
+    let report = watch(Trainer::new(config)?)
         .with_callback(ProgressBar::new())
         .with_callback(JsonLines::in_folder(folder))
         .with_callback(LearningCurve::new(folder.join("curve.svg")))

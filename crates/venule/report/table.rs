@@ -54,9 +54,13 @@ pub fn markdown(entries: &[Entry], seed: u64) -> Result<String> {
     for (index, a) in entries.iter().enumerate() {
         for b in &entries[index + 1..] {
             if let Some(test) = compare(&a.evaluated, &b.evaluated, seed)? {
+                let p = match test.p_value < 1e-4 {
+                    true => "p < 0.0001".to_owned(),
+                    false => format!("p = {:.4}", test.p_value),
+                };
                 differences.push_str(&format!(
-                    "- {}: {} − {}: F1 per image {:+.4}, p = {:.4}\n",
-                    a.dataset, a.system, b.system, test.mean_difference, test.p_value
+                    "- {}: {} − {}: F1 per image {:+.4}, {p}\n",
+                    a.dataset, a.system, b.system, test.mean_difference
                 ));
             }
         }

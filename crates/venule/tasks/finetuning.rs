@@ -106,7 +106,7 @@ impl Finetuning {
         )?;
         Ok(Self {
             model: VesselModel::new(&recipe.model, seed, device)?,
-            loss: recipe.loss.build(),
+            loss: recipe.loss.build()?,
             batches: Batches::new(loader, Batcher::new(device.clone())),
             held,
             threshold: 0.5,
