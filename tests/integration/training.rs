@@ -6,14 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use venule::candle_core::Tensor;
-use venule::data::{Augment, FovPolicy};
+use venule::candle_core::{Device, Tensor};
+use venule::data::{Augment, FovPolicy, mask_image, write_png};
 use venule::nn::ParamStore;
 use venule::train::{
     BEST_FILE, BoxError, Callback, FINAL_FILE, Outcome, StepInfo, Task, TrainConfig, Trainer,
     load_weights,
 };
-use venule::{Recipe, Segmenter};
+use venule::{Purpose, Recipe, RunConfig, RunRecord, Segmenter};
 
 use crate::support::{finetuning, photograph, pretraining, recipe, short_run, train};
 
@@ -299,4 +299,100 @@ fn blocks_are_thawed_one_after_the_other() {
             .with_gradual_unfreezing(0)
             .is_err()
     );
+}
+
+/// A folder data set of synthetic photographs: two to train on, one to choose, one to test.
+fn labelled_folder(root: &Path) {
+    for (part, indices) in [("train", 0..6), ("test", 6..7)] {
+        for kind in ["images", "masks"] {
+            fs::create_dir_all(root.join(part).join(kind)).unwrap();
+        }
+        for index in indices {
+            let sample = photograph(96, index);
+            let path = |kind: &str| root.join(part).join(kind).join(format!("{index}.png"));
+            write_png(path("images"), sample.image.clone()).unwrap();
+            write_png(
+                path("masks"),
+                mask_image(sample.label.as_ref().unwrap()).unwrap(),
+            )
+            .unwrap();
+        }
+    }
+}
+
+#[test]
+fn the_record_of_a_run_repeats_it_to_the_byte() {
+    let scratch = tempfile::tempdir().unwrap();
+    labelled_folder(&scratch.path().join("data"));
+    let text = format!(
+        "preset = \"tiny\"\n[recipe]\ncrop = 64\ncrops_per_image = 1\nloss = {{ terms = {{ bce = 1.0, focal = 0.5 }} }}\n\
+         [recipe.train]\nepochs = 2\n[[data]]\nname = \"folder\"\npath = {:?}\n",
+        scratch.path().join("data")
+    );
+    let file = scratch.path().join("run.toml");
+    fs::write(&file, text).unwrap();
+    let run_in = |config: &Path, folder: &str| {
+        let run = RunConfig::load(config).unwrap();
+        let folder = scratch.path().join(folder);
+        let (train, validation) = (
+            run.files(Purpose::Train).unwrap(),
+            run.files(Purpose::Validation).unwrap(),
+        );
+        assert_eq!((train.files().len(), validation.files().len()), (5, 1));
+        let record = RunRecord::new(&run, &train, &validation).unwrap();
+        let mut task = run.task_on(train, validation, &Device::Cpu).unwrap();
+        let config = TrainConfig {
+            directory: Some(folder.clone()),
+            ..run.recipe.train
+        };
+        let trainer = Trainer::new(config).unwrap().with_callback(record);
+        trainer.fit(&mut task).unwrap();
+        folder
+    };
+    let first = run_in(&file, "first");
+    let again = run_in(&first.join("run.toml"), "again");
+    assert_same_file(FINAL_FILE, &first, &again);
+    for record in ["run.toml", "data.tsv", "machine.json"] {
+        let [a, b] =
+            [&first, &again].map(|folder| fs::read_to_string(folder.join(record)).unwrap());
+        assert_eq!(a, b);
+    }
+    let data = fs::read_to_string(first.join("data.tsv")).unwrap();
+    assert_eq!(data.lines().count(), 1 + 5 + 1);
+}
+
+#[test]
+fn what_a_run_file_may_not_say() {
+    let refused = |text: &str, said: &str| {
+        let error = text.parse::<RunConfig>().unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    };
+    refused("[recipe.trian]\nepochs = 1", "did you mean 'train'?");
+    refused("[recipe.train]\nepochs = -1", "epochs");
+    refused("preset = \"compcat\"", "seed, compact, tiny");
+    refused("preset = 3", "must be a name");
+    refused("preset = ", "TOML");
+    refused(
+        "[[data]]\nname = \"drvie\"\npath = \"x\"",
+        "did you mean 'drive'?",
+    );
+    let twice = "[[data]]\nname = \"drive\"\npath = \"x\"\ntrain = [\"train\", \"test\"]";
+    refused(twice, "each image may serve once");
+    let all = "[[data]]\nname = \"drive\"\npath = \"x\"\ntrain = [\"all\"]\nvalidation = []";
+    refused(all, "each image may serve once");
+    let missing = RunConfig::load("nowhere/run.toml").unwrap_err().to_string();
+    assert!(missing.contains("nowhere/run.toml"), "{missing}");
+    let run = RunConfig::preset("tiny").unwrap();
+    assert_eq!(
+        run.with("recipe.batch_size", "7")
+            .unwrap()
+            .recipe
+            .batch_size,
+        7
+    );
+    assert!(run.with("recipe.batch", "7").is_err());
+    let terms = run
+        .with("recipe.loss", "{ terms = { bce = 0.0 } }")
+        .unwrap();
+    assert!(terms.recipe.loss.build().is_err());
 }

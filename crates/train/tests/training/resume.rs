@@ -462,3 +462,33 @@ fn an_old_checkpoint_survives_a_failed_write() {
     let last = "checkpoint-000000012.safetensors";
     assert!(fs::read(dir.path().join(last)).unwrap() == fs::read(whole.path().join(last)).unwrap());
 }
+
+#[test]
+fn runs_are_listed_best_score_first() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = |name: &str| root.path().join(name);
+    run(&config(&folder("whole")), NEVER).unwrap();
+    run(&config(&folder("deep/stopped")), 2).unwrap();
+    fs::create_dir(folder("damaged")).unwrap();
+    fs::write(folder("damaged").join(LOG_FILE), "{\n{}\n").unwrap();
+    let (runs, errors) = runs_below(root.path()).unwrap();
+    assert_eq!(errors.len(), 1);
+    let named: Vec<_> = runs.iter().map(|run| run.folder.clone()).collect();
+    assert_eq!(named, [folder("whole"), folder("deep/stopped")]);
+    // The scores of the toy are 0.5, 0.7, 0.6, 0.65.
+    assert_eq!(runs[0].best, Some((0.7, 1)));
+    assert_eq!(
+        (runs[0].steps, runs[0].epochs, runs[0].finished),
+        (12, 4, true)
+    );
+    assert_eq!(
+        (
+            runs[1].steps,
+            runs[1].best,
+            runs[1].finished,
+            runs[1].resumable
+        ),
+        (2, None, false, true)
+    );
+    assert!(runs_below(&folder("nowhere")).is_err());
+}
