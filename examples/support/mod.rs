@@ -41,7 +41,14 @@ pub fn exit(result: AnyResult<ExitCode>) -> ExitCode {
 pub fn segmenter(weights: Option<&Path>, device: &Device) -> venule::Result<Segmenter> {
     match weights {
         Some(path) => Segmenter::from_file_on(path, device),
+        #[cfg(feature = "bundled")]
         None => Segmenter::bundled_on(device),
+        #[cfg(not(feature = "bundled"))]
+        None => Err(venule::Error::Config {
+            field: "weights",
+            value: "missing".to_owned(),
+            expected: "this build has no bundled weights; give --weights, or build with the feature bundled",
+        }),
     }
 }
 

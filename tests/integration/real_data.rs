@@ -48,7 +48,7 @@ fn the_second_annotator_scored_as_images_comes_to_the_same() {
     let Some(root) = drive() else { return };
     let part = |name: &str| root.join("test").join(name);
     let files = FolderSet::new(
-        &part("2nd_manual"),
+        part("2nd_manual"),
         Some(part("1st_manual")),
         Some(part("mask")),
     );

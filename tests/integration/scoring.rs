@@ -14,7 +14,7 @@ fn fixture(name: &str) -> PathBuf {
 
 fn scored() -> Evaluated {
     let files = FolderSet::new(
-        &fixture("predictions"),
+        fixture("predictions"),
         Some(fixture("truth")),
         Some(fixture("fov")),
     );
@@ -90,7 +90,7 @@ fn score_masks(prediction: &Mask, truth: &Mask) -> Evaluated {
         std::fs::create_dir(path(part)).unwrap();
         write_png(path(part).join("1.png"), mask_image(mask).unwrap()).unwrap();
     }
-    let files = FolderSet::new(&path("prediction"), Some(path("truth")), None).unwrap();
+    let files = FolderSet::new(path("prediction"), Some(path("truth")), None).unwrap();
     evaluate_predictions(&files, 0.5).unwrap()
 }
 
@@ -129,11 +129,7 @@ fn sizes_that_differ_are_told_with_both_files() {
         )
         .unwrap();
     }
-    let files = FolderSet::new(
-        &folder.path().join("a"),
-        Some(folder.path().join("b")),
-        None,
-    );
+    let files = FolderSet::new(folder.path().join("a"), Some(folder.path().join("b")), None);
     let error = evaluate_predictions(&files.unwrap(), 0.5)
         .unwrap_err()
         .to_string();
@@ -162,7 +158,7 @@ fn entries() -> Vec<Entry> {
         dataset: "drive=<a & b>".to_owned(),
         evaluated,
     };
-    let files = FolderSet::new(&fixture("truth"), Some(fixture("fov")), None).unwrap();
+    let files = FolderSet::new(fixture("truth"), Some(fixture("fov")), None).unwrap();
     vec![
         entry("soft | maps", scored()),
         entry("a mask", evaluate_predictions(&files, 0.5).unwrap()),
