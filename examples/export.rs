@@ -10,8 +10,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use venule::Checkpoint;
 use venule::candle_core::{DType, Device};
+use venule::data::{DatasetSpec, Split};
+use venule::{Checkpoint, Segmenter, evaluate};
 
 /// Writes weights in half precision, with all that is needed to use them.
 #[derive(Parser)]
@@ -22,6 +23,13 @@ struct Args {
     /// The file to write
     #[arg(long)]
     out: PathBuf,
+    /// Store the threshold that maximises F1 on this data set, NAME=PATH, instead of the one chosen in training: for use on
+    /// other cameras, take photographs of a camera that was not trained on
+    #[arg(long)]
+    threshold_on: Option<DatasetSpec>,
+    /// The split of that data set: train, validation, test or all
+    #[arg(long, default_value = "validation", requires = "threshold_on")]
+    threshold_split: Split,
 }
 
 fn main() -> ExitCode {
@@ -29,7 +37,21 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> support::AnyResult<ExitCode> {
-    let (checkpoint, model) = Checkpoint::load(&args.weights, &Device::Cpu)?;
+    let (mut checkpoint, model) = Checkpoint::load(&args.weights, &Device::Cpu)?;
+    if let Some(spec) = &args.threshold_on {
+        let set = spec.open(args.threshold_split)?;
+        let segmenter = Segmenter::from_file(&args.weights)?;
+        let report = evaluate(&segmenter, set.as_ref(), |_, _| Ok(()))?.report;
+        let best = report.ranked.best_f1().ok_or("no label marks a vessel")?;
+        println!(
+            "threshold {:.4} instead of {:.4}: F1 {:.4} on {} images",
+            best.threshold,
+            checkpoint.threshold,
+            best.f1,
+            set.len()
+        );
+        checkpoint.threshold = best.threshold;
+    }
     checkpoint.save(&args.out, &model, DType::F16)?;
     println!(
         "{}: {} bytes, trained on {} images",
