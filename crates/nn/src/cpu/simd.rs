@@ -114,6 +114,8 @@ pub trait Simd: Copy {
     unsafe fn exp2_int(n: Self::V) -> Self::V;
     /// Sum of all lanes, in a fixed order.
     unsafe fn sum(a: Self::V) -> f32;
+    /// A square of `LANES` rows from `from`, `from_row` values apart, to `to` with rows and columns exchanged.
+    unsafe fn transpose(from: *const f32, from_row: usize, to: *mut f32, to_row: usize);
 }
 
 /// eˣ, relative error about 1e-7; 0 below −87.3, clamped above 88.
@@ -224,6 +226,15 @@ impl Simd for Portable {
     unsafe fn sum(a: Self::V) -> f32 {
         ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]))
     }
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
+        for y in 0..8 {
+            for x in 0..8 {
+                // SAFETY: the caller vouches for eight rows of eight values on both sides.
+                unsafe { *to.add(x * to_row + y) = *from.add(y * from_row + x) }
+            }
+        }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -309,6 +320,36 @@ mod x86 {
                 _mm_cvtss_f32(_mm_add_ss(pair, _mm_shuffle_ps::<1>(pair, pair)))
             }
         }
+        #[inline(always)]
+        unsafe fn transpose(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
+            // SAFETY: eight rows of eight values on both sides, by the caller.
+            unsafe {
+                let mut rows = [_mm256_setzero_ps(); 8];
+                for (y, row) in rows.iter_mut().enumerate() {
+                    *row = _mm256_loadu_ps(from.add(y * from_row));
+                }
+                // Pairs of rows, then fours, each within the halves of a vector.
+                let mut fours = [_mm256_setzero_ps(); 8];
+                for (rows, fours) in rows.chunks_exact(4).zip(fours.chunks_exact_mut(4)) {
+                    let pairs = [
+                        _mm256_castps_pd(_mm256_unpacklo_ps(rows[0], rows[1])),
+                        _mm256_castps_pd(_mm256_unpacklo_ps(rows[2], rows[3])),
+                        _mm256_castps_pd(_mm256_unpackhi_ps(rows[0], rows[1])),
+                        _mm256_castps_pd(_mm256_unpackhi_ps(rows[2], rows[3])),
+                    ];
+                    fours[0] = _mm256_castpd_ps(_mm256_unpacklo_pd(pairs[0], pairs[1]));
+                    fours[1] = _mm256_castpd_ps(_mm256_unpackhi_pd(pairs[0], pairs[1]));
+                    fours[2] = _mm256_castpd_ps(_mm256_unpacklo_pd(pairs[2], pairs[3]));
+                    fours[3] = _mm256_castpd_ps(_mm256_unpackhi_pd(pairs[2], pairs[3]));
+                }
+                for x in 0..4 {
+                    let low = _mm256_permute2f128_ps::<0x20>(fours[x], fours[4 + x]);
+                    let high = _mm256_permute2f128_ps::<0x31>(fours[x], fours[4 + x]);
+                    _mm256_storeu_ps(to.add(x * to_row), low);
+                    _mm256_storeu_ps(to.add((4 + x) * to_row), high);
+                }
+            }
+        }
     },
         add(a, b) = _mm256_add_ps(a, b);
         sub(a, b) = _mm256_sub_ps(a, b);
@@ -359,6 +400,47 @@ mod x86 {
         unsafe fn sum(a: __m512) -> f32 {
             // SAFETY: level of the caller.
             unsafe { _mm512_reduce_add_ps(a) }
+        }
+        #[inline(always)]
+        unsafe fn transpose(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
+            // SAFETY: sixteen rows of sixteen values on both sides, by the caller.
+            unsafe {
+                let mut rows = [_mm512_setzero_ps(); 16];
+                for (y, row) in rows.iter_mut().enumerate() {
+                    *row = _mm512_loadu_ps(from.add(y * from_row));
+                }
+                // Pairs of rows, then fours, each within the quarters of a vector.
+                let mut fours = [_mm512_setzero_ps(); 16];
+                for (rows, fours) in rows.chunks_exact(4).zip(fours.chunks_exact_mut(4)) {
+                    let pairs = [
+                        _mm512_castps_pd(_mm512_unpacklo_ps(rows[0], rows[1])),
+                        _mm512_castps_pd(_mm512_unpacklo_ps(rows[2], rows[3])),
+                        _mm512_castps_pd(_mm512_unpackhi_ps(rows[0], rows[1])),
+                        _mm512_castps_pd(_mm512_unpackhi_ps(rows[2], rows[3])),
+                    ];
+                    fours[0] = _mm512_castpd_ps(_mm512_unpacklo_pd(pairs[0], pairs[1]));
+                    fours[1] = _mm512_castpd_ps(_mm512_unpackhi_pd(pairs[0], pairs[1]));
+                    fours[2] = _mm512_castpd_ps(_mm512_unpacklo_pd(pairs[2], pairs[3]));
+                    fours[3] = _mm512_castpd_ps(_mm512_unpackhi_pd(pairs[2], pairs[3]));
+                }
+                // Then quarters: 0x88 takes the even ones of two vectors, 0xdd the odd ones.
+                for x in 0..4 {
+                    let (a, b) = (fours[x], fours[4 + x]);
+                    let (c, d) = (fours[8 + x], fours[12 + x]);
+                    let (upper, lower) = (
+                        _mm512_shuffle_f32x4::<0x88>(a, b),
+                        _mm512_shuffle_f32x4::<0x88>(c, d),
+                    );
+                    _mm512_storeu_ps(to.add(x * to_row), _mm512_shuffle_f32x4::<0x88>(upper, lower));
+                    _mm512_storeu_ps(to.add((8 + x) * to_row), _mm512_shuffle_f32x4::<0xdd>(upper, lower));
+                    let (upper, lower) = (
+                        _mm512_shuffle_f32x4::<0xdd>(a, b),
+                        _mm512_shuffle_f32x4::<0xdd>(c, d),
+                    );
+                    _mm512_storeu_ps(to.add((4 + x) * to_row), _mm512_shuffle_f32x4::<0x88>(upper, lower));
+                    _mm512_storeu_ps(to.add((12 + x) * to_row), _mm512_shuffle_f32x4::<0xdd>(upper, lower));
+                }
+            }
         }
     },
         add(a, b) = _mm512_add_ps(a, b);
@@ -453,5 +535,32 @@ mod tests {
         check(exp_in_place);
         // SAFETY: plain Rust.
         check(|v| unsafe { exp_kernel::<Portable>(v) });
+    }
+    #[inline(always)]
+    unsafe fn transpose_kernel<S: Simd>(from: &[f32], row: usize, to: &mut [f32]) {
+        assert!(from.len() == S::LANES * row && to.len() == S::LANES * row && row >= S::LANES);
+        // SAFETY: both sides hold LANES rows of at least LANES values.
+        unsafe { S::transpose(from.as_ptr(), row, to.as_mut_ptr(), row) }
+    }
+    dispatch! { fn transpose_square(from: &[f32], row: usize, to: &mut [f32]) = transpose_kernel }
+
+    #[test]
+    fn a_transposed_square_has_rows_and_columns_exchanged() {
+        let check = |lanes: usize, run: &dyn Fn(&[f32], usize, &mut [f32])| {
+            let row = lanes + 3;
+            let from: Vec<f32> = (0..lanes * row).map(|i| i as f32).collect();
+            let mut to = vec![-1.0; lanes * row];
+            run(&from, row, &mut to);
+            for (place, value) in to.iter().enumerate() {
+                let (y, x) = (place / row, place % row);
+                let expected = if x < lanes { from[x * row + y] } else { -1.0 };
+                assert_eq!(*value, expected, "row {y}, column {x}");
+            }
+        };
+        check(register_tile().lanes, &transpose_square);
+        // SAFETY: plain Rust.
+        check(8, &|from, row, to| unsafe {
+            transpose_kernel::<Portable>(from, row, to)
+        });
     }
 }

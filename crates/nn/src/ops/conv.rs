@@ -94,7 +94,11 @@ impl Conv3x3Op {
             let mut output = vec![0f32; weight.elem_count()];
             with_values(x, |x| {
                 with_values(grad, |grad| {
-                    conv3x3::weight_gradient(x, inputs, grad, o, &mut output);
+                    if tiles_pay(i, o) {
+                        winograd::weight_gradient(x, inputs, grad, o, &mut output);
+                    } else {
+                        conv3x3::weight_gradient(x, inputs, grad, o, &mut output);
+                    }
                     Ok(())
                 })
             })?;

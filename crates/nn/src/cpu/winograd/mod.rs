@@ -5,11 +5,16 @@
 //! of the 36 coefficients is multiplied by the transformed weights as a small matrix product over the channels, and the sums
 //! are transformed back. Rounding errors are a few times those of the direct sum.
 
+mod transform;
+mod weight_gradient;
+
 use rayon::prelude::*;
 
 use super::conv3x3::{MapShape, Planes};
 use super::scratch::with_scratch;
 use super::simd::{RegisterTile, Simd, dispatch, register_tile};
+use transform::{Run, Tiles, transform_input};
+pub use weight_gradient::weight_gradient;
 
 /// Coefficients of a transformed tile.
 const COEFFICIENTS: usize = 36;
@@ -22,57 +27,6 @@ const TILE: usize = 4;
 
 /// Most tiles of a run at any level.
 const RUN: usize = 48;
-
-/// The tiles of a map, row by row.
-#[derive(Clone, Copy)]
-pub struct Tiles {
-    across: usize,
-    count: usize,
-}
-
-impl Tiles {
-    /// The tiles that cover a map.
-    pub fn of(shape: MapShape) -> Self {
-        let across = shape.width.div_ceil(TILE);
-        Self {
-            across,
-            count: across * shape.height.div_ceil(TILE),
-        }
-    }
-
-    /// Their number.
-    pub fn count(self) -> usize {
-        self.count
-    }
-
-    /// The pieces of a run of tiles that lie in one row each.
-    fn pieces(self, first: usize, count: usize) -> impl Iterator<Item = Piece> {
-        let end = first + count;
-        let mut next = first;
-        std::iter::from_fn(move || {
-            (next < end).then(|| {
-                let (ty, tx) = (next / self.across, next % self.across);
-                let count = (self.across - tx).min(end - next);
-                let piece = Piece {
-                    y: TILE * ty,
-                    x: TILE * tx,
-                    count,
-                    offset: next - first,
-                };
-                next += count;
-                piece
-            })
-        })
-    }
-}
-
-/// Tiles beside each other: the pixel where they begin, how many, and the place of the first in its run.
-struct Piece {
-    y: usize,
-    x: usize,
-    count: usize,
-    offset: usize,
-}
 
 /// Weights transformed and reordered to (coefficient, output block, input, output in block); missing outputs are zero.
 pub struct Packed {
@@ -170,210 +124,33 @@ pub fn convolve(
     if output.is_empty() {
         return;
     }
-    let tiles = Tiles::of(shape);
     let run = weight.run();
-    let runs = tiles.count().div_ceil(run);
     let planes = Planes::new(output, shape.plane());
     let held = shape.channels * run + SPREAD;
     let made = weight.padded_outputs() * run + SPREAD;
-    (0..shape.batch * runs).into_par_iter().for_each(|task| {
-        let (image, first) = (task / runs, task % runs * run);
+    let tasks = shape.batch * Tiles::of(shape).runs(run);
+    (0..tasks).into_par_iter().for_each(|task| {
         with_scratch(COEFFICIENTS * (held + made), |scratch| {
             let (transformed, products) = scratch.split_at_mut(COEFFICIENTS * held);
-            let task = &mut Task {
-                input: &input[image * shape.channels * shape.plane()..],
-                shape,
-                tiles,
-                run,
-                first,
-                count: run.min(tiles.count() - first),
-                transformed,
+            let run = &mut Run::new(input, shape, (task, run), shape.channels, transformed);
+            transform_input(run);
+            multiply(run, weight, products);
+            let target = &Target {
+                planes: &planes,
+                first_plane: run.image * weight.outputs,
+                weight,
+                bias,
             };
-            transform_input(task);
-            multiply(task, weight, products);
-            transform_output(
-                task,
-                products,
-                &Target {
-                    planes: &planes,
-                    first_plane: image * weight.outputs,
-                    weight,
-                    bias,
-                },
-            );
+            transform_output(run, products, target);
         });
     });
 }
 
-/// Values of a line behind a piece, with room for the last vector.
-const LINE: usize = TILE * RUN + 32;
-
-/// A run of tiles of one image.
-struct Task<'a> {
-    /// From the image's first pixel.
-    input: &'a [f32],
-    shape: MapShape,
-    tiles: Tiles,
-    /// Tiles of a run with its padding.
-    run: usize,
-    first: usize,
-    count: usize,
-    /// (coefficient, channel, tile of the run), coefficients `channels · run + SPREAD` apart.
-    transformed: &'a mut [f32],
-}
-
-dispatch! { fn transform_input(task: &mut Task<'_>) = input_kernel }
-
-#[inline(always)]
-unsafe fn input_kernel<S: Simd>(task: &mut Task<'_>) {
-    let (run, channels) = (task.run, task.shape.channels);
-    let stride = channels * run + SPREAD;
-    let (mut sources, mut lines) = ([[0f32; LINE]; 6], [[0f32; LINE]; 6]);
-    for channel in 0..channels {
-        let plane = &task.input[channel * task.shape.plane()..][..task.shape.plane()];
-        for piece in task.tiles.pieces(task.first, task.count) {
-            let rows = gather(plane, task.shape, &piece, &mut sources);
-            let target = &mut task.transformed[channel * run + piece.offset..];
-            // SAFETY: the level is the caller's.
-            unsafe {
-                down::<S>(rows, &mut lines, TILE * piece.count + 2);
-                across::<S>(&lines, piece.count, target, stride);
-            }
-        }
-        for coefficient in 0..COEFFICIENTS {
-            let start = coefficient * stride + channel * run;
-            task.transformed[start + task.count..start + run].fill(0.0);
-        }
-    }
-}
-
-/// Where the six input rows behind a piece begin: in the plane, or copied to `lines` where the image's border is near; zero
-/// outside the image. Each holds its last vector whole.
-#[inline(always)]
-fn gather(
-    plane: &[f32],
-    shape: MapShape,
-    piece: &Piece,
-    lines: &mut [[f32; LINE]; 6],
-) -> [*const f32; 6] {
-    let length = TILE * piece.count + 2;
-    let skipped = usize::from(piece.x == 0);
-    let start = piece.x + skipped - 1;
-    let end = (piece.x + length - 1).min(shape.width);
-    let inside = end - start == length;
-    let mut starts = [std::ptr::null(); 6];
-    let rows = lines.iter_mut().zip(&mut starts);
-    for (row, (line, begin)) in rows.enumerate() {
-        let y = (piece.y + row).checked_sub(1).filter(|&y| y < shape.height);
-        let source = y.map(|y| &plane[y * shape.width + start..]);
-        *begin = match source {
-            Some(source) if inside && source.len() >= length + 16 => source.as_ptr(),
-            Some(source) => {
-                line[..skipped].fill(0.0);
-                line[skipped..][..end - start].copy_from_slice(&source[..end - start]);
-                line[skipped + end - start..length].fill(0.0);
-                line.as_ptr()
-            }
-            None => {
-                line[..length].fill(0.0);
-                line.as_ptr()
-            }
-        };
-    }
-    starts
-}
-
-/// Bᵀ applied to six vectors.
-#[inline(always)]
-unsafe fn input_row<S: Simd>(d: [S::V; 6]) -> [S::V; 6] {
-    // SAFETY: arithmetic of the caller's level.
-    unsafe {
-        let [two, four, minus_five] = [S::splat(2.0), S::splat(4.0), S::splat(-5.0)];
-        let (a, b) = (S::sub(d[4], d[2]), S::mul(two, S::sub(d[3], d[1])));
-        let (c, e) = (
-            S::fma(S::splat(-4.0), d[2], d[4]),
-            S::fma(S::splat(-4.0), d[1], d[3]),
-        );
-        [
-            S::fma(four, d[0], S::fma(minus_five, d[2], d[4])),
-            S::add(c, e),
-            S::sub(c, e),
-            S::add(a, b),
-            S::sub(a, b),
-            S::fma(four, d[1], S::fma(minus_five, d[3], d[5])),
-        ]
-    }
-}
-
-/// Transforms the columns of six rows into `lines`.
-#[inline(always)]
-unsafe fn down<S: Simd>(rows: [*const f32; 6], lines: &mut [[f32; LINE]; 6], length: usize) {
-    let mut x = 0;
-    while x < length {
-        // SAFETY: the level is the caller's; rows and lines hold the vector that ends beyond `length`.
-        unsafe {
-            let mut d = [S::splat(0.0); 6];
-            for (value, row) in d.iter_mut().zip(rows) {
-                *value = S::load(row.add(x));
-            }
-            for (value, line) in input_row::<S>(d).into_iter().zip(&mut *lines) {
-                S::store(line.as_mut_ptr().add(x), value);
-            }
-        }
-        x += S::LANES;
-    }
-}
-
-/// Transforms six lines along their rows: 36 coefficients of `count` tiles, `stride` values apart.
-#[inline(always)]
-unsafe fn across<S: Simd>(
-    lines: &[[f32; LINE]; 6],
-    count: usize,
-    target: &mut [f32],
-    stride: usize,
-) {
-    const PHASE: usize = RUN + 17;
-    let mut phases = [[0f32; PHASE]; TILE];
-    for (y, line) in lines.iter().enumerate() {
-        let quads = &line.as_chunks::<TILE>().0[..=count];
-        for (t, pixels) in quads.iter().enumerate() {
-            for (phase, &pixel) in phases.iter_mut().zip(pixels) {
-                phase[t] = pixel;
-            }
-        }
-        let mut t = 0;
-        while t < count {
-            let left = count - t;
-            // SAFETY: the level is the caller's; phases have room for a vector beyond the last tile; stores are cut.
-            unsafe {
-                let at = |phase: usize, t: usize| S::load(phases[phase].as_ptr().add(t));
-                let d = [
-                    at(0, t),
-                    at(1, t),
-                    at(2, t),
-                    at(3, t),
-                    at(0, t + 1),
-                    at(1, t + 1),
-                ];
-                for (x, value) in input_row::<S>(d).into_iter().enumerate() {
-                    let target = &mut target[(6 * y + x) * stride + t..][..left.min(S::LANES)];
-                    if left >= S::LANES {
-                        S::store(target.as_mut_ptr(), value);
-                    } else {
-                        S::store_first(target.as_mut_ptr(), value, left);
-                    }
-                }
-            }
-            t += S::LANES;
-        }
-    }
-}
-
-dispatch! { fn multiply(task: &Task<'_>, weight: &Packed, products: &mut [f32]) = multiply_kernel }
+dispatch! { fn multiply(task: &Run<'_>, weight: &Packed, products: &mut [f32]) = multiply_kernel }
 
 /// `products` (coefficient, output, tile) = weights · transformed input, for each coefficient.
 #[inline(always)]
-unsafe fn multiply_kernel<S: Simd>(task: &Task<'_>, weight: &Packed, products: &mut [f32]) {
+unsafe fn multiply_kernel<S: Simd>(task: &Run<'_>, weight: &Packed, products: &mut [f32]) {
     let (run, channels) = (weight.run(), weight.inputs);
     let block = weight.tile.outputs;
     let blocks = weight.outputs.div_ceil(block);
@@ -450,7 +227,7 @@ struct Target<'a> {
     bias: Option<&'a [f32]>,
 }
 
-dispatch! { fn transform_output(task: &Task<'_>, products: &[f32], target: &Target<'_>) = output_kernel }
+dispatch! { fn transform_output(task: &Run<'_>, products: &[f32], target: &Target<'_>) = output_kernel }
 
 /// Aᵀ applied to six vectors.
 #[inline(always)]
@@ -469,8 +246,8 @@ unsafe fn output_row<S: Simd>(m: [S::V; 6]) -> [S::V; 4] {
 }
 
 #[inline(always)]
-unsafe fn output_kernel<S: Simd>(task: &Task<'_>, products: &[f32], target: &Target<'_>) {
-    let run = task.run;
+unsafe fn output_kernel<S: Simd>(task: &Run<'_>, products: &[f32], target: &Target<'_>) {
+    let run = task.length;
     let stride = target.weight.padded_outputs() * run + SPREAD;
     let shape = task.shape;
     // (row, column, tile) of the output tiles
