@@ -2,7 +2,7 @@ use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use venule_data::Plane;
 use venule_mae::{VitConfig, VitEncoder};
-use venule_nn::{Encoder, Mode, ParamStore};
+use venule_nn::{Encoder, Mode, NoEncoder, ParamStore};
 use venule_seg::{
     Decoder, MultiScaleConfig, MultiScaleDecoder, ProgressiveConfig, ProgressiveDecoder,
     SegmentationModel, TiledInference,
@@ -31,20 +31,32 @@ pub enum DecoderConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
-    /// The Vision Transformer.
-    pub encoder: VitConfig,
+    /// The Vision Transformer. None: the decoder sees the image alone, which only the multi-scale one can.
+    pub encoder: Option<VitConfig>,
     /// What makes logits of its maps.
     pub decoder: DecoderConfig,
 }
 
 impl ModelConfig {
     /// The names that [`ModelConfig::preset`] knows.
-    pub const PRESETS: [&'static str; 3] = ["seed", "compact", "tiny"];
+    pub const PRESETS: [&'static str; 11] = [
+        "seed",
+        "compact",
+        "tiny",
+        "unet",
+        "seed-4",
+        "seed-6",
+        "seed-12",
+        "seed-multiscale",
+        "seed-4-multiscale",
+        "seed-6-multiscale",
+        "seed-12-multiscale",
+    ];
 
     /// The reference's model: width 768, 8 blocks, progressive decoder; 58,849,457 parameters, images of 512².
     pub fn seed() -> Self {
         Self {
-            encoder: VitConfig::seed(),
+            encoder: Some(VitConfig::seed()),
             decoder: DecoderConfig::Progressive(ProgressiveConfig::seed()),
         }
     }
@@ -52,7 +64,7 @@ impl ModelConfig {
     /// Width 192, 6 blocks, multi-scale decoder; 3.2 M parameters, images of any size.
     pub fn compact() -> Self {
         Self {
-            encoder: VitConfig::compact(),
+            encoder: Some(VitConfig::compact()),
             decoder: DecoderConfig::MultiScale(MultiScaleConfig::compact()),
         }
     }
@@ -60,25 +72,54 @@ impl ModelConfig {
     /// A model that trains in a minute, for demonstrations and tests.
     pub fn tiny() -> Self {
         Self {
-            encoder: VitConfig::tiny(),
+            encoder: Some(VitConfig::tiny()),
             decoder: DecoderConfig::MultiScale(MultiScaleConfig::tiny()),
         }
     }
 
-    /// The preset of this name.
+    /// A U-Net of 96,681 parameters without an encoder: the yardstick that a transformer has to beat.
+    pub fn unet() -> Self {
+        Self {
+            encoder: None,
+            decoder: DecoderConfig::MultiScale(MultiScaleConfig::unet()),
+        }
+    }
+
+    /// The preset of this name: `compact`, `tiny`, `unet`, `seed`, or `seed` with another number of blocks (`seed-4`, `seed-6`,
+    /// `seed-12`) or with the multi-scale decoder behind its name (`seed-multiscale`, `seed-4-multiscale`, …).
     ///
     /// # Errors
     /// [`Error::Preset`] that lists the names.
     pub fn preset(name: &str) -> Result<Self> {
         match name {
-            "seed" => Ok(Self::seed()),
-            "compact" => Ok(Self::compact()),
-            "tiny" => Ok(Self::tiny()),
-            _ => Err(Error::Preset {
+            "compact" => return Ok(Self::compact()),
+            "tiny" => return Ok(Self::tiny()),
+            "unet" => return Ok(Self::unet()),
+            _ => {}
+        }
+        let (base, decoder) = match name.strip_suffix("-multiscale") {
+            Some(base) => (base, DecoderConfig::MultiScale(MultiScaleConfig::compact())),
+            None => (name, Self::seed().decoder),
+        };
+        let encoder = match base.starts_with("seed") {
+            true => VitConfig::preset(base).ok(),
+            false => None,
+        };
+        match encoder {
+            Some(encoder) => Ok(Self {
+                encoder: Some(encoder),
+                decoder,
+            }),
+            None => Err(Error::Preset {
                 name: name.to_owned(),
                 known: Self::PRESETS.join(", "),
             }),
         }
+    }
+
+    /// Blocks of the encoder.
+    pub fn depth(&self) -> usize {
+        self.encoder.as_ref().map_or(0, |encoder| encoder.depth)
     }
 }
 
@@ -96,7 +137,7 @@ pub struct VesselModel {
     config: ModelConfig,
     store: ParamStore,
     device: Device,
-    network: SegmentationModel<VitEncoder, Box<dyn Decoder>>,
+    network: SegmentationModel<Box<dyn Encoder>, Box<dyn Decoder>>,
     /// Most pixels that go through the network at once.
     whole: usize,
     tiling: TiledInference,
@@ -116,7 +157,10 @@ impl VesselModel {
     /// # Errors
     /// If the configuration is invalid, or the store's values have other shapes.
     pub fn with_store(config: &ModelConfig, store: ParamStore, device: &Device) -> Result<Self> {
-        let encoder = VitEncoder::new(&config.encoder, &store.root().pp("encoder"))?;
+        let encoder: Box<dyn Encoder> = match &config.encoder {
+            Some(vit) => Box::new(VitEncoder::new(vit, &store.root().pp("encoder"))?),
+            None => Box::new(NoEncoder),
+        };
         let (maps, params) = (encoder.outputs(), store.root().pp("decoder"));
         let decoder: Box<dyn Decoder> = match &config.decoder {
             DecoderConfig::Progressive(c) => Box::new(ProgressiveDecoder::new(c, &maps, &params)?),
@@ -153,7 +197,7 @@ impl VesselModel {
     /// Images (B, 1, H, W) → logits (B, 1, H, W).
     ///
     /// # Errors
-    /// If the images do not fit the encoder.
+    /// If the images do not fit the model.
     pub fn forward(&self, images: &Tensor, mode: Mode) -> candle_core::Result<Tensor> {
         self.network.forward(images, mode)
     }
@@ -165,22 +209,56 @@ impl VesselModel {
     /// If the image is empty or not finite.
     pub fn predict(&self, image: &Plane) -> Result<Plane> {
         let (width, height) = image.size();
-        if let Some(bad) = image.data().iter().find(|value| !value.is_finite()) {
-            return Err(Error::Config {
-                field: "image",
-                value: bad.to_string(),
-                expected: "every value of a preprocessed image must be finite",
-            });
+        Ok(Plane::new(
+            width,
+            height,
+            self.values(&[image], image.size())?,
+        )?)
+    }
+
+    /// Vessel probabilities of many preprocessed images, in their order. Neighbours of one size go through the network
+    /// together, a million pixels at a time at the most.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    pub fn predict_batch(&self, images: &[Plane]) -> Result<Vec<Plane>> {
+        let mut maps = Vec::with_capacity(images.len());
+        while let Some(first) = images.get(maps.len()) {
+            let (width, height) = first.size();
+            let most = (self.whole / (width * height).max(1)).max(1);
+            let rest = images[maps.len()..].iter().take(most);
+            let group: Vec<&Plane> = rest
+                .take_while(|image| image.size() == first.size())
+                .collect();
+            let values = self.values(&group, first.size())?;
+            for map in values.chunks_exact(width * height) {
+                maps.push(Plane::new(width, height, map.to_vec())?);
+            }
         }
+        Ok(maps)
+    }
+
+    /// Probabilities of images of one size, one behind the other.
+    fn values(&self, images: &[&Plane], (width, height): (usize, usize)) -> Result<Vec<f32>> {
         let _frozen = self.store.no_grad();
-        let images = Tensor::from_slice(image.data(), (1, 1, height, width), &self.device)?;
+        let mut values = Vec::with_capacity(images.len() * width * height);
+        for image in images {
+            if let Some(bad) = image.data().iter().find(|value| !value.is_finite()) {
+                return Err(Error::Config {
+                    field: "image",
+                    value: bad.to_string(),
+                    expected: "every value of a preprocessed image must be finite",
+                });
+            }
+            values.extend_from_slice(image.data());
+        }
+        let batch = Tensor::from_vec(values, (images.len(), 1, height, width), &self.device)?;
         let predict = |tile: &Tensor| self.network.probabilities(tile);
         let probabilities = if width * height <= self.whole {
-            predict(&images)?
+            predict(&batch)?
         } else {
-            self.tiling.run(&images, predict)?
+            self.tiling.run(&batch, predict)?
         };
-        let values = probabilities.flatten_all()?.to_vec1::<f32>()?;
-        Ok(Plane::new(width, height, values)?)
+        Ok(probabilities.flatten_all()?.to_vec1()?)
     }
 }

@@ -120,7 +120,8 @@ impl Recipe {
     ///
     /// - `compact`: every photograph at the scale of DRIVE (field of view 535 pixels wide); crops of 256², any rotation, scale, contrast; BCE + ½ Dice; AdamW 1e-3, weight decay 0.02, 200 steps of
     ///   warm-up, cosine.
-    /// - `seed`: the reference's: photographs resized to 512², its five-term loss, AdamW 1e-4, weight decay 0.01, learning
+    /// - `unet`: as `compact`.
+    /// - `seed` and its variants: the reference's: photographs resized to 512², its five-term loss, AdamW 1e-4, weight decay 0.01, learning
     ///   rate halved after ten epochs without a better F1.
     /// - `tiny`: `compact` at crops of 128².
     ///
@@ -152,7 +153,7 @@ impl Recipe {
             },
         };
         Ok(match name {
-            "seed" => Self {
+            _ if name.starts_with("seed") => Self {
                 model,
                 preprocess: Preprocess {
                     resize: Some(Resize::Square(512)),

@@ -272,12 +272,12 @@ fn weights_of_another_architecture_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("other.safetensors");
     let mut deeper = ModelConfig::tiny();
-    deeper.encoder.depth += 1;
+    deeper.encoder.as_mut().unwrap().depth += 1;
     let mut wider = ModelConfig::tiny();
-    wider.encoder.width *= 2;
+    wider.encoder.as_mut().unwrap().width *= 2;
     let mut shallower = ModelConfig::tiny();
-    shallower.encoder.depth -= 1;
-    shallower.encoder.taps = vec![];
+    shallower.encoder.as_mut().unwrap().depth -= 1;
+    shallower.encoder.as_mut().unwrap().taps = vec![];
     for model in [deeper, wider, shallower, ModelConfig::compact()] {
         let checkpoint = Checkpoint {
             model,
@@ -296,7 +296,7 @@ fn metadata_that_makes_no_sense_is_named() {
     let path = folder.path().join("odd.safetensors");
     let model = VesselModel::new(&ModelConfig::tiny(), 1, &Device::Cpu).unwrap();
     let mut negative = tiny_checkpoint().model;
-    negative.encoder.heads = 0;
+    negative.encoder.as_mut().unwrap().heads = 0;
     let negative = serde_json::to_string(&negative).unwrap();
     for (key, value) in [
         ("threshold", "1.5"),

@@ -4,6 +4,7 @@
 mod architecture;
 mod bad_input;
 mod models;
+mod presets;
 mod real_data;
 mod scoring;
 mod segmenter;

@@ -49,8 +49,17 @@ fn the_compact_preset_keeps_its_size() {
 }
 
 #[test]
+fn the_yardstick_is_small() {
+    assert_eq!(model(&ModelConfig::unet()).store().element_count(), 96_681);
+}
+
+#[test]
 fn every_variable_of_a_segmentation_model_gets_a_gradient() {
-    for config in [ModelConfig::tiny(), ModelConfig::compact()] {
+    for config in [
+        ModelConfig::tiny(),
+        ModelConfig::compact(),
+        ModelConfig::unet(),
+    ] {
         let model = model(&config);
         let images = noise(1, (2, 64, 48));
         let target = noise(2, (2, 64, 48)).gt(0.6).unwrap();

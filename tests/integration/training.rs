@@ -254,7 +254,7 @@ fn blocks_are_thawed_one_after_the_other() {
     let mut task = finetuning(&augmented(), 1, 1)
         .with_gradual_unfreezing(2)
         .unwrap();
-    let depth = task.model().config().encoder.depth;
+    let depth = task.model().config().depth();
     assert_eq!(depth, 3);
     for (epoch, first_trained) in [
         (0, 3),

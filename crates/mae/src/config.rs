@@ -122,7 +122,8 @@ impl VitConfig {
         }
     }
 
-    /// The preset of that name: `seed`, `compact` or `tiny`.
+    /// The preset of that name: `seed`, `compact`, `tiny`, or `seed` with another number of blocks: `seed-4`, `seed-6`,
+    /// `seed-12`.
     ///
     /// # Errors
     /// [`Error::Preset`] for any other name.
@@ -238,7 +239,8 @@ pub struct MaeConfig {
 
 impl MaeConfig {
     /// Names of the presets.
-    pub const PRESETS: &'static [&'static str] = &["seed", "compact", "tiny"];
+    pub const PRESETS: &'static [&'static str] =
+        &["seed", "compact", "tiny", "seed-4", "seed-6", "seed-12"];
 
     /// [`VitConfig::seed`] with a decoder of width 512, 4 blocks of 8 heads.
     pub fn seed() -> Self {
@@ -273,15 +275,24 @@ impl MaeConfig {
         }
     }
 
-    /// The preset of that name: `seed`, `compact` or `tiny`.
+    /// The preset of that name: `seed`, `compact`, `tiny`, or `seed` with another number of blocks: `seed-4`, `seed-6`,
+    /// `seed-12`.
     ///
     /// # Errors
     /// [`Error::Preset`] for any other name.
     pub fn preset(name: &str) -> Result<Self> {
+        let seed = |depth| {
+            let mut config = Self::seed();
+            config.encoder.depth = depth;
+            Ok(config)
+        };
         match name {
             "seed" => Ok(Self::seed()),
             "compact" => Ok(Self::compact()),
             "tiny" => Ok(Self::tiny()),
+            "seed-4" => seed(4),
+            "seed-6" => seed(6),
+            "seed-12" => seed(12),
             name => Err(Error::Preset {
                 name: name.to_owned(),
                 known: Self::PRESETS,
@@ -339,7 +350,7 @@ mod tests {
         let message = MaeConfig::preset("huge").unwrap_err().to_string();
         assert_eq!(
             message,
-            "there is no preset `huge`; take one of seed, compact, tiny"
+            "there is no preset `huge`; take one of seed, compact, tiny, seed-4, seed-6, seed-12"
         );
     }
 

@@ -44,6 +44,20 @@ pub trait Encoder: Send + Sync {
     fn outputs(&self) -> Vec<FeatureInfo>;
 }
 
+/// No encoder at all: no maps, for a decoder that sees the image itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoEncoder;
+
+impl Encoder for NoEncoder {
+    fn forward(&self, _: &Tensor, _: Mode) -> Result<Features> {
+        Ok(Features { maps: Vec::new() })
+    }
+
+    fn outputs(&self) -> Vec<FeatureInfo> {
+        Vec::new()
+    }
+}
+
 macro_rules! forward_encoder {
     ($($pointer:ty),*) => {$(
         impl<T: Encoder + ?Sized> Encoder for $pointer {

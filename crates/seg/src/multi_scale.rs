@@ -37,6 +37,15 @@ impl MultiScaleConfig {
         }
     }
 
+    /// 8, 16, 32 detail channels and 48 at an eighth: without an encoder a U-Net of 96,681 parameters.
+    pub fn unet() -> Self {
+        Self {
+            detail: [8, 16, 32],
+            project: 48,
+            ..Self::compact()
+        }
+    }
+
     /// 8, 16, 24 detail channels and 32 for the encoder, in 4 groups: trains in seconds.
     pub fn tiny() -> Self {
         Self {
@@ -75,7 +84,8 @@ impl Default for MultiScaleConfig {
 ///
 /// The maps are each brought to `project` channels, doubled until their stride is 8 and added up; joined with the pooled
 /// quarter level they make a block at an eighth, which is doubled and joined with the quarter, half and full levels in turn.
-/// Every block is twice [conv 3×3 without bias, group norm, ReLU].
+/// Every block is twice [conv 3×3 without bias, group norm, ReLU]. Without any map ([`venule_nn::NoEncoder`]) it is a U-Net
+/// (Ronneberger et al. 2015) of four levels by itself.
 ///
 /// Variables: `project.N`, `detail1`, `detail2`, `detail4`, `fuse8`, `fuse4`, `fuse2`, `fuse1` (each `conv1`, `norm1`,
 /// `conv2`, `norm2`), `head`.
@@ -94,8 +104,7 @@ impl MultiScaleDecoder {
     /// Takes its variables from `params`, for an encoder with these outputs.
     ///
     /// # Errors
-    /// [`crate::Error::Config`] if the configuration is not valid, [`crate::Error::Encoder`] unless there is at least one map
-    /// and every stride is 8, 16, 32, ….
+    /// [`crate::Error::Config`] if the configuration is not valid, [`crate::Error::Encoder`] unless every stride is 8, 16, 32, ….
     pub fn new(
         config: &MultiScaleConfig,
         outputs: &[FeatureInfo],
@@ -103,7 +112,7 @@ impl MultiScaleDecoder {
     ) -> Result<Self> {
         config.validate()?;
         let suits = |info: &FeatureInfo| doublings(info.stride, JOIN).is_some();
-        if outputs.is_empty() || !outputs.iter().all(suits) {
+        if !outputs.iter().all(suits) {
             return unsuitable(
                 outputs,
                 "the multi-scale decoder takes maps of stride 8, 16, 32 and so on",
@@ -129,7 +138,14 @@ impl MultiScaleDecoder {
                 stage("detail2", full, half)?,
                 stage("detail4", half, quarter)?,
             ],
-            fuse8: stage("fuse8", quarter + config.project, config.project)?,
+            fuse8: stage(
+                "fuse8",
+                match outputs {
+                    [] => quarter,
+                    _ => quarter + config.project,
+                },
+                config.project,
+            )?,
             fuse: [
                 stage("fuse4", config.project + quarter, quarter)?,
                 stage("fuse2", quarter + half, half)?,
@@ -139,8 +155,8 @@ impl MultiScaleDecoder {
         })
     }
 
-    /// All maps of the encoder at stride 8: (B, project, H/8, W/8).
-    fn joined(&self, features: &Features) -> TensorResult<Tensor> {
+    /// All maps of the encoder, if it gives any, at stride 8: (B, project, H/8, W/8).
+    fn joined(&self, features: &Features) -> TensorResult<Option<Tensor>> {
         if features.maps.len() != self.project.len() {
             bail!(
                 "the decoder was built for {} maps, not {}",
@@ -161,10 +177,7 @@ impl MultiScaleDecoder {
             });
             stride = *at;
         }
-        match sum {
-            Some(sum) => double(sum, stride / JOIN),
-            None => bail!("the decoder needs at least one map"),
-        }
+        sum.map(|sum| double(sum, stride / JOIN)).transpose()
     }
 }
 
@@ -182,8 +195,10 @@ impl Decoder for MultiScaleDecoder {
         let full = detail1.forward(images)?;
         let half = detail2.forward(&max_pool2x2(&full)?)?;
         let quarter = detail4.forward(&max_pool2x2(&half)?)?;
-        let tokens = self.joined(features)?;
-        let mut x = Tensor::cat(&[max_pool2x2(&quarter)?, tokens], 1)?;
+        let mut x = max_pool2x2(&quarter)?;
+        if let Some(tokens) = self.joined(features)? {
+            x = Tensor::cat(&[x, tokens], 1)?;
+        }
         x = self.fuse8.forward(&x)?;
         for (fuse, level) in self.fuse.iter().zip([&quarter, &half, &full]) {
             x = fuse.forward(&Tensor::cat(&[&upsample2x(&x)?, level], 1)?)?;

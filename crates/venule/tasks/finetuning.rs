@@ -144,7 +144,9 @@ impl Finetuning {
             reason: format!("its architecture differs from the preset's: {what}"),
         };
         let weights = PretrainedWeights::read(path)?;
-        let config = &self.model.config().encoder;
+        let Some(config) = &self.model.config().encoder else {
+            return Err(unfit("it has no encoder".to_owned()));
+        };
         let report = weights
             .load(self.model.store(), "encoder", config)
             .map_err(|error| unfit(error.to_string()))?;
@@ -236,7 +238,7 @@ impl Task for Finetuning {
         if let Some(every) = self.unfreeze_every {
             let freeze = match position.epoch / every {
                 0 => Freeze::All,
-                blocks if blocks > self.model.config().encoder.depth => Freeze::None,
+                blocks if blocks > self.model.config().depth() => Freeze::None,
                 blocks => Freeze::AllBut(blocks),
             };
             self.freeze(freeze)?;

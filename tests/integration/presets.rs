@@ -1,0 +1,74 @@
+//! Every preset by its name: it trains, is saved, loads and predicts as before.
+
+use venule::candle_core::Device;
+use venule::data::FovPolicy;
+use venule::mae::MaeConfig;
+use venule::tasks::{Finetuning, FinetuningData};
+use venule::train::TrainConfig;
+use venule::{Checkpoint, ModelConfig, Recipe, Segmenter, VesselModel, evaluate};
+
+use crate::support::{photograph, photographs, short_run, train};
+
+#[test]
+fn every_name_is_a_preset_with_a_recipe() {
+    for name in ModelConfig::PRESETS {
+        let config = ModelConfig::preset(name).unwrap();
+        assert_eq!(Recipe::preset(name).unwrap().model, config, "{name}");
+        let text = serde_json::to_string(&config).unwrap();
+        let read: ModelConfig = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, config, "{name}");
+    }
+    let depths = ["seed", "seed-4", "seed-6-multiscale", "seed-12", "unet"];
+    let depths = depths.map(|name| ModelConfig::preset(name).unwrap().depth());
+    assert_eq!(depths, [8, 4, 6, 12, 0]);
+    for name in ["compact-multiscale", "unet-4", "seed-5", "-multiscale", ""] {
+        let error = ModelConfig::preset(name).unwrap_err().to_string();
+        assert!(error.contains("seed, compact, tiny, unet"), "{error}");
+    }
+    for name in MaeConfig::PRESETS {
+        assert!(MaeConfig::preset(name).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn a_preset_trains_evaluates_saves_and_loads() {
+    // Of the seed preset's variants the smallest: they differ in depth and decoder alone.
+    for name in ["seed-4", "seed-4-multiscale", "compact", "tiny", "unet"] {
+        let folder = tempfile::tempdir().unwrap();
+        let recipe = Recipe {
+            crop: 64,
+            crops_per_image: 1,
+            batch_size: 1,
+            ..Recipe::preset(name).unwrap()
+        };
+        let data = FinetuningData {
+            train: photographs(64, 1),
+            validation: photographs(64, 1),
+            fov: FovPolicy::GivenOrDetect,
+            workers: 0,
+        };
+        let mut recipe = recipe;
+        // The recipes' sizes are for real photographs.
+        recipe.preprocess.resize = None;
+        let mut task = Finetuning::new(&recipe, data, 1, &Device::Cpu).unwrap();
+        let config = TrainConfig {
+            max_steps: Some(1),
+            ..short_run(folder.path(), 1, 1)
+        };
+        let report = train(&mut task, config);
+        let path = report.best_path.unwrap();
+        let segmenter = Segmenter::from_file(&path).unwrap();
+        assert_eq!(segmenter.model().config(), &recipe.model, "{name}");
+        let evaluated = evaluate(&segmenter, &*photographs(64, 1), |_, _| Ok(())).unwrap();
+        assert!(evaluated.report.pooled.accuracy.is_some(), "{name}");
+        let photo = photograph(64, 0).image;
+        let vessels = segmenter.segment(&photo).unwrap();
+        let (checkpoint, model): (Checkpoint, VesselModel) =
+            Checkpoint::load(&path, &Device::Cpu).unwrap();
+        let again = Segmenter::new(checkpoint, model).segment(&photo).unwrap();
+        assert_eq!(vessels.probability, again.probability, "{name}");
+        let spread = vessels.probability.data().iter();
+        let (low, high) = spread.fold((1f32, 0f32), |(l, h), &p| (l.min(p), h.max(p)));
+        assert!(low < high, "{name}: the prediction is constant");
+    }
+}
