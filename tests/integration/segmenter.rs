@@ -1,7 +1,7 @@
 //! The finished segmenter on photographs of any size and format.
 
 use image::{DynamicImage, Rgb, RgbImage, imageops};
-use venule::data::{FovPolicy, Mask, Plane, read_image};
+use venule::data::{FovPolicy, Mask, Plane, Sample, read_image};
 use venule::{Error, Segmentation, Segmenter};
 
 use crate::support::{photograph, segmenter};
@@ -183,6 +183,60 @@ fn averaged_over_mirror_images_a_prediction_turns_with_its_photograph() {
     // Asked not to, it does not.
     let off = segmenter().with_flips(true).with_flips(false);
     assert_eq!(probability(&off, &photo, &fov), straight);
+}
+
+#[test]
+fn a_batch_gives_what_single_photographs_give() {
+    // Two of one size together, one alone, and again two that are not neighbours.
+    let sizes = [(64, 64), (64, 64), (80, 50), (64, 64)];
+    let photos = sizes.map(|(width, height)| resized(width, height));
+    let samples = photos
+        .each_ref()
+        .map(|photo| Sample::unlabelled("photo", photo.clone()));
+    for segmenter in [segmenter(), segmenter().with_flips(true)] {
+        let together = segmenter.segment_batch(&samples).unwrap();
+        assert_eq!(together.len(), photos.len());
+        for (found, photo) in together.iter().zip(&photos) {
+            assert_sound(found, photo);
+            let alone = segmenter.segment(photo).unwrap();
+            assert!(distance(&found.probability, &alone.probability) < 1e-6);
+        }
+    }
+    assert!(segmenter().segment_batch(&[]).unwrap().is_empty());
+}
+
+/// The process's largest resident memory in MiB so far, where the system tells it.
+fn peak_memory() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<f64>().ok()? / 1024.0)
+}
+
+#[cfg(feature = "bundled")]
+#[test]
+fn the_bundled_weights_take_any_photograph_in_bounded_memory() {
+    let segmenter = Segmenter::bundled().unwrap();
+    for (width, height) in [(50, 50), (300, 200), (1500, 1200)] {
+        let photo = resized(width, height);
+        assert_sound(&segmenter.segment(&photo).unwrap(), &photo);
+    }
+    // 24 million pixels: brought to the scale of training, not computed at full size.
+    let photo = resized(6000, 4000);
+    let found = segmenter.segment(&photo).unwrap();
+    assert_eq!(found.mask.size(), (6000, 4000));
+    if let Some(peak) = peak_memory() {
+        // The photograph, its maps and the intermediate ones of every step; other tests of this program share the figure.
+        assert!(peak < 4096.0, "{peak} MiB");
+    }
+    // No fundus: colourful noise in every corner has no round field of view, but may be taken whole if one asks for it.
+    let noise = RgbImage::from_fn(400, 300, |x, y| {
+        let v = (x * 7919 + y * 104_729) % 251;
+        Rgb([v as u8, (v * 3 % 251) as u8, (v * 7 % 251) as u8])
+    });
+    match segmenter.segment(&noise) {
+        Ok(found) => assert_sound(&found, &noise),
+        Err(error) => assert!(error.to_string().contains("field of view"), "{error}"),
+    }
 }
 
 #[test]

@@ -56,6 +56,16 @@ pub enum Error {
         /// What is allowed.
         expected: &'static str,
     },
+    /// A field of view is so small that enlarging it to the network's scale would show nothing.
+    #[error(
+        "the field of view is {diameter:.1} pixels wide, but the network sees it {wanted} pixels wide; that is more than 16 times as much: use a larger photograph, another field of view, or another size"
+    )]
+    SmallFieldOfView {
+        /// Its equivalent diameter in pixels.
+        diameter: f64,
+        /// The diameter it was to be brought to.
+        wanted: f32,
+    },
     /// A field of view holds no pixel, so nothing can be standardised or trained on.
     #[error(
         "the field of view of '{id}' holds no pixel; give another mask, or choose detection or the full frame explicitly"

@@ -54,6 +54,9 @@ pub enum Resize {
 /// Relative difference in diameter below which resampling costs more detail than the scale is worth.
 const DIAMETER_TOLERANCE: f64 = 0.05;
 
+/// Most that [`Resize::FovDiameter`] enlarges a photograph: a tiny field of view must not exhaust the memory.
+const LARGEST_SCALE: f64 = 16.0;
+
 /// How a photograph becomes the network's input. Stored in checkpoints, so that inference repeats training.
 ///
 /// The steps, in this order: one channel; resize; Wiener filter; CLAHE; standardise (or divide by 255);
@@ -170,13 +173,20 @@ impl Preprocess {
     ///
     /// # Errors
     /// [`Error::SizeMismatch`] if the field of view has another size, [`Error::EmptyFieldOfView`] if it holds no
-    /// pixel, [`Error::InvalidConfig`] for settings out of range.
+    /// pixel, [`Error::SmallFieldOfView`] if it would have to be enlarged more than 16 times, [`Error::InvalidConfig`] for
+    /// settings out of range.
     pub fn apply(&self, image: &RgbImage, fov: &Mask) -> Result<Plane> {
         self.validate()?;
         let size = (image.width() as usize, image.height() as usize);
         fov.expect_size("the field of view", size)?;
         let mut plane = self.channel.extract(image);
         let fitted;
+        if let Some(Resize::FovDiameter(wanted)) = self.resize {
+            let diameter = equivalent_diameter(fov);
+            if fov.count() > 0 && f64::from(wanted) > LARGEST_SCALE * diameter {
+                return Err(Error::SmallFieldOfView { diameter, wanted });
+            }
+        }
         let target = self.output_size(fov);
         let fov = if target == size {
             fov
@@ -304,6 +314,21 @@ mod tests {
                 })
             ));
         }
+    }
+
+    #[test]
+    fn a_tiny_field_of_view_is_not_blown_up() {
+        let preprocess = Preprocess {
+            resize: Some(Resize::FovDiameter(535.0)),
+            ..Preprocess::default()
+        };
+        let image = RgbImage::from_fn(50, 50, |x, y| Rgb([0, (x * y % 90) as u8, 0]));
+        let square = |side: usize| Mask::from_fn(50, 50, |x, y| x < side && y < side);
+        let error = preprocess.apply(&image, &square(3)).unwrap_err();
+        assert!(matches!(error, Error::SmallFieldOfView { .. }), "{error}");
+        // 2 √(30² / π) = 33.9 pixels across: enlarged 15.8 times
+        let plane = preprocess.apply(&image, &square(30)).unwrap();
+        assert_eq!(plane.size(), (790, 790));
     }
 
     #[test]
