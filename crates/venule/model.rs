@@ -77,7 +77,7 @@ impl ModelConfig {
         }
     }
 
-    /// A U-Net of 96,681 parameters without an encoder: the yardstick that a transformer has to beat.
+    /// A U-Net of 96,913 parameters without an encoder: the yardstick that a transformer has to beat.
     pub fn unet() -> Self {
         Self {
             encoder: None,

@@ -37,7 +37,7 @@ impl MultiScaleConfig {
         }
     }
 
-    /// 8, 16, 32 detail channels and 48 at an eighth: without an encoder a U-Net of 96,681 parameters.
+    /// 8, 16, 32 detail channels and 48 at an eighth: without an encoder a U-Net of 96,913 parameters.
     pub fn unet() -> Self {
         Self {
             detail: [8, 16, 32],
