@@ -76,6 +76,7 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> support::AnyResult<ExitCode> {
     set_threads(args.threads)?;
+    venule::nn::keep_freed_memory();
     let sets = args.dataset.iter();
     let sets = sets.map(|spec| Ok((spec.to_string(), spec.open(args.split)?)));
     let sets = sets.collect::<venule::data::Result<Vec<_>>>()?;

@@ -51,6 +51,7 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> support::AnyResult<ExitCode> {
     set_threads(args.threads)?;
+    venule::nn::keep_freed_memory();
     let mut segmenter = support::segmenter(args.weights.as_deref(), &parse_device(&args.device)?)?
         .with_flips(args.flips);
     if let Some(threshold) = args.threshold {
