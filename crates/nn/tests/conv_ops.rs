@@ -2,7 +2,10 @@
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use proptest::prelude::*;
-use venule_nn::{Noise, conv1x1, conv3x3, group_norm, group_norm_relu, max_pool2x2, upsample2x};
+use venule_nn::{
+    Conv3x3, ConvNormRelu, GroupNorm, Noise, ParamStore, conv1x1, conv3x3, group_norm,
+    group_norm_relu, max_pool2x2, upsample2x, upsample2x_cat,
+};
 
 fn random(shape: &[usize], seed: u64) -> Result<Tensor> {
     let mut noise = Noise::keyed(&[seed]);
@@ -121,6 +124,34 @@ proptest! {
     fn upsample2x_equals_f64(b in 1usize..4, c in 1usize..4, h in 1usize..30, w in 1usize..70, seed: u64) {
         let x = random(&[b, c, h, w], seed).unwrap();
         compare(&[x], |t| upsample2x(&t[0])).unwrap();
+    }
+
+    #[test]
+    fn upsample2x_cat_equals_f64(b in 1usize..4, c in 1usize..4, s in 1usize..4, h in 1usize..30, w in 1usize..70, seed: u64) {
+        let x = random(&[b, c, h, w], seed).unwrap();
+        let others = random(&[b, s, 2 * h, 2 * w], seed ^ 1).unwrap();
+        compare(&[x, others], |t| upsample2x_cat(&t[0], &t[1])).unwrap();
+    }
+
+    #[test]
+    fn in_place_gives_what_training_gives(b in 1usize..3, c in 1usize..12, h in 1usize..20, w in 1usize..40, seed: u64) {
+        let store = ParamStore::new(seed, &Device::Cpu);
+        let root = store.root();
+        let conv = Conv3x3::new(c, 8, true, &root.pp("conv")).unwrap();
+        let norm = GroupNorm::new(4, 8, 1e-5, &root.pp("norm")).unwrap();
+        let both = ConvNormRelu::new(conv.clone(), norm.clone());
+        let x = random(&[b, c, h, w], seed).unwrap();
+        let trained = both.forward(&x).unwrap();
+        prop_assert!(trained.track_op());
+        let apart = norm.forward_relu(&conv.forward(&x).unwrap()).unwrap();
+        let before = x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let _frozen = store.no_grad();
+        let frozen = both.forward(&x).unwrap();
+        prop_assert!(!frozen.track_op());
+        let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        prop_assert_eq!(values(&frozen), values(&trained));
+        prop_assert_eq!(values(&apart), values(&trained));
+        prop_assert_eq!(values(&x), before);
     }
 
     #[test]

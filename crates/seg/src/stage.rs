@@ -1,7 +1,7 @@
 //! What both decoders are built of.
 
 use candle_core::{Result as TensorResult, Tensor};
-use venule_nn::{Conv3x3, FeatureInfo, GroupNorm, Params};
+use venule_nn::{Conv3x3, ConvNormRelu, FeatureInfo, GroupNorm, Params};
 
 use crate::error::config_error;
 use crate::{Error, Result};
@@ -14,12 +14,7 @@ const WIDEST: usize = 8192;
 
 /// Twice [conv 3×3, group norm, ReLU]. Variables: `conv1`, `norm1`, `conv2`, `norm2`.
 #[derive(Clone, Debug)]
-pub(crate) struct ConvStage {
-    conv1: Conv3x3,
-    norm1: GroupNorm,
-    conv2: Conv3x3,
-    norm2: GroupNorm,
-}
+pub(crate) struct ConvStage([ConvNormRelu; 2]);
 
 impl ConvStage {
     pub(crate) fn new(
@@ -29,17 +24,20 @@ impl ConvStage {
         bias: bool,
         params: &Params,
     ) -> Result<Self> {
-        Ok(Self {
-            conv1: Conv3x3::new(inputs, outputs, bias, &params.pp("conv1"))?,
-            norm1: GroupNorm::new(groups, outputs, EPS, &params.pp("norm1"))?,
-            conv2: Conv3x3::new(outputs, outputs, bias, &params.pp("conv2"))?,
-            norm2: GroupNorm::new(groups, outputs, EPS, &params.pp("norm2"))?,
-        })
+        let layer = |number: usize, inputs| -> Result<ConvNormRelu> {
+            let conv = params.pp(format!("conv{number}"));
+            let norm = params.pp(format!("norm{number}"));
+            Ok(ConvNormRelu::new(
+                Conv3x3::new(inputs, outputs, bias, &conv)?,
+                GroupNorm::new(groups, outputs, EPS, &norm)?,
+            ))
+        };
+        Ok(Self([layer(1, inputs)?, layer(2, outputs)?]))
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
-        let x = self.norm1.forward_relu(&self.conv1.forward(x)?)?;
-        self.norm2.forward_relu(&self.conv2.forward(&x)?)
+        let [first, second] = &self.0;
+        second.forward(&first.forward(x)?)
     }
 }
 

@@ -83,12 +83,34 @@ pub fn group_norm(
                 .with_min_len(shape.least())
                 .for_each(|(c, (out, x))| {
                     let map = plane_map(*moments, shape, weight[first + c], bias[first + c]);
-                    normalise(x, map, out);
+                    normalise(Target::New(x, out), map);
                 });
         });
     // SAFETY: every plane was written whole.
     unsafe { out.set_len(x.len()) };
     (out, all)
+}
+
+/// [`group_norm`] that writes over its input: no gradient can be had.
+pub fn group_norm_in_place(x: &mut [f32], shape: Groups, weight: &[f32], bias: &[f32], eps: f64) {
+    let (plane, per_group) = (shape.plane, shape.per_group());
+    let unit = per_group * plane;
+    assert!(unit > 0 && x.len().is_multiple_of(shape.channels * plane));
+    assert!(weight.len() == shape.channels && bias.len() == shape.channels);
+    x.par_chunks_mut(unit)
+        .enumerate()
+        .with_min_len(shape.least().div_ceil(per_group))
+        .for_each(|(index, x)| {
+            let moments = group_moments(x, shape, eps);
+            let first = index % shape.groups * per_group;
+            x.par_chunks_mut(plane)
+                .enumerate()
+                .with_min_len(shape.least())
+                .for_each(|(c, x)| {
+                    let map = plane_map(moments, shape, weight[first + c], bias[first + c]);
+                    normalise(Target::Same(x), map);
+                });
+        });
 }
 
 /// Gradients for x, weight and bias from the forward pass's moments.
@@ -250,11 +272,26 @@ unsafe fn apply<S: Simd>(x: S::V, mean: S::V, scale: S::V, bias: S::V) -> S::V {
     unsafe { S::fma(S::sub(x, mean), scale, bias) }
 }
 
+/// Where normalised values go: to new memory, or over the old ones.
+enum Target<'a> {
+    New(&'a [f32], &'a mut [MaybeUninit<f32>]),
+    Same(&'a mut [f32]),
+}
+
 #[inline(always)]
-unsafe fn normalise_kernel<S: Simd>(x: &[f32], map: PlaneMap, out: &mut [MaybeUninit<f32>]) {
-    let length = x.len().min(out.len());
-    let (x, out) = (x.as_ptr(), out.as_mut_ptr().cast::<f32>());
-    // SAFETY: the sweeps stay within both slices.
+unsafe fn normalise_kernel<S: Simd>(target: Target<'_>, map: PlaneMap) {
+    let (x, out, length) = match target {
+        Target::New(x, out) => (
+            x.as_ptr(),
+            out.as_mut_ptr().cast::<f32>(),
+            x.len().min(out.len()),
+        ),
+        Target::Same(x) => {
+            let out = x.as_mut_ptr();
+            (out.cast_const(), out, x.len())
+        }
+    };
+    // SAFETY: the sweeps stay within both slices, and each vector is read before it is written.
     unsafe {
         let (mean, scale, bias) = (S::splat(map.mean), S::splat(map.scale), S::splat(map.bias));
         if map.relu {
@@ -270,7 +307,7 @@ unsafe fn normalise_kernel<S: Simd>(x: &[f32], map: PlaneMap, out: &mut [MaybeUn
         }
     }
 }
-dispatch! { fn normalise(x: &[f32], map: PlaneMap, out: &mut [MaybeUninit<f32>]) = normalise_kernel }
+dispatch! { fn normalise(target: Target<'_>, map: PlaneMap) = normalise_kernel }
 
 /// Σ g and Σ g (x − μ) over a plane, where g is the gradient behind the ReLU.
 #[derive(Clone, Copy, Default)]
@@ -421,13 +458,13 @@ mod tests {
                 if portable {
                     // SAFETY: plain Rust runs everywhere.
                     unsafe {
-                        normalise_kernel::<Portable>(&x, map, &mut y);
+                        normalise_kernel::<Portable>(Target::New(&x, &mut y), map);
                         gradient_kernel::<Portable>(&x, &grad, map, 0.2, 0.1, &mut dx);
                         sums_kernel::<Portable>(&x, &grad, map, &mut sums);
                         spread_kernel::<Portable>(&x, &mut sum, &mut squares);
                     }
                 } else {
-                    normalise(&x, map, &mut y);
+                    normalise(Target::New(&x, &mut y), map);
                     input_gradient(&x, &grad, map, 0.2, 0.1, &mut dx);
                     plane_sums(&x, &grad, map, &mut sums);
                     chunk_spread(&x, &mut sum, &mut squares);

@@ -10,18 +10,93 @@ use super::simd::{Simd, dispatch};
 /// Output values a thread takes at least.
 const LEAST: usize = 16_384;
 
-/// Planes (height, width) of `x` doubled to (2 height, 2 width).
-pub fn upsample2x(x: &[f32], height: usize, width: usize) -> Vec<f32> {
-    let plane = height * width;
-    assert!(plane > 0 && x.len().is_multiple_of(plane));
-    let mut out = Vec::with_capacity(4 * x.len());
+/// Sizes of maps (B, C, H, W), and of others (B, S, 2H, 2W) that lie behind the doubled ones of their image.
+#[derive(Clone, Copy, Debug)]
+pub struct Joint {
+    /// C.
+    pub channels: usize,
+    /// S; 0 for doubling alone.
+    pub others: usize,
+    /// H.
+    pub height: usize,
+    /// W.
+    pub width: usize,
+}
+
+impl Joint {
+    /// Values of an image's maps, others, and both together.
+    fn lengths(self) -> (usize, usize, usize) {
+        let plane = self.height * self.width;
+        let (small, others) = (self.channels * plane, self.others * 4 * plane);
+        (small, others, 4 * small + others)
+    }
+
+    /// The number of images, with the lengths checked.
+    fn images(self, x: usize, others: usize) -> usize {
+        let (small, other, _) = self.lengths();
+        assert!(small > 0 && x.is_multiple_of(small));
+        assert!(others == x / small * other);
+        x / small
+    }
+}
+
+/// `x` doubled to (B, C, 2H, 2W), and `others` behind it: (B, C + S, 2H, 2W).
+pub fn upsample2x_cat(x: &[f32], others: &[f32], sizes: Joint) -> Vec<f32> {
+    let (small, other, whole) = sizes.lengths();
+    let images = sizes.images(x.len(), others.len());
+    let mut out = Vec::with_capacity(images * whole);
+    let spare = &mut out.spare_capacity_mut()[..images * whole];
+    for (image, out) in spare.chunks_exact_mut(whole).enumerate() {
+        let (doubled, joined) = out.split_at_mut(4 * small);
+        double(&x[image * small..][..small], sizes, doubled);
+        let others = &others[image * other..][..other];
+        joined
+            .par_chunks_mut(LEAST)
+            .zip(others.par_chunks(LEAST))
+            .for_each(|(out, others)| {
+                out.write_copy_of_slice(others);
+            });
+    }
+    // SAFETY: every image was written whole.
+    unsafe { out.set_len(images * whole) };
+    out
+}
+
+/// The gradient for `x` from that of [`upsample2x_cat`]'s result.
+pub fn upsample2x_cat_backward(grad: &[f32], sizes: Joint) -> Vec<f32> {
+    let (small, _, whole) = sizes.lengths();
+    assert!(small > 0 && grad.len().is_multiple_of(whole));
+    let images = grad.len() / whole;
+    let mut out = Vec::with_capacity(images * small);
+    let spare = &mut out.spare_capacity_mut()[..images * small];
+    for (out, grad) in spare.chunks_exact_mut(small).zip(grad.chunks_exact(whole)) {
+        double_backward(&grad[..4 * small], sizes, out);
+    }
+    // SAFETY: every image was written whole.
+    unsafe { out.set_len(images * small) };
+    out
+}
+
+/// The gradient for `others` from that of [`upsample2x_cat`]'s result.
+pub fn others_of(grad: &[f32], sizes: Joint) -> Vec<f32> {
+    let (small, other, whole) = sizes.lengths();
+    assert!(small > 0 && grad.len().is_multiple_of(whole));
+    let images = grad.len() / whole;
+    let mut out = Vec::with_capacity(images * other);
+    for grad in grad.chunks_exact(whole) {
+        out.extend_from_slice(&grad[4 * small..]);
+    }
+    out
+}
+
+fn double(x: &[f32], sizes: Joint, out: &mut [MaybeUninit<f32>]) {
+    let Joint { height, width, .. } = sizes;
     // Each input row makes two output rows, whatever its plane.
-    out.spare_capacity_mut()[..4 * x.len()]
-        .par_chunks_mut(4 * width)
+    out.par_chunks_mut(4 * width)
         .enumerate()
         .with_min_len(LEAST.div_ceil(4 * width))
         .for_each(|(index, out)| {
-            let (start, y) = (index / height * plane, index % height);
+            let (start, y) = (index / height * height * width, index % height);
             let row = |y: usize| &x[start + y * width..start + (y + 1) * width];
             let rows = [
                 row(y.saturating_sub(1)),
@@ -30,19 +105,12 @@ pub fn upsample2x(x: &[f32], height: usize, width: usize) -> Vec<f32> {
             ];
             with_scratch(width + 2, |scratch| two_rows(rows, scratch, out));
         });
-    // SAFETY: every pair of rows was written whole.
-    unsafe { out.set_len(4 * x.len()) };
-    out
 }
 
-/// Gradient for the input (planes of height, width) from the gradient of the doubled map.
-pub fn upsample2x_backward(grad: &[f32], height: usize, width: usize) -> Vec<f32> {
+fn double_backward(grad: &[f32], sizes: Joint, out: &mut [MaybeUninit<f32>]) {
+    let Joint { height, width, .. } = sizes;
     let plane = height * width;
-    assert!(plane > 0 && grad.len().is_multiple_of(4 * plane));
-    let length = grad.len() / 4;
-    let mut out = Vec::with_capacity(length);
-    out.spare_capacity_mut()[..length]
-        .par_chunks_mut(width)
+    out.par_chunks_mut(width)
         .enumerate()
         .with_min_len(LEAST.div_ceil(4 * width))
         .for_each(|(index, out)| {
@@ -57,9 +125,6 @@ pub fn upsample2x_backward(grad: &[f32], height: usize, width: usize) -> Vec<f32
             ];
             with_scratch(2 * width + 2, |scratch| one_row(rows, scratch, out));
         });
-    // SAFETY: every row was written whole.
-    unsafe { out.set_len(length) };
-    out
 }
 
 /// Repeats the first and last value of a scratch row's inside on its border.
@@ -158,13 +223,25 @@ mod tests {
     }
 
     #[test]
-    fn doubles_a_step() {
-        // ¾·0 + ¼·4 = 1, ¼·0 + ¾·4 = 3; borders repeat.
-        assert_eq!(
-            upsample2x(&[0.0, 4.0], 1, 2),
-            [0., 1., 3., 4., 0., 1., 3., 4.]
-        );
-        // The gradient 1 everywhere: each input shares in four outputs' worth.
-        assert_eq!(upsample2x_backward(&[1.0; 8], 1, 2), [4.0, 4.0]);
+    fn doubles_a_step_beside_another_map() {
+        let sizes = Joint {
+            channels: 1,
+            others: 1,
+            height: 1,
+            width: 2,
+        };
+        // ¾·0 + ¼·4 = 1, ¼·0 + ¾·4 = 3; borders repeat. Two images.
+        let others = [
+            7., 7., 7., 7., 8., 8., 8., 8., 5., 5., 5., 5., 6., 6., 6., 6.,
+        ];
+        let joined = upsample2x_cat(&[0.0, 4.0, 4.0, 0.0], &others, sizes);
+        let first = [0., 1., 3., 4., 0., 1., 3., 4.];
+        assert_eq!(joined[..8], first);
+        assert_eq!(joined[8..16], others[..8]);
+        assert_eq!(joined[16..24], [4., 3., 1., 0., 4., 3., 1., 0.]);
+        assert_eq!(joined[24..], others[8..]);
+        // The gradient 1 everywhere: each input shares in four outputs' worth, the others in their own.
+        assert_eq!(upsample2x_cat_backward(&[1.0; 32], sizes), [4.0; 4]);
+        assert_eq!(others_of(&joined, sizes), others);
     }
 }

@@ -1,5 +1,6 @@
 use candle_core::{Result as TensorResult, Tensor};
 
+use crate::ops::group_norm_relu_of_owned;
 use crate::{Init, Param, Params, Result, conv1x1, conv3x3, group_norm, group_norm_relu};
 
 /// A trained [`conv3x3`]: variables `weight` (outputs, inputs, 3, 3), He-normal, and `bias` (outputs), zeros, if asked for.
@@ -139,5 +140,34 @@ impl GroupNorm {
             &self.bias.tensor(),
             self.eps,
         )
+    }
+}
+
+/// A 3×3 convolution, group normalisation and ReLU. Where no gradient will be asked for, one map holds all three results in turn.
+#[derive(Clone, Debug)]
+pub struct ConvNormRelu {
+    conv: Conv3x3,
+    norm: GroupNorm,
+}
+
+impl ConvNormRelu {
+    /// Joins the two.
+    pub fn new(conv: Conv3x3, norm: GroupNorm) -> Self {
+        Self { conv, norm }
+    }
+
+    /// (B, inputs, H, W) → (B, outputs, H, W).
+    ///
+    /// # Errors
+    /// If the channels do not fit.
+    pub fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
+        let GroupNorm {
+            groups,
+            eps,
+            weight,
+            bias,
+        } = &self.norm;
+        let x = self.conv.forward(x)?;
+        group_norm_relu_of_owned(x, *groups, &weight.tensor(), &bias.tensor(), *eps)
     }
 }

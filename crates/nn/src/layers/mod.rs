@@ -9,7 +9,7 @@ mod mlp;
 
 pub use attention::Attention;
 pub use block::{Block, BlockConfig};
-pub use conv::{Conv1x1, Conv3x3, GroupNorm};
+pub use conv::{Conv1x1, Conv3x3, ConvNormRelu, GroupNorm};
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use mlp::Mlp;

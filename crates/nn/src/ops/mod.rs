@@ -21,13 +21,14 @@ pub use attention_qkv::attention_qkv;
 pub use conv::{conv1x1, conv3x3};
 pub use dropout::{drop_path, dropout};
 pub use gelu::gelu;
+pub(crate) use group_norm::group_norm_relu_of_owned;
 pub use group_norm::{group_norm, group_norm_relu};
 pub use layer_norm::layer_norm;
 pub use linear::{linear, linear_gelu};
 pub use patchify::{patchify, unpatchify};
 pub use pool::max_pool2x2;
 pub use resample::resample_grid;
-pub use upsample::upsample2x;
+pub use upsample::{upsample2x, upsample2x_cat};
 
 use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor, bail};
 

@@ -52,6 +52,8 @@ fn resampling_gradients_are_slopes() -> Result<()> {
     let x = noise(&[2, 2, 4, 6], 1, 1.0)?;
     slopes_agree(std::slice::from_ref(&x), |t| max_pool2x2(&t[0]))?;
     slopes_agree(std::slice::from_ref(&x), |t| upsample2x(&t[0]))?;
+    let pair = [noise(&[2, 2, 2, 3], 3, 1.0)?, x.clone()];
+    slopes_agree(&pair, |t| upsample2x_cat(&t[0], &t[1]))?;
     slopes_agree(std::slice::from_ref(&x), |t| patchify(&t[0], 2))?;
     slopes_agree(&[noise(&[1, 6, 2], 2, 1.0)?], |t| {
         resample_grid(&t[0], (2, 3), (3, 5))
