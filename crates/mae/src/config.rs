@@ -46,6 +46,9 @@ pub struct VitConfig {
     pub positions: Positions,
     /// Stochastic-depth rate of the last block, in [0, 1); it grows linearly from 0 at the first.
     pub drop_path: f32,
+    /// Whether training keeps only each block's input and runs the block once more for its gradient: less memory, about a third
+    /// more time ([`venule_nn::checkpointed`]). The values are the same.
+    pub checkpoint_blocks: bool,
     /// Numbers of blocks after which a feature map is given, ascending in 1 to `depth`; empty: only after the last.
     pub taps: Vec<usize>,
 }
@@ -94,6 +97,7 @@ impl VitConfig {
             layer_norm_eps: 1e-6,
             positions: Positions::Learned,
             drop_path: 0.0,
+            checkpoint_blocks: false,
             taps: Vec::new(),
         }
     }

@@ -1,7 +1,7 @@
 use candle_core::{D, Result as TensorResult, Tensor, bail};
 use venule_nn::{
     Block, BlockConfig, Encoder, FeatureInfo, FeatureMap, Features, Init, LayerNorm, Mode, Param,
-    Params, linear, patchify,
+    Params, checkpointed, linear, patchify,
 };
 
 use crate::positions::PositionTable;
@@ -22,6 +22,8 @@ pub struct VitEncoder {
     cls_token: Param,
     positions: PositionTable,
     blocks: Vec<Block>,
+    /// Of each block, for checkpointing.
+    block_params: Vec<Vec<Param>>,
     norm: LayerNorm,
 }
 
@@ -86,6 +88,9 @@ impl VitEncoder {
                 config,
                 params,
             )?,
+            block_params: (0..config.depth)
+                .map(|i| params.pp("blocks").pp(i).taken())
+                .collect(),
             norm: LayerNorm::new(width, config.layer_norm_eps, &params.pp("norm"))?,
         })
     }
@@ -128,10 +133,22 @@ impl VitEncoder {
         mode: Mode,
     ) -> TensorResult<Tensor> {
         let mut tokens = self.embed(images, keep)?;
-        for (i, block) in self.blocks.iter().enumerate() {
-            tokens = block.forward(&tokens, mode.part(i as u64))?;
+        for i in 0..self.blocks.len() {
+            tokens = self.block(i, &tokens, mode)?;
         }
         self.norm.forward(&tokens)
+    }
+
+    /// Tokens after the `i`th block.
+    fn block(&self, i: usize, tokens: &Tensor, mode: Mode) -> TensorResult<Tensor> {
+        let (block, mode) = (&self.blocks[i], mode.part(i as u64));
+        if !self.config.checkpoint_blocks {
+            return block.forward(tokens, mode);
+        }
+        let block = block.clone();
+        checkpointed(tokens, &self.block_params[i], move |x| {
+            block.forward(x, mode)
+        })
     }
 
     /// Class token and embedded patches (B, 1 + K, width).
@@ -176,11 +193,11 @@ impl Encoder for VitEncoder {
         let taps = self.config.tapped_depths();
         let mut tokens = self.embed(images, None)?;
         let mut maps = Vec::with_capacity(taps.len());
-        for (i, block) in self.blocks.iter().enumerate() {
+        for i in 0..self.blocks.len() {
             if maps.len() == taps.len() {
                 break;
             }
-            tokens = block.forward(&tokens, mode.part(i as u64))?;
+            tokens = self.block(i, &tokens, mode)?;
             if taps.contains(&(i + 1)) {
                 let patches = self.norm.forward(&tokens)?.narrow(1, 1, rows * columns)?;
                 let map = patches.transpose(1, D::Minus1)?.contiguous()?;

@@ -32,6 +32,29 @@ fn scalar(tensor: &Tensor) -> f32 {
 }
 
 #[test]
+fn checkpointed_blocks_give_the_same_tokens_and_gradients() {
+    let run = |checkpoint_blocks: bool| -> Vec<Vec<f32>> {
+        let config = VitConfig {
+            checkpoint_blocks,
+            drop_path: 0.3,
+            ..VitConfig::tiny()
+        };
+        let store = ParamStore::new(1, &Device::Cpu);
+        let encoder = VitEncoder::new(&config, &store.root()).unwrap();
+
+        let images = images(5, (2, 1, 32, 48));
+        let mode = Mode::Train { seed: 4 };
+        let tokens = encoder.forward_tokens(&images, None, mode).unwrap();
+        let gradients = tokens.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+        let of = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1().unwrap();
+        let params = store.params();
+        let params = params.iter().map(|p| of(gradients.get(p.var()).unwrap()));
+        params.chain([of(&tokens)]).collect()
+    };
+    assert_eq!(run(true), run(false));
+}
+
+#[test]
 fn the_seed_encoder_has_its_share_of_the_parameters() {
     let store = ParamStore::new(0, &Device::Cpu);
     VitEncoder::new(&VitConfig::seed(), &store.root().pp("encoder")).unwrap();

@@ -323,6 +323,17 @@ impl Params {
         Ok(param)
     }
 
+    /// The parameters that have been asked for here and below, in order of creation.
+    pub fn taken(&self) -> Vec<Param> {
+        let below = self.full("");
+        let inner = self.store.lock();
+        let params = inner.order.iter();
+        params
+            .filter(|param| param.name().starts_with(&below))
+            .cloned()
+            .collect()
+    }
+
     /// Device of the store.
     pub fn device(&self) -> Device {
         self.store.lock().device.clone()

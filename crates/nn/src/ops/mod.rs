@@ -2,6 +2,7 @@
 //! and device. Nothing above knows which one ran.
 
 mod attention_qkv;
+mod checkpoint;
 mod conv;
 mod dropout;
 mod gelu;
@@ -18,6 +19,7 @@ mod testing;
 mod upsample;
 
 pub use attention_qkv::attention_qkv;
+pub use checkpoint::checkpointed;
 pub use conv::{conv1x1, conv3x3};
 pub use dropout::{drop_path, dropout};
 pub use gelu::gelu;
