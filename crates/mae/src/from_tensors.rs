@@ -89,6 +89,7 @@ impl VitConfig {
             layer_norm_eps: 1e-6,
             positions,
             drop_path: 0.0,
+            checkpoint_blocks: false,
             taps: Vec::new(),
         };
         config.validate()?;
