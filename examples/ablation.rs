@@ -12,11 +12,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use serde::Deserialize;
+use support::training::{Place, conclude, finetune, pretrain};
 use venule::candle_core::Device;
 use venule::data::write_atomic;
 use venule::metrics::summarize;
-use venule::train::{Outcome, TrainConfig};
-use venule::{Purpose, RunConfig, RunRecord, Segmenter, evaluate, set_threads};
+use venule::train::{FINAL_FILE, Outcome, Report};
+use venule::{PretrainConfig, Purpose, RUN_FILE, RunConfig, RunFile, set_threads};
 
 /// Trains and tests every variant of a run with several seeds, one after the other, and makes the table.
 #[derive(Parser)]
@@ -37,6 +38,8 @@ struct Args {
 struct Grid {
     /// A run configuration beside this file, which every variant starts from.
     run: PathBuf,
+    /// A pretraining beside this file, run once with every seed.
+    pretrain: Option<PathBuf>,
     seeds: Vec<u64>,
     variant: Vec<Variant>,
 }
@@ -45,9 +48,18 @@ struct Grid {
 #[serde(deny_unknown_fields)]
 struct Variant {
     name: String,
+    /// Whether it starts from the pretraining of its seed. Default: if there is one.
+    pretrained: Option<bool>,
     /// Dotted paths of settings and their values as TOML.
     #[serde(default)]
     set: BTreeMap<String, String>,
+}
+
+/// A run of the grid and its folder.
+struct Planned<'a, R> {
+    name: &'a str,
+    run: R,
+    folder: PathBuf,
 }
 
 /// Columns of the table.
@@ -70,29 +82,38 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
         .map_err(|error| format!("{}: {error}", args.grid.display()))?;
     let grid: Grid =
         toml::from_str(&text).map_err(|error| format!("{}: {error}", args.grid.display()))?;
-    let base = RunConfig::load(args.grid.with_file_name(&grid.run))?;
-    // Every variant is understood before the first one is trained.
-    let mut runs = Vec::new();
-    for variant in &grid.variant {
-        for &seed in &grid.seeds {
-            let mut run = base.clone();
-            for (key, value) in &variant.set {
-                run = run.with(key, value)?;
+    // Every run is understood, and every folder looked at, before the first one is trained.
+    let pretrainings = plan_pretrainings(&args, &grid)?;
+    let runs = plan_runs(&args, &grid)?;
+    let pretraining_folders = pretrainings.iter().map(|planned| &planned.folder);
+    expect_distinct(pretraining_folders.chain(runs.iter().map(|planned| &planned.folder)))?;
+
+    let stop = support::stop_flag()?;
+    let place = |folder| Place {
+        folder,
+        device: &Device::Cpu,
+        tensorboard: false,
+        stop: stop.clone(),
+    };
+    for planned in &pretrainings {
+        println!("pretraining: {}", planned.folder.display());
+        if !planned.folder.join(FINAL_FILE).is_file() {
+            let report = pretrain(&planned.run, &place(&planned.folder))?;
+            if let Some(code) = stopped(&report, &planned.folder) {
+                return Ok(code);
             }
-            run.recipe.train.seed = seed;
-            run.recipe.train.resume = true;
-            let folder = format!("{}_{seed}", variant.name.replace(['/', '\\', ' '], "_"));
-            runs.push((variant.name.as_str(), run, args.save_dir.join(folder)));
         }
     }
-    let stop = support::stop_flag()?;
     let mut results: Vec<(&str, BTreeMap<String, f64>)> = Vec::new();
-    for (index, (name, run, folder)) in runs.iter().enumerate() {
+    for (index, planned) in runs.iter().enumerate() {
+        let folder = &planned.folder;
         println!("{} of {}: {}", index + 1, runs.len(), folder.display());
         let scores = folder.join("test.json");
-        if !scores.is_file() && !train(run, folder, &stop)? {
-            println!("interrupted; the same command goes on");
-            return Ok(ExitCode::from(support::INTERRUPTED));
+        if !scores.is_file() || !folder.join(FINAL_FILE).is_file() {
+            let report = finetune(&planned.run, &place(folder))?;
+            if let Some(code) = stopped(&report, folder) {
+                return Ok(code);
+            }
         }
         let scores: serde_json::Value = serde_json::from_slice(&std::fs::read(&scores)?)?;
         let value = |key: &str| match key {
@@ -102,7 +123,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
         let values = METRICS
             .iter()
             .filter_map(|&key| Some((key.to_owned(), value(key)?)));
-        results.push((name, values.collect()));
+        results.push((planned.name, values.collect()));
         write_tables(&args.save_dir, &grid, &results)?;
     }
     print!(
@@ -112,40 +133,114 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Trains one run and writes its test.json; false if it was interrupted.
-fn train(
-    run: &RunConfig,
-    folder: &Path,
-    stop: &std::sync::Arc<std::sync::atomic::AtomicBool>,
-) -> support::AnyResult<bool> {
-    let (train, validation) = (run.files(Purpose::Train)?, run.files(Purpose::Validation)?);
-    let test = run.files(Purpose::Test)?;
-    let record = RunRecord::new(run, &train, &validation)?;
-    let mut task = run.task_on(train, validation, &Device::Cpu)?;
-    let config = TrainConfig {
-        directory: Some(folder.to_owned()),
-        ..run.recipe.train.clone()
-    };
-    venule::nn::keep_freed_memory();
-    let report = venule::train::Trainer::new(config)?
-        .with_callback(venule::train::ProgressBar::new())
-        .with_callback(venule::train::JsonLines::in_folder(folder))
-        .with_callback(record)
-        .with_stop_flag(stop.clone())
-        .fit(&mut task)?;
-    if report.outcome == Outcome::Interrupted {
-        return Ok(false);
+/// The exit code, if a run did not come to its end.
+fn stopped(report: &Report, folder: &Path) -> Option<ExitCode> {
+    match report.outcome {
+        Outcome::Completed | Outcome::EarlyStopped => None,
+        Outcome::Interrupted | Outcome::TimeUp => {
+            println!("the grid is not finished; the same command goes on, within this run too");
+            Some(conclude(report, folder))
+        }
     }
-    let Some(weights) = report.best_path.or(report.final_path) else {
-        return Err(format!("the run in {} left no weights", folder.display()).into());
+}
+
+fn pretraining_folder(args: &Args, seed: u64) -> PathBuf {
+    args.save_dir.join(format!("pretrain_{seed}"))
+}
+
+/// One pretraining for each seed, if a variant wants it.
+fn plan_pretrainings<'a>(
+    args: &Args,
+    grid: &'a Grid,
+) -> support::AnyResult<Vec<Planned<'a, PretrainConfig>>> {
+    let Some(file) = &grid.pretrain else {
+        return Ok(Vec::new());
     };
-    let evaluated = evaluate(&Segmenter::from_file(weights)?, &test, |_, _| Ok(()))?;
-    let numbers = support::json(&evaluated, run.recipe.train.seed)?;
-    write_atomic(
-        folder.join("test.json"),
-        &serde_json::to_vec_pretty(&numbers)?,
-    )?;
-    Ok(true)
+    let base = PretrainConfig::load(args.grid.with_file_name(file))?;
+    let wanted = grid.variant.iter().any(|v| v.pretrained != Some(false));
+    let seeds = grid.seeds.iter().filter(|_| wanted);
+    let planned = seeds.map(|&seed| {
+        let mut run = base.clone();
+        run.recipe.train.seed = seed;
+        run.recipe.train.resume = true;
+        let folder = pretraining_folder(args, seed);
+        expect_same(&run, &folder)?;
+        Ok(Planned {
+            name: "pretraining",
+            run,
+            folder,
+        })
+    });
+    planned.collect()
+}
+
+/// Every variant with every seed.
+fn plan_runs<'a>(args: &Args, grid: &'a Grid) -> support::AnyResult<Vec<Planned<'a, RunConfig>>> {
+    let base = RunConfig::load(args.grid.with_file_name(&grid.run))?;
+    let mut planned = Vec::new();
+    for variant in &grid.variant {
+        let name = variant.name.as_str();
+        if variant.pretrained == Some(true) && grid.pretrain.is_none() {
+            return Err(format!(
+                "variant '{name}' is pretrained, but the grid names no file to `pretrain` with"
+            )
+            .into());
+        }
+        for &seed in &grid.seeds {
+            let mut run = base.clone();
+            if grid.pretrain.is_some() && variant.pretrained != Some(false) {
+                run.pretrained = Some(pretraining_folder(args, seed).join(FINAL_FILE));
+            }
+            for (key, value) in &variant.set {
+                run = run.with(key, value)?;
+            }
+            run.recipe.train.seed = seed;
+            run.recipe.train.resume = true;
+            if run.data.iter().all(|data| data.test.is_empty()) {
+                return Err(format!("variant '{name}' has no data to test on").into());
+            }
+            run.files(Purpose::Test)?;
+            let folder = args.save_dir.join(format!(
+                "{}_{seed}",
+                name.replace(|c: char| !c.is_alphanumeric() && !"-.+".contains(c), "_")
+            ));
+            expect_same(&run, &folder)?;
+            planned.push(Planned { name, run, folder });
+        }
+    }
+    Ok(planned)
+}
+
+/// What lies in a folder is gone on with, or its numbers taken, only if it is the same run.
+fn expect_same(run: &impl RunFile, folder: &Path) -> support::AnyResult<()> {
+    let path = folder.join(RUN_FILE);
+    let begun = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(_) => return Ok(()),
+    };
+    match begun == run.repeatable().to_toml()? {
+        true => Ok(()),
+        false => Err(format!(
+            "{} is another run than the grid says now; choose another --save-dir, or remove the folder",
+            path.display()
+        )
+        .into()),
+    }
+}
+
+fn expect_distinct<'a>(folders: impl Iterator<Item = &'a PathBuf>) -> support::AnyResult<()> {
+    let mut seen = std::collections::BTreeSet::new();
+    for folder in folders {
+        // Some file systems do not tell A from a.
+        if !seen.insert(folder.to_string_lossy().to_lowercase()) {
+            return Err(format!(
+                "two runs would share the folder {}; give the variants names that differ in letters or digits, and each seed once",
+                folder.display()
+            )
+            .into());
+        }
+    }
+    Ok(())
 }
 
 /// Mean and standard deviation over the seeds that are done, as table.md and table.csv.
@@ -188,4 +283,105 @@ fn write_tables(
     write_atomic(folder.join("table.md"), markdown.as_bytes())?;
     write_atomic(folder.join("table.csv"), csv.as_bytes())?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Plans a grid of runs of the preset `tiny` that are tested on a folder of two photographs.
+    fn plan(root: &Path, grid: &str) -> support::AnyResult<Vec<(String, RunConfig, PathBuf)>> {
+        for kind in ["images", "masks"] {
+            std::fs::create_dir_all(root.join("test").join(kind))?;
+            image::GrayImage::new(8, 8).save(root.join("test").join(kind).join("a.png"))?;
+        }
+        let data = format!("preset = 'tiny'\n[[data]]\npath = {root:?}\n");
+        std::fs::write(root.join("run.toml"), &data)?;
+        std::fs::write(root.join("mae.toml"), &data)?;
+        let args = Args {
+            grid: root.join("grid.toml"),
+            save_dir: root.join("out"),
+            threads: 0,
+        };
+        let grid: Grid = toml::from_str(grid)?;
+        let pretrainings = plan_pretrainings(&args, &grid)?;
+        let runs = plan_runs(&args, &grid)?;
+        let folders = pretrainings.iter().map(|planned| &planned.folder);
+        expect_distinct(folders.chain(runs.iter().map(|planned| &planned.folder)))?;
+        let runs = runs.into_iter();
+        Ok(runs.map(|p| (p.name.to_owned(), p.run, p.folder)).collect())
+    }
+
+    fn refusal(root: &Path, grid: &str) -> String {
+        plan(root, grid).unwrap_err().to_string()
+    }
+
+    const GRID: &str = "run = 'run.toml'\npretrain = 'mae.toml'\nseeds = [3, 4]\n[[variant]]\nname = 'full'\n\
+        [[variant]]\nname = 'without MAE'\npretrained = false\nset = { 'recipe.batch_size' = '7' }\n";
+
+    #[test]
+    fn variants_start_from_the_pretraining_of_their_seed() {
+        let root = tempfile::tempdir().unwrap();
+        let runs = plan(root.path(), GRID).unwrap();
+        let found: Vec<_> = runs
+            .iter()
+            .map(|(name, run, folder)| {
+                let from = run
+                    .pretrained
+                    .as_ref()
+                    .map(|path| path.strip_prefix(root.path()).unwrap().to_owned());
+                (
+                    name.as_str(),
+                    run.recipe.train.seed,
+                    from,
+                    run.recipe.batch_size,
+                    folder.file_name().unwrap(),
+                )
+            })
+            .collect();
+        let from = |seed| {
+            Some(PathBuf::from(format!(
+                "out/pretrain_{seed}/final.safetensors"
+            )))
+        };
+        assert_eq!(
+            found,
+            [
+                ("full", 3, from(3), 4, "full_3".as_ref()),
+                ("full", 4, from(4), 4, "full_4".as_ref()),
+                ("without MAE", 3, None, 7, "without_MAE_3".as_ref()),
+                ("without MAE", 4, None, 7, "without_MAE_4".as_ref()),
+            ]
+        );
+    }
+
+    #[test]
+    fn grids_that_contradict_themselves_are_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let alike = format!("{GRID}[[variant]]\nname = 'Full'\n");
+        assert!(refusal(root.path(), &alike).contains("share the folder"));
+        let alike = format!("{GRID}[[variant]]\nname = 'without/MAE'\n");
+        assert!(refusal(root.path(), &alike).contains("share the folder"));
+        let alike = format!("{GRID}[[variant]]\nname = 'pretrain'\n");
+        assert!(refusal(root.path(), &alike).contains("share the folder"));
+        let twice = GRID.replace("[3, 4]", "[3, 3]");
+        assert!(refusal(root.path(), &twice).contains("share the folder"));
+        let without = "run = 'run.toml'\nseeds = [1]\n[[variant]]\nname = 'a'\npretrained = true";
+        assert!(refusal(root.path(), without).contains("names no file"));
+    }
+
+    #[test]
+    fn a_folder_of_another_run_is_not_taken_for_this_one() {
+        let root = tempfile::tempdir().unwrap();
+        let (_, run, folder) = plan(root.path(), GRID).unwrap().remove(0);
+        std::fs::create_dir_all(&folder).unwrap();
+        run.repeatable().save(folder.join(RUN_FILE)).unwrap();
+        plan(root.path(), GRID).unwrap();
+        run.with("recipe.crop", "64")
+            .unwrap()
+            .repeatable()
+            .save(folder.join(RUN_FILE))
+            .unwrap();
+        assert!(refusal(root.path(), GRID).contains("another run than the grid says"));
+    }
 }

@@ -10,13 +10,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use venule::data::{Dataset, DatasetSpec, FolderSet, FovPolicy, write_atomic};
+use support::training::{Place, RunArgs, conclude, finetune};
+use venule::data::{DatasetSpec, FovPolicy};
 use venule::seg::Freeze;
-use venule::train::{EmaConfig, Outcome};
-use venule::{
-    DataConfig, LossChoice, Purpose, RunConfig, RunRecord, Segmenter, evaluate, parse_device,
-    set_threads,
-};
+use venule::train::EmaConfig;
+use venule::{DataConfig, LossChoice, RunConfig, parse_device, set_threads};
 
 /// Fine-tunes a segmentation model on labelled photographs and evaluates it on test images.
 #[derive(Parser)]
@@ -29,7 +27,7 @@ struct Args {
     #[arg(long, requires = "train_masks", conflicts_with = "dataset")]
     train_images: Option<PathBuf>,
     /// Folder of their labels, paired by file name
-    #[arg(long)]
+    #[arg(long, requires = "train_images")]
     train_masks: Option<PathBuf>,
     /// Folder of their fields of view [default: they are detected]
     #[arg(long, requires = "train_images")]
@@ -38,17 +36,11 @@ struct Args {
     #[arg(long, requires = "test_masks")]
     test_images: Option<PathBuf>,
     /// Folder of their labels
-    #[arg(long)]
+    #[arg(long, requires = "test_images")]
     test_masks: Option<PathBuf>,
     /// Folder of their fields of view [default: they are detected]
     #[arg(long, requires = "test_images")]
     test_fovs: Option<PathBuf>,
-    /// TOML file that says everything of a run, such as the run.toml of another one; flags go before it
-    #[arg(long, conflicts_with = "preset")]
-    config: Option<PathBuf>,
-    /// seed, compact or tiny: model, input, loss and schedule [default: seed]
-    #[arg(long)]
-    preset: Option<String>,
     /// Weights of `pretrain`, or public MAE, RETFound or timm weights (.safetensors, .pth), for the encoder
     #[arg(long)]
     pretrained_mae: Option<PathBuf>,
@@ -58,18 +50,6 @@ struct Args {
     /// Start with a frozen encoder and thaw one more block, from the last to the first, after every this many epochs
     #[arg(long, conflicts_with = "freeze_encoder")]
     unfreeze_every: Option<usize>,
-    /// Crops in a batch [default: 4 for every preset]
-    #[arg(long)]
-    batch_size: Option<usize>,
-    /// Passes over the data [default: 200 for seed, 86 for the others]
-    #[arg(long)]
-    epochs: Option<usize>,
-    /// Crops taken from each image in an epoch [default: 1 for seed, 10 for the others]
-    #[arg(long)]
-    crops_per_image: Option<usize>,
-    /// Learning rate after warm-up [default: 1e-4 for seed, 1e-3 for the others]
-    #[arg(long)]
-    learning_rate: Option<f64>,
     /// bce-dice or reference [default: reference for seed, bce-dice for the others]
     #[arg(long)]
     loss: Option<LossChoice>,
@@ -82,33 +62,14 @@ struct Args {
     /// Take the whole frame as field of view
     #[arg(long)]
     full_frame: bool,
-    /// Validate after every this many epochs [default: 1]
+    /// Validate after every this many epochs; 0 never does, and the last weights are tested [default: 1]
     #[arg(long)]
     validate_every: Option<usize>,
     /// Run folder: checkpoints, best weights, log and curve
     #[arg(long, default_value = "runs/finetune")]
     save_dir: PathBuf,
-    /// Go on with the run in the folder
-    #[arg(long)]
-    resume: bool,
-    /// Save and stop after this many minutes
-    #[arg(long)]
-    max_minutes: Option<f64>,
-    /// End after this many steps, if that is sooner; the schedule spans them
-    #[arg(long)]
-    max_steps: Option<usize>,
-    /// Seed of weights, order and crops [default: 0]
-    #[arg(long)]
-    seed: Option<u64>,
-    /// CPU threads; 0 takes all
-    #[arg(long, default_value_t = 0)]
-    threads: usize,
-    /// Threads that load and augment [default: 1]
-    #[arg(long)]
-    workers: Option<usize>,
-    /// cpu, cuda, cuda:N or metal
-    #[arg(long, default_value = "cpu")]
-    device: String,
+    #[command(flatten)]
+    run: RunArgs,
 }
 
 fn parse_freeze(text: &str) -> Result<Freeze, String> {
@@ -127,121 +88,147 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> support::AnyResult<ExitCode> {
-    set_threads(args.threads)?;
-    let device = parse_device(&args.device)?;
+    set_threads(args.run.threads)?;
+    let device = parse_device(&args.run.device)?;
     let run = configuration(&args)?;
-    let (train, validation) = match (&args.train_images, &args.train_masks) {
-        (Some(images), Some(masks)) => support::hold_out(FolderSet::new(
-            images,
-            Some(masks.clone()),
-            args.train_fovs.clone(),
-        )?),
-        _ if run.data.is_empty() => {
-            return Err("nothing to train on; give --dataset NAME=PATH, --train-images and --train-masks, or --config with [[data]]".into());
-        }
-        _ => (run.files(Purpose::Train)?, run.files(Purpose::Validation)?),
+    if run.data.iter().all(|data| data.train.is_empty()) {
+        return Err("nothing to train on; give --dataset NAME=PATH, --train-images and --train-masks, or --config with [[data]]".into());
+    }
+    let place = Place {
+        folder: &args.save_dir,
+        device: &device,
+        tensorboard: args.run.tensorboard,
+        stop: support::stop_flag()?,
     };
-    println!(
-        "{} training and {} validation images",
-        train.len(),
-        validation.len()
-    );
-    let record = RunRecord::new(&run, &train, &validation)?;
-    let mut task = run.task_on(train, validation, &device)?;
-    println!("{} parameters", task.model().store().element_count());
-    if let Some(path) = &run.pretrained {
-        println!("encoder from {}", path.display());
-    }
-    let report = support::train_with(
-        &mut task,
-        run.recipe.train.clone(),
-        &args.save_dir,
-        |trainer| trainer.with_callback(record),
-    )?;
-    if report.outcome == Outcome::Interrupted {
-        return Ok(support::conclude(&report, &args.save_dir));
-    }
-    let Some(best) = &report.best_path else {
-        println!(
-            "no validation took place, so there are no best weights; checkpoints: {}",
-            args.save_dir.display()
-        );
-        return Ok(ExitCode::SUCCESS);
-    };
-    if let Some(score) = &report.best {
-        println!(
-            "best validation F1 {:.4} after epoch {}",
-            score.score,
-            score.epoch + 1
-        );
-    }
-    println!("weights: {}", best.display());
-    let segmenter = Segmenter::from_file_on(best, &device)?;
-    let test = match (&args.test_images, &args.test_masks) {
-        (Some(images), Some(masks)) => Some(FolderSet::new(
-            images,
-            Some(masks.clone()),
-            args.test_fovs.clone(),
-        )?),
-        _ => match run.files(Purpose::Test) {
-            Ok(set) => Some(set).filter(|set| !set.is_empty()),
-            Err(error) => {
-                println!("no test: {error}");
-                None
-            }
-        },
-    };
-    if let Some(test) = test {
-        let evaluated = evaluate(&segmenter, &test, |_, _| Ok(()))?;
-        println!(
-            "{} test images: {}",
-            test.len(),
-            support::summary(&evaluated.report)
-        );
-        let path = args.save_dir.join("test.json");
-        write_atomic(
-            &path,
-            &serde_json::to_vec_pretty(&support::json(&evaluated, run.recipe.train.seed)?)?,
-        )?;
-        println!("all numbers: {}", path.display());
-    }
-    Ok(support::conclude(&report, &args.save_dir))
+    let report = finetune(&run, &place)?;
+    Ok(conclude(&report, &args.save_dir))
 }
 
 /// The configuration file, or the preset, with the flags that were given.
-fn configuration(args: &Args) -> venule::Result<RunConfig> {
-    let mut run = match &args.config {
-        Some(path) => RunConfig::load(path)?,
-        None => RunConfig::preset(args.preset.as_deref().unwrap_or("seed"))?,
-    };
+fn configuration(args: &Args) -> support::AnyResult<RunConfig> {
+    let mut run: RunConfig = args.run.configuration()?;
     if !args.dataset.is_empty() {
         run.data = args.dataset.iter().map(DataConfig::from).collect();
+    }
+    if let Some(images) = &args.train_images {
+        if !run.data.is_empty() {
+            return Err(
+                "--train-images stands beside the [[data]] of the run file; leave out one of them"
+                    .into(),
+            );
+        }
+        let (masks, fovs) = (args.train_masks.clone(), args.train_fovs.clone());
+        run.data = vec![DataConfig::plain(images.clone(), masks, fovs)];
+    }
+    if let Some(images) = &args.test_images {
+        run.data.iter_mut().for_each(|data| data.test.clear());
+        let (masks, fovs) = (args.test_masks.clone(), args.test_fovs.clone());
+        let test = DataConfig::plain(images.clone(), masks, fovs);
+        run.data.push(test.for_test());
     }
     if args.full_frame {
         run.fov = FovPolicy::FullFrame;
     }
     run.pretrained = args.pretrained_mae.clone().or(run.pretrained);
-    run.freeze = args.freeze_encoder.unwrap_or(run.freeze);
-    run.unfreeze_every = args.unfreeze_every.or(run.unfreeze_every);
+    // Either flag takes the place of both settings of the file.
+    if args.freeze_encoder.is_some() || args.unfreeze_every.is_some() {
+        run.freeze = args.freeze_encoder.unwrap_or_default();
+        run.unfreeze_every = args.unfreeze_every;
+    }
     run.threshold = args.threshold.or(run.threshold);
-    run.workers = args.workers.unwrap_or(run.workers);
     let recipe = &mut run.recipe;
-    recipe.batch_size = args.batch_size.unwrap_or(recipe.batch_size);
-    recipe.crops_per_image = args.crops_per_image.unwrap_or(recipe.crops_per_image);
     recipe.loss = args.loss.unwrap_or(recipe.loss);
-    let train = &mut recipe.train;
-    train.epochs = args.epochs.unwrap_or(train.epochs);
-    train.learning_rate = args.learning_rate.unwrap_or(train.learning_rate);
     if let Some(decay) = args.ema {
-        train.ema = Some(EmaConfig {
+        recipe.train.ema = Some(EmaConfig {
             decay,
             ..EmaConfig::default()
         });
     }
-    train.validate_every = args.validate_every.unwrap_or(train.validate_every);
-    train.max_minutes = args.max_minutes.or(train.max_minutes);
-    train.max_steps = args.max_steps.or(train.max_steps);
-    train.seed = args.seed.unwrap_or(train.seed);
-    train.resume = args.resume;
-    Ok(run)
+    let every = &mut recipe.train.validate_every;
+    *every = args.validate_every.unwrap_or(*every);
+    Ok(args.run.finish(run)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The run that flags give over a run file.
+    fn over(file: &str, flags: &[&str]) -> support::AnyResult<RunConfig> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("run.toml");
+        std::fs::write(&path, file)?;
+        let mut all = vec!["finetune".as_ref(), "--config".as_ref(), path.as_os_str()];
+        all.extend(flags.iter().map(std::ffi::OsStr::new));
+        configuration(&Args::try_parse_from(all)?)
+    }
+
+    #[test]
+    fn a_flag_beats_what_the_file_says_of_freezing() {
+        let run = over("unfreeze_every = 3", &["--freeze-encoder", "2"]).unwrap();
+        assert_eq!((run.freeze, run.unfreeze_every), (Freeze::AllBut(2), None));
+        let run = over("freeze = 'all'", &["--unfreeze-every", "4"]).unwrap();
+        assert_eq!((run.freeze, run.unfreeze_every), (Freeze::None, Some(4)));
+        let run = over("unfreeze_every = 3", &[]).unwrap();
+        assert_eq!((run.freeze, run.unfreeze_every), (Freeze::None, Some(3)));
+    }
+
+    #[test]
+    fn flags_go_before_the_file_and_settings_before_flags() {
+        let file = "preset = 'tiny'\n[recipe.train]\nepochs = 3\nbase_learning_rate = 0.1";
+        let flags = [
+            "--epochs",
+            "4",
+            "--batch-size",
+            "9",
+            "--learning-rate",
+            "2e-4",
+        ];
+        let run = over(file, &flags).unwrap();
+        let train = &run.recipe.train;
+        assert_eq!((train.epochs, run.recipe.batch_size), (4, 9));
+        // A rate given by hand takes the place of the one to be scaled.
+        assert_eq!(
+            (train.learning_rate, train.base_learning_rate),
+            (2e-4, None)
+        );
+        let set = [
+            "--epochs",
+            "4",
+            "--set",
+            "recipe.train.epochs=5",
+            "--set",
+            "recipe.train.clip_norm=none",
+        ];
+        let run = over(file, &set).unwrap();
+        let train = &run.recipe.train;
+        assert_eq!((train.epochs, train.clip_norm), (5, None));
+        assert_eq!(train.base_learning_rate, Some(0.1));
+        let error = over(file, &["--set", "recipe.train.epoch=5"]).unwrap_err();
+        assert!(
+            error.to_string().contains("did you mean 'epochs'?"),
+            "{error}"
+        );
+        assert!(over(file, &["--set", "epochs"]).is_err());
+    }
+
+    #[test]
+    fn folders_of_images_do_not_mix_with_the_data_of_the_file() {
+        let plain = ["--train-images", "a", "--train-masks", "b"];
+        let run = over("", &plain).unwrap();
+        assert_eq!(
+            run.data,
+            [DataConfig::plain("a".into(), Some("b".into()), None)]
+        );
+        let drive = "[[data]]\nname = 'drive'\npath = 'd'";
+        let error = over(drive, &plain).unwrap_err();
+        assert!(
+            error.to_string().contains("leave out one of them"),
+            "{error}"
+        );
+        // Test images take the place of the file's test splits.
+        let run = over(drive, &["--test-images", "a", "--test-masks", "b"]).unwrap();
+        let tests: Vec<_> = run.data.iter().map(|data| data.test.as_slice()).collect();
+        assert_eq!(tests, [&[][..], &["all".to_owned()]]);
+    }
 }

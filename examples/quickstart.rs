@@ -119,7 +119,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
     let mut task = Pretraining::new(&MaeConfig::tiny(), data, 0.75, args.seed, &Device::Cpu)?;
     let pretraining = fit(&mut task, &folder, args.pretrain_steps, 1e-3)?;
     if pretraining.outcome == Outcome::Interrupted {
-        return Ok(support::conclude(&pretraining, &folder));
+        return Ok(support::training::conclude(&pretraining, &folder));
     }
     let encoder = pretraining
         .final_path
@@ -138,7 +138,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
     task.load_encoder(&encoder)?;
     let finetuning = fit(&mut task, &folder, args.finetune_steps, 2e-3)?;
     if finetuning.outcome == Outcome::Interrupted {
-        return Ok(support::conclude(&finetuning, &folder));
+        return Ok(support::training::conclude(&finetuning, &folder));
     }
     let weights = finetuning
         .best_path

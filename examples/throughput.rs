@@ -15,7 +15,7 @@ use venule::candle_core::{Device, Tensor};
 use venule::loss::{Composite, Loss};
 use venule::mae::{Mae, MaeConfig, Masking};
 use venule::nn::{Mode, Noise, ParamStore};
-use venule::train::{AdamW, AdamWConfig, ParamGroup};
+use venule::train::{AdamW, AdamWConfig, ParamGroup, peak_memory_mb};
 use venule::{ModelConfig, VesselModel, set_threads};
 
 /// Times one forward pass or training step on random images.
@@ -125,7 +125,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
         "median_s": seconds[seconds.len() / 2],
         "min_s": seconds[0],
         "max_s": seconds[seconds.len() - 1],
-        "peak_rss_mb": peak_rss_mb(),
+        "peak_rss_mb": peak_memory_mb(),
     });
     println!("{line}");
     Ok(ExitCode::SUCCESS)
@@ -148,12 +148,4 @@ fn optimizer(store: &ParamStore) -> support::AnyResult<AdamW> {
         lr_scale: 1.0,
     };
     Ok(AdamW::new(vec![group], AdamWConfig::default())?)
-}
-
-/// The process's largest resident memory, where the system tells it (Linux).
-fn peak_rss_mb() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    let kilobytes: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kilobytes / 1024.0)
 }

@@ -19,16 +19,20 @@
 #![forbid(unsafe_code)]
 
 mod checkpoint;
+mod data_config;
 mod dataset_summary;
 mod device;
 mod error;
 mod evaluation;
 mod model;
+mod pretrain_config;
 mod recipe;
 pub mod report;
 mod run_config;
+mod run_file;
 mod run_record;
 mod segmenter;
+mod settings;
 pub mod tasks;
 
 pub use candle_core;
@@ -41,6 +45,7 @@ pub use venule_seg as seg;
 pub use venule_train as train;
 
 pub use checkpoint::{Checkpoint, Provenance};
+pub use data_config::{DataConfig, Purpose};
 pub use dataset_summary::DatasetSummary;
 pub use device::{parse_device, set_threads};
 pub use error::{Error, Result};
@@ -48,7 +53,9 @@ pub use evaluation::{
     Evaluated, EvaluationRow, evaluate, evaluate_predictions, evaluate_second_annotator,
 };
 pub use model::{DecoderConfig, ModelConfig, VesselModel};
+pub use pretrain_config::{PretrainConfig, PretrainRecipe};
 pub use recipe::{LossChoice, LossTerms, Recipe};
-pub use run_config::{DataConfig, Purpose, RunConfig};
-pub use run_record::RunRecord;
+pub use run_config::RunConfig;
+pub use run_file::RunFile;
+pub use run_record::{RUN_FILE, RunRecord};
 pub use segmenter::{Segmentation, Segmenter};

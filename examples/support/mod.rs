@@ -1,5 +1,7 @@
 //! What the training and evaluation programs share.
 
+pub mod training;
+
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,12 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use image::{ImageFormat, RgbImage};
 use venule::candle_core::Device;
-use venule::data::{FolderSet, Sample, mask_image, probability_image, write_png};
+use venule::data::{Sample, mask_image, probability_image, write_png};
 use venule::metrics::Report;
-use venule::train::{
-    JsonLines, LOG_FILE, LearningCurve, Outcome, ProgressBar, Report as RunReport, Task,
-    TrainConfig, Trainer,
-};
 use venule::{Evaluated, Segmentation, Segmenter};
 
 pub type AnyResult<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -63,57 +61,6 @@ pub fn stop_flag() -> AnyResult<Arc<AtomicBool>> {
         eprintln!("stopping after this step (again to stop at once)");
     })?;
     Ok(flag)
-}
-
-/// Trains with a progress bar, a log and a learning curve in the run folder.
-pub fn train(task: &mut dyn Task, config: TrainConfig, folder: &Path) -> AnyResult<RunReport> {
-    train_with(task, config, folder, |trainer| trainer)
-}
-
-/// As [`train`], with more that watches the run.
-pub fn train_with(
-    task: &mut dyn Task,
-    config: TrainConfig,
-    folder: &Path,
-    watch: impl FnOnce(Trainer) -> Trainer,
-) -> AnyResult<RunReport> {
-    venule::nn::keep_freed_memory();
-    let config = TrainConfig {
-        directory: Some(folder.to_owned()),
-        ..config
-    };
-    let report = watch(Trainer::new(config)?)
-        .with_callback(ProgressBar::new())
-        .with_callback(JsonLines::in_folder(folder))
-        .with_callback(LearningCurve::new(folder.join("curve.svg")))
-        .with_stop_flag(stop_flag()?)
-        .fit(task)?;
-    println!(
-        "{} steps; log: {}",
-        report.steps,
-        folder.join(LOG_FILE).display()
-    );
-    Ok(report)
-}
-
-/// What the program says and returns at the end of a run.
-pub fn conclude(report: &RunReport, folder: &Path) -> ExitCode {
-    if report.outcome == Outcome::Interrupted {
-        println!(
-            "interrupted; everything up to step {} is saved in {}. Go on with the same command and --resume",
-            report.steps,
-            folder.display()
-        );
-        return ExitCode::from(INTERRUPTED);
-    }
-    ExitCode::SUCCESS
-}
-
-/// All but the last fifth (at least one image) for training, the rest for validation.
-pub fn hold_out(set: FolderSet) -> (FolderSet, FolderSet) {
-    use venule::data::Dataset;
-    let held = (set.len() / 5).max(1);
-    set.split_last(held)
 }
 
 /// Writes `ID_mask.png`, `ID_probability.png` and `ID_overlay.png`; returns the overlay's path.

@@ -6,14 +6,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use venule::candle_core::{Device, Tensor};
-use venule::data::{Augment, FovPolicy, mask_image, write_png};
+use venule::candle_core::{Tensor, Var};
+use venule::data::{Augment, FovPolicy};
 use venule::nn::ParamStore;
+use venule::tasks::Finetuning;
 use venule::train::{
-    BEST_FILE, BoxError, Callback, FINAL_FILE, Outcome, StepInfo, Task, TrainConfig, Trainer,
-    load_weights,
+    BEST_FILE, BoxError, Callback, FINAL_FILE, Outcome, Position, StepInfo, StepOutput, Task,
+    TrainConfig, Trainer, Validation, load_weights,
 };
-use venule::{Purpose, Recipe, RunConfig, RunRecord, Segmenter};
+use venule::{Recipe, Segmenter};
 
 use crate::support::{finetuning, photograph, pretraining, recipe, short_run, train};
 
@@ -26,13 +27,13 @@ fn tensors(store: &ParamStore) -> BTreeMap<String, Vec<f32>> {
     named.map(|(name, t)| (name, values(&t))).collect()
 }
 
-fn assert_same_file(file: &str, one: &Path, other: &Path) {
+pub fn assert_same_file(file: &str, one: &Path, other: &Path) {
     let [one, other] = [one, other].map(|folder| fs::read(folder.join(file)).unwrap());
     assert!(one.len() > 1000 && one == other, "{file} differs");
 }
 
 /// Augmented views of three photographs: three steps an epoch.
-fn augmented() -> Recipe {
+pub fn augmented() -> Recipe {
     Recipe {
         augment: Augment::standard(),
         ..recipe(64)
@@ -182,12 +183,21 @@ impl Callback for StopAfter {
 }
 
 /// Runs one task whole, an equal one interrupted and resumed by a third, and compares their files.
-fn assert_resumes<T: Task>(make: impl Fn() -> T, stop: usize, files: &[&str]) {
+fn assert_resumes<T: Task>(
+    make: impl Fn() -> T,
+    settings: &TrainConfig,
+    stop: usize,
+    files: &[&str],
+) {
     let [whole, parts] = [(); 2].map(|()| tempfile::tempdir().unwrap());
-    train(&mut make(), short_run(whole.path(), 2, 5));
+    let in_folder = |folder: &Path| TrainConfig {
+        directory: Some(folder.to_owned()),
+        ..settings.clone()
+    };
+    train(&mut make(), in_folder(whole.path()));
 
     let flag = Arc::new(AtomicBool::new(false));
-    let config = short_run(parts.path(), 2, 5);
+    let config = in_folder(parts.path());
     let trainer = Trainer::new(config.clone()).unwrap();
     let trainer = trainer
         .with_callback(StopAfter(stop, flag.clone()))
@@ -213,13 +223,76 @@ fn an_interrupted_finetuning_ends_as_if_it_had_not_been() {
     // Within the first epoch, at its end, and within the second.
     for stop in [2, 3, 4] {
         let make = || finetuning(&augmented(), 3, 5);
-        assert_resumes(make, stop, &[BEST_FILE, FINAL_FILE]);
+        let settings = short_run(Path::new(""), 2, 5);
+        assert_resumes(make, &settings, stop, &[BEST_FILE, FINAL_FILE]);
     }
 }
 
 #[test]
 fn an_interrupted_pretraining_ends_as_if_it_had_not_been() {
-    assert_resumes(|| pretraining(5), 3, &[FINAL_FILE]);
+    let settings = short_run(Path::new(""), 2, 5);
+    assert_resumes(|| pretraining(5), &settings, 3, &[FINAL_FILE]);
+}
+
+/// A fine-tuning whose loss is not finite in some batches of epoch 0.
+struct Poisoned(Finetuning, Vec<usize>);
+
+impl Task for Poisoned {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn parameters(&self) -> Vec<(String, Var)> {
+        self.0.parameters()
+    }
+
+    fn batches_per_epoch(&self) -> usize {
+        self.0.batches_per_epoch()
+    }
+
+    fn start_epoch(&mut self, at: Position) -> Result<(), BoxError> {
+        self.0.start_epoch(at)
+    }
+
+    fn step(&mut self, at: Position) -> Result<StepOutput, BoxError> {
+        let mut output = self.0.step(at)?;
+        if at.epoch == 0 && self.1.contains(&at.batch) {
+            output.loss = (output.loss * f64::NAN)?;
+        }
+        Ok(output)
+    }
+
+    fn on_non_finite(&mut self, at: Position, folder: Option<&Path>) -> Result<(), BoxError> {
+        self.0.on_non_finite(at, folder)
+    }
+
+    fn validate(&mut self, epoch: usize) -> Result<Option<Validation>, BoxError> {
+        self.0.validate(epoch)
+    }
+
+    fn metadata(&self) -> BTreeMap<String, String> {
+        self.0.metadata()
+    }
+
+    fn state(&self) -> serde_json::Value {
+        self.0.state()
+    }
+
+    fn load_state(&mut self, state: &serde_json::Value) -> Result<(), BoxError> {
+        self.0.load_state(state)
+    }
+}
+
+#[test]
+fn a_step_cut_short_by_a_loss_that_is_not_finite_does_not_shift_the_batches_after_it() {
+    // Eight batches, three to a step. The first of the second step is bad, so that two are left out, and the run goes on in
+    // the same process or, interrupted behind that step, in another one.
+    let make = || Poisoned(finetuning(&augmented(), 8, 5), vec![3]);
+    let settings = TrainConfig {
+        accumulation: 3,
+        ..short_run(Path::new(""), 2, 5)
+    };
+    assert_resumes(make, &settings, 2, &[BEST_FILE, FINAL_FILE]);
 }
 
 #[test]
@@ -299,100 +372,4 @@ fn blocks_are_thawed_one_after_the_other() {
             .with_gradual_unfreezing(0)
             .is_err()
     );
-}
-
-/// A folder data set of synthetic photographs: two to train on, one to choose, one to test.
-fn labelled_folder(root: &Path) {
-    for (part, indices) in [("train", 0..6), ("test", 6..7)] {
-        for kind in ["images", "masks"] {
-            fs::create_dir_all(root.join(part).join(kind)).unwrap();
-        }
-        for index in indices {
-            let sample = photograph(96, index);
-            let path = |kind: &str| root.join(part).join(kind).join(format!("{index}.png"));
-            write_png(path("images"), sample.image.clone()).unwrap();
-            write_png(
-                path("masks"),
-                mask_image(sample.label.as_ref().unwrap()).unwrap(),
-            )
-            .unwrap();
-        }
-    }
-}
-
-#[test]
-fn the_record_of_a_run_repeats_it_to_the_byte() {
-    let scratch = tempfile::tempdir().unwrap();
-    labelled_folder(&scratch.path().join("data"));
-    let text = format!(
-        "preset = \"tiny\"\n[recipe]\ncrop = 64\ncrops_per_image = 1\nloss = {{ terms = {{ bce = 1.0, focal = 0.5 }} }}\n\
-         [recipe.train]\nepochs = 2\n[[data]]\nname = \"folder\"\npath = {:?}\n",
-        scratch.path().join("data")
-    );
-    let file = scratch.path().join("run.toml");
-    fs::write(&file, text).unwrap();
-    let run_in = |config: &Path, folder: &str| {
-        let run = RunConfig::load(config).unwrap();
-        let folder = scratch.path().join(folder);
-        let (train, validation) = (
-            run.files(Purpose::Train).unwrap(),
-            run.files(Purpose::Validation).unwrap(),
-        );
-        assert_eq!((train.files().len(), validation.files().len()), (5, 1));
-        let record = RunRecord::new(&run, &train, &validation).unwrap();
-        let mut task = run.task_on(train, validation, &Device::Cpu).unwrap();
-        let config = TrainConfig {
-            directory: Some(folder.clone()),
-            ..run.recipe.train
-        };
-        let trainer = Trainer::new(config).unwrap().with_callback(record);
-        trainer.fit(&mut task).unwrap();
-        folder
-    };
-    let first = run_in(&file, "first");
-    let again = run_in(&first.join("run.toml"), "again");
-    assert_same_file(FINAL_FILE, &first, &again);
-    for record in ["run.toml", "data.tsv", "machine.json"] {
-        let [a, b] =
-            [&first, &again].map(|folder| fs::read_to_string(folder.join(record)).unwrap());
-        assert_eq!(a, b);
-    }
-    let data = fs::read_to_string(first.join("data.tsv")).unwrap();
-    assert_eq!(data.lines().count(), 1 + 5 + 1);
-}
-
-#[test]
-fn what_a_run_file_may_not_say() {
-    let refused = |text: &str, said: &str| {
-        let error = text.parse::<RunConfig>().unwrap_err().to_string();
-        assert!(error.contains(said), "{error}");
-    };
-    refused("[recipe.trian]\nepochs = 1", "did you mean 'train'?");
-    refused("[recipe.train]\nepochs = -1", "epochs");
-    refused("preset = \"compcat\"", "seed, compact, tiny");
-    refused("preset = 3", "must be a name");
-    refused("preset = ", "TOML");
-    refused(
-        "[[data]]\nname = \"drvie\"\npath = \"x\"",
-        "did you mean 'drive'?",
-    );
-    let twice = "[[data]]\nname = \"drive\"\npath = \"x\"\ntrain = [\"train\", \"test\"]";
-    refused(twice, "each image may serve once");
-    let all = "[[data]]\nname = \"drive\"\npath = \"x\"\ntrain = [\"all\"]\nvalidation = []";
-    refused(all, "each image may serve once");
-    let missing = RunConfig::load("nowhere/run.toml").unwrap_err().to_string();
-    assert!(missing.contains("nowhere/run.toml"), "{missing}");
-    let run = RunConfig::preset("tiny").unwrap();
-    assert_eq!(
-        run.with("recipe.batch_size", "7")
-            .unwrap()
-            .recipe
-            .batch_size,
-        7
-    );
-    assert!(run.with("recipe.batch", "7").is_err());
-    let terms = run
-        .with("recipe.loss", "{ terms = { bce = 0.0 } }")
-        .unwrap();
-    assert!(terms.recipe.loss.build().is_err());
 }

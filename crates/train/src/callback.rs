@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{BoxError, Error, Result};
+use crate::{BoxError, Error, Picture, Result};
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,6 +121,17 @@ pub struct ValidationInfo<'a> {
     pub elapsed: Duration,
 }
 
+/// Pictures that the task made after an epoch.
+#[derive(Debug, Clone, Copy)]
+pub struct PicturesInfo<'a> {
+    /// The epoch they followed, from 0.
+    pub epoch: usize,
+    /// Steps taken so far.
+    pub step: usize,
+    /// The pictures.
+    pub pictures: &'a [Picture],
+}
+
 /// What a saved file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckpointKind {
@@ -199,6 +210,28 @@ pub trait Callback {
     /// See [`Callback::on_start`].
     fn on_validation(&mut self, info: &ValidationInfo<'_>) -> Result<(), BoxError> {
         let _ = info;
+        Ok(())
+    }
+
+    /// Whether the task is to make pictures for [`Callback::on_pictures`], which takes time. Default: no.
+    fn wants_pictures(&self) -> bool {
+        false
+    }
+
+    /// After the task has made pictures.
+    ///
+    /// # Errors
+    /// See [`Callback::on_start`].
+    fn on_pictures(&mut self, info: &PicturesInfo<'_>) -> Result<(), BoxError> {
+        let _ = info;
+        Ok(())
+    }
+
+    /// Before a checkpoint is saved: the place to sync files whose content [`Callback::state`] counts on.
+    ///
+    /// # Errors
+    /// See [`Callback::on_start`].
+    fn before_checkpoint(&mut self) -> Result<(), BoxError> {
         Ok(())
     }
 

@@ -253,6 +253,12 @@ impl RunFolder {
         Ok(found.map(str::to_string))
     }
 
+    /// The weights of a run that came to its end, if there are any.
+    pub(crate) fn finished_run(&self) -> Option<String> {
+        let finished = self.path.join(FINAL_FILE).exists();
+        finished.then(|| format!("{FINAL_FILE}, and no checkpoint to go on from"))
+    }
+
     pub(crate) fn has_checkpoint(&self) -> Result<bool> {
         Ok(!resumable_steps(&self.path)?.is_empty())
     }

@@ -6,8 +6,8 @@ use candle_core::Var;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AdamWConfig, EmaConfig, Error, ParamGroup, Per, Result, Schedule, Warmup, decay_groups,
-    layer_decay_groups,
+    AdamWConfig, EmaConfig, Error, ParamGroup, Per, Result, Schedule, Task, Warmup, decay_groups,
+    layer_decay_groups, scaled_lr,
 };
 
 /// The settings of a training run; the defaults are those of fine-tuning in a small setting.
@@ -39,6 +39,9 @@ pub struct TrainConfig {
     pub max_minutes: Option<f64>,
     /// The learning rate after warm-up. Default 1e-4.
     pub learning_rate: f64,
+    /// Instead of `learning_rate`: the rate for 256 samples a step, scaled to the samples of one
+    /// (see [`crate::scaled_lr`]), as MAE recipes quote it. Default: none.
+    pub base_learning_rate: Option<f64>,
     /// Decoupled weight decay of matrices and kernels (see [`crate::decays`]). Default 0.01.
     pub weight_decay: f64,
     /// The factor of the learning rate from each transformer block to the one below it, in (0, 1]
@@ -86,6 +89,7 @@ impl Default for TrainConfig {
             max_steps: None,
             max_minutes: None,
             learning_rate: 1e-4,
+            base_learning_rate: None,
             weight_decay: 0.01,
             layer_decay: None,
             adamw: AdamWConfig::default(),
@@ -138,6 +142,7 @@ impl TrainConfig {
         };
         above("max_minutes", self.max_minutes.unwrap_or(1.0))?;
         above("clip_norm", self.clip_norm.unwrap_or(1.0))?;
+        above("base_learning_rate", self.base_learning_rate.unwrap_or(1.0))?;
         let decay = self.weight_decay;
         let ok = decay >= 0.0 && decay.is_finite();
         check(
@@ -151,7 +156,7 @@ impl TrainConfig {
         check(ok, "layer_decay", layer.to_string(), "a number in (0, 1]")?;
         self.adamw.validate()?;
         // Building is the check of the rest.
-        self.build_schedule().map(|_| ())
+        self.build_schedule(self.learning_rate).map(|_| ())
     }
 
     /// The parameter groups of these settings: weight decay, and layer-wise rates if asked for.
@@ -162,9 +167,24 @@ impl TrainConfig {
         }
     }
 
-    pub(crate) fn build_schedule(&self) -> Result<Box<dyn crate::LrSchedule>> {
+    /// The learning rate after warm-up for the batches of `task`.
+    pub(crate) fn rate_for(&self, task: &dyn Task) -> Result<f64> {
+        let Some(base) = self.base_learning_rate else {
+            return Ok(self.learning_rate);
+        };
+        match task.samples_per_batch() {
+            Some(samples) => Ok(scaled_lr(base, samples.saturating_mul(self.accumulation))),
+            None => Err(Error::Config {
+                field: "base_learning_rate",
+                value: base.to_string(),
+                expected: "none, since this task does not say how many samples a batch holds; set learning_rate",
+            }),
+        }
+    }
+
+    pub(crate) fn build_schedule(&self, learning_rate: f64) -> Result<Box<dyn crate::LrSchedule>> {
         self.schedule
-            .build(self.learning_rate, self.warmup, self.schedule_per)
+            .build(learning_rate, self.warmup, self.schedule_per)
     }
 
     /// What determines the numbers of a run: where and how long it happens to run is left out.
@@ -231,6 +251,13 @@ mod tests {
                 "clip_norm",
                 TrainConfig {
                     clip_norm: Some(-1.0),
+                    ..base()
+                },
+            ),
+            (
+                "base_learning_rate",
+                TrainConfig {
+                    base_learning_rate: Some(f64::NAN),
                     ..base()
                 },
             ),

@@ -296,7 +296,7 @@ impl Callback for LearningCurve {
             let (LogLine::Step { clock, .. }
             | LogLine::Epoch { clock, .. }
             | LogLine::Validation { clock, .. }) = &mut line;
-            *clock = Clock { elapsed_s: 0.0 };
+            *clock = Clock::default();
             serde_json::to_value(line).unwrap_or_default()
         });
         Value::Array(lines.collect())

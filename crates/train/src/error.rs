@@ -42,7 +42,7 @@ pub enum Error {
     },
     /// The run folder already holds a run and resuming was not asked for.
     #[error(
-        "{} already holds a run ({found}); resume it, or choose another folder: a run is never overwritten",
+        "{} already holds a run ({found}); resume it if it has checkpoints, or choose another folder: a run is never overwritten",
         directory.display()
     )]
     RunExists {
@@ -176,7 +176,7 @@ pub enum Error {
         what: &'static str,
         /// Epoch, from 0.
         epoch: usize,
-        /// Batch in the epoch, from 0.
+        /// Batch in the epoch, from 0; the last one of a step that accumulates.
         batch: usize,
         /// Optimizer step, from 0.
         step: usize,

@@ -12,16 +12,19 @@ use serde_json::Value;
 use crate::callback::{EpochInfo, StartInfo, StepInfo, ValidationInfo};
 use crate::checkpoint::LOG_FILE;
 use crate::error::io_error;
-use crate::{BoxError, Callback, Error, Result};
+use crate::{BoxError, Callback, Error, Result, peak_memory_mb};
 
 /// Numbers by name; those that are not finite are `null`.
 pub type Numbers = BTreeMap<String, Option<f64>>;
 
-/// What depends on the clock, apart from what does not: all else is equal in equal runs.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// What depends on the clock and the machine, apart from what does not: all else is equal in equal runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Clock {
     /// Seconds since the process began or resumed the run.
     pub elapsed_s: f64,
+    /// The process's peak memory in MiB, where the system tells it.
+    #[serde(default)]
+    pub peak_memory_mb: Option<f64>,
 }
 
 /// A line of the log.
@@ -133,7 +136,11 @@ fn numbers(pairs: &[(String, f64)]) -> Numbers {
 fn clock(elapsed: Duration) -> Clock {
     // Milliseconds are enough, and shorter.
     let elapsed_s = elapsed.as_millis() as f64 / 1000.0;
-    Clock { elapsed_s }
+    Clock {
+        elapsed_s,
+        // Tenths are enough too.
+        peak_memory_mb: peak_memory_mb().map(|peak| (10.0 * peak).round() / 10.0),
+    }
 }
 
 /// Reads a log; a last line that a killed process left unfinished is passed over.
@@ -269,6 +276,13 @@ impl Callback for JsonLines {
 
     fn on_validation(&mut self, info: &ValidationInfo<'_>) -> Result<(), BoxError> {
         self.write(&LogLine::validation(info))
+    }
+
+    fn before_checkpoint(&mut self) -> Result<(), BoxError> {
+        if let Some(file) = &self.file {
+            file.sync_data().map_err(io_error("sync", &self.path))?;
+        }
+        Ok(())
     }
 
     fn state(&self) -> Value {

@@ -23,6 +23,7 @@ mod error;
 mod gradient;
 mod groups;
 mod json_lines;
+mod memory;
 mod plateau;
 mod progress;
 mod schedule;
@@ -38,8 +39,8 @@ pub use candle_core;
 
 pub use adamw::{AdamW, AdamWConfig};
 pub use callback::{
-    Best, Callback, CheckpointInfo, CheckpointKind, EndInfo, EpochInfo, Outcome, StartInfo,
-    StepInfo, ValidationInfo,
+    Best, Callback, CheckpointInfo, CheckpointKind, EndInfo, EpochInfo, Outcome, PicturesInfo,
+    StartInfo, StepInfo, ValidationInfo,
 };
 pub use checkpoint::{
     BEST_FILE, FINAL_FILE, LOG_FILE, Weights, latest_checkpoint, load_weights, parse_weights,
@@ -52,11 +53,12 @@ pub use error::{BoxError, Error, Result};
 pub use gradient::{GradientAccumulator, clip_factor, clip_gradients, gradient_norm};
 pub use groups::{ParamGroup, decay_groups, decays, layer_decay_groups};
 pub use json_lines::{Clock, JsonLines, LogLine, Numbers, read_log};
+pub use memory::peak_memory_mb;
 pub use plateau::{Plateau, PlateauConfig, PlateauMode, ThresholdMode};
 pub use progress::ProgressBar;
 pub use schedule::{LrSchedule, Per, Progress, Schedule, Span, Warmup, scaled_lr};
 pub use summary::{RunSummary, runs_below};
-pub use task::{Position, StepOutput, Task, Validation};
+pub use task::{Picture, Position, StepOutput, Task, Validation};
 pub use tensorboard::TensorBoard;
 pub use tracing_log::TracingLog;
 pub use trainer::{Report, Trainer, fit};

@@ -6,10 +6,10 @@ use std::time::Duration;
 use indicatif::{ProgressDrawTarget, ProgressStyle};
 
 use crate::callback::{EndInfo, EpochInfo, StartInfo, StepInfo, ValidationInfo};
-use crate::{BoxError, Callback};
+use crate::{BoxError, Callback, peak_memory_mb};
 
-/// Shows steps, time left, loss, samples per second and learning rate on standard error; plain
-/// lines, at most one every few seconds, when that is no terminal.
+/// Shows steps, time left, loss with its terms, learning rate, samples per second and peak memory on standard error;
+/// plain lines, at most one every few seconds, when that is no terminal.
 #[derive(Debug)]
 pub struct ProgressBar {
     bar: Option<indicatif::ProgressBar>,
@@ -22,19 +22,28 @@ pub struct ProgressBar {
 /// How often a plain line is written between epochs.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// A running mean of loss and rate, for the eye.
+/// Running means of loss, terms and rate, for the eye.
 #[derive(Debug, Default)]
 struct Pace {
     loss: Option<f64>,
+    terms: Vec<(String, f64)>,
     samples: usize,
 }
+
+/// The share of a new value in a running mean: over about twenty steps.
+const NEW: f64 = 0.05;
 
 impl Pace {
     fn take(&mut self, info: &StepInfo<'_>) {
         self.samples += info.samples;
         if let Some(loss) = info.loss {
-            // Over about twenty steps.
-            self.loss = Some(self.loss.map_or(loss, |mean| mean + 0.05 * (loss - mean)));
+            self.loss = Some(self.loss.map_or(loss, |mean| mean + NEW * (loss - mean)));
+        }
+        for (name, value) in info.terms.iter().filter(|(_, value)| value.is_finite()) {
+            match self.terms.iter_mut().find(|(known, _)| known == name) {
+                Some((_, mean)) => *mean += NEW * (value - *mean),
+                None => self.terms.push((name.clone(), *value)),
+            }
         }
     }
 
@@ -43,12 +52,21 @@ impl Pace {
         let loss = self
             .loss
             .map_or_else(|| "–".into(), |loss| format!("{loss:.4}"));
+        let memory = peak_memory_mb().map(|peak| format!(" {peak:.0} MiB"));
         format!(
-            "epoch {} loss {loss} lr {:.2e} {rate:.1} samples/s",
+            "epoch {} loss {loss}{} lr {:.2e} {rate:.1} samples/s{}",
             info.epoch + 1,
-            info.lr
+            listed(&self.terms),
+            info.lr,
+            memory.unwrap_or_default()
         )
     }
+}
+
+/// Names and numbers, each after a blank.
+fn listed(numbers: &[(String, f64)]) -> String {
+    let numbers = numbers.iter();
+    numbers.map(|(n, v)| format!(" {n} {v:.4}")).collect()
 }
 
 impl Default for ProgressBar {
@@ -138,14 +156,10 @@ impl Callback for ProgressBar {
         let loss = info
             .loss
             .map_or_else(|| "–".into(), |loss| format!("{loss:.5}"));
-        let terms: String = info
-            .terms
-            .iter()
-            .map(|(n, v)| format!(" {n} {v:.4}"))
-            .collect();
         let (epoch, epochs) = (info.epoch + 1, self.epochs);
         self.line(&format!(
-            "epoch {epoch}/{epochs} loss {loss}{terms} lr {:.2e}",
+            "epoch {epoch}/{epochs} loss {loss}{} lr {:.2e}",
+            listed(info.terms),
             info.lr
         ))
     }
@@ -154,11 +168,7 @@ impl Callback for ProgressBar {
         let score = info
             .score
             .map_or_else(|| "–".into(), |score| format!("{score:.4}"));
-        let metrics: String = info
-            .metrics
-            .iter()
-            .map(|(n, v)| format!(" {n} {v:.4}"))
-            .collect();
+        let metrics = listed(info.metrics);
         let best = if info.is_best { " (best)" } else { "" };
         let epoch = info.epoch + 1;
         self.line(&format!(
@@ -200,6 +210,38 @@ fn readable(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_step_is_described_with_its_terms() {
+        let mut pace = Pace::default();
+        let terms = [("bce".to_string(), 0.5), ("dice".to_string(), f64::NAN)];
+        let info = StepInfo {
+            epoch: 1,
+            batch: 0,
+            step: 3,
+            total_steps: 10,
+            lr: 1e-3,
+            loss: Some(0.75),
+            terms: &terms,
+            samples: 6,
+            grad_norm: Some(1.0),
+            skipped: false,
+            elapsed: Duration::from_secs(2),
+        };
+        pace.take(&info);
+        // Six samples in two seconds; the term that is not finite is left out.
+        let text = pace.describe(&info);
+        let expected = "epoch 2 loss 0.7500 bce 0.5000 lr 1.00e-3 3.0 samples/s";
+        assert!(text.starts_with(expected), "{text}");
+        assert_eq!(text.ends_with(" MiB"), peak_memory_mb().is_some());
+        // 0.5 + 0.05 (1.5 − 0.5).
+        let terms = [("bce".to_string(), 1.5)];
+        pace.take(&StepInfo {
+            terms: &terms,
+            ..info
+        });
+        assert!((pace.terms[0].1 - 0.55).abs() < 1e-12);
+    }
 
     #[test]
     fn times_are_readable() {

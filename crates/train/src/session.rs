@@ -1,19 +1,22 @@
 //! A run in progress: the state of the training loop and its steps.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod saving;
+mod start;
+
+use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use candle_core::Var;
 use candle_core::backprop::GradStore;
-use candle_core::{Tensor, Var};
 
 use crate::callback::{
-    CheckpointInfo, CheckpointKind, EndInfo, EpochInfo, StartInfo, StepInfo, ValidationInfo,
-    callback_error, tell,
+    CheckpointKind, EndInfo, EpochInfo, PicturesInfo, StepInfo, ValidationInfo, tell,
 };
-use crate::checkpoint::{BEST_FILE, FINAL_FILE, RunFolder, save_weights};
+use crate::checkpoint::{BEST_FILE, FINAL_FILE, RunFolder};
 use crate::gradient::{clip_factor, gradient_norm, scalar};
 use crate::state::{RunState, Sums};
 use crate::trainer::{Report, Trainer};
@@ -21,9 +24,6 @@ use crate::{
     AdamW, Best, BoxError, Callback, Ema, Error, GradientAccumulator, LrSchedule, Outcome,
     Position, Progress, Result, Task, TrainConfig, Validation,
 };
-
-/// The key of the run's own document in weights files.
-const TRAINING_KEY: &str = "training";
 
 /// A run in progress.
 pub(crate) struct Session<'a> {
@@ -66,7 +66,7 @@ impl<'a> Session<'a> {
         }
         let schedule = match trainer.schedule {
             Some(schedule) => schedule,
-            None => config.build_schedule()?,
+            None => config.build_schedule(config.rate_for(&*task)?)?,
         };
         let average = match config.ema {
             Some(ema) => Some(Ema::new(&params, ema)?),
@@ -98,116 +98,6 @@ impl<'a> Session<'a> {
             best_path: None,
             started: Instant::now(),
         })
-    }
-
-    /// Protects an existing run, or goes on from it.
-    pub(crate) fn start(&mut self) -> Result<()> {
-        if let Some(folder) = &self.folder {
-            let existing = folder.existing_run()?;
-            if self.config.resume && folder.has_checkpoint()? {
-                self.resume()?;
-            } else if let Some(found) = existing {
-                // An interrupted first epoch leaves a log or a best file; a finished run is more.
-                if !self.config.resume || found == FINAL_FILE {
-                    return Err(Error::RunExists {
-                        directory: folder.path().to_path_buf(),
-                        found,
-                    });
-                }
-            }
-        }
-        if self.config.resume && !self.resumed {
-            self.notice("nothing has been saved yet: training starts from the beginning")?;
-        }
-        let parameters = self.params.iter().map(|(_, var)| var.elem_count()).sum();
-        let info = StartInfo {
-            task: self.task.name(),
-            directory: self.folder.as_ref().map(RunFolder::path),
-            parameters,
-            epochs: self.config.epochs,
-            total_steps: self.total_steps,
-            steps_per_epoch: self.steps_per_epoch,
-            resumed: self.resumed,
-            step: self.state.step,
-            epoch: self.state.epoch,
-        };
-        tell(&mut self.callbacks, |callback| callback.on_start(&info))
-    }
-
-    fn resume(&mut self) -> Result<()> {
-        let Some(folder) = &self.folder else {
-            return Ok(());
-        };
-        let mut notices = Vec::new();
-        let loaded = folder.load_latest(|error| {
-            notices.push(format!(
-                "passing over a checkpoint that is not intact: {error}"
-            ));
-        })?;
-        let state = loaded.state.clone();
-        let batches = self.state.batches_per_epoch;
-        for (what, saved, now) in [
-            ("seed", state.seed, self.config.seed),
-            (
-                "number of batches in an epoch",
-                state.batches_per_epoch as u64,
-                batches as u64,
-            ),
-            (
-                "accumulation",
-                state.config.accumulation as u64,
-                self.config.accumulation as u64,
-            ),
-        ] {
-            if saved != now {
-                return Err(Error::RunMismatch {
-                    path: loaded.state_path.clone(),
-                    what,
-                    saved: saved.to_string(),
-                    now: now.to_string(),
-                });
-            }
-        }
-        if state.config != self.config.reproducible() {
-            notices.push(
-                "the settings differ from those of the saved run: it goes on under the new ones"
-                    .into(),
-            );
-        }
-        loaded.restore_weights(&self.params)?;
-        self.optimizer.load_state(&loaded.optimizer)?;
-        if let Some(average) = &mut self.average {
-            if loaded.average.is_empty() {
-                notices.push("the saved run averaged no weights: the average starts here".into());
-                *average = Ema::new(&self.params, self.config.ema.unwrap_or_default())?;
-            } else {
-                average.load(&loaded.average, state.average_updates)?;
-            }
-        }
-        if state.config.schedule == self.config.schedule {
-            self.schedule.load_state(&state.schedule)?;
-        }
-        self.task
-            .load_state(&state.task)
-            .map_err(|source| Error::Task {
-                task: self.task.name().to_string(),
-                epoch: state.epoch,
-                source,
-            })?;
-        for callback in &mut self.callbacks {
-            let saved = state.callbacks.get(callback.name());
-            callback
-                .load_state(saved.unwrap_or(&serde_json::Value::Null))
-                .map_err(|source| callback_error(callback.as_ref(), source))?;
-        }
-        let best = folder.path().join(BEST_FILE);
-        self.best_path = (state.best.is_some() && best.exists()).then_some(best);
-        self.state = RunState {
-            config: self.config.reproducible(),
-            ..state
-        };
-        self.resumed = true;
-        notices.iter().try_for_each(|notice| self.notice(notice))
     }
 
     pub(crate) fn run(&mut self) -> Result<Report> {
@@ -294,7 +184,7 @@ impl<'a> Session<'a> {
         let mut parts = Vec::new();
         let mut single: Option<GradStore> = None;
         let mut several = GradientAccumulator::new(&self.params);
-        let mut bad = None;
+        let mut bad: Option<(&'static str, Range<usize>)> = None;
         for batch in first..end {
             let position = self.position(batch);
             let output = self.task.step(position);
@@ -302,7 +192,7 @@ impl<'a> Session<'a> {
             // The scalar alone is kept: the tensor would hold its graph, and every activation.
             let loss = scalar(&output.loss)?;
             if !loss.is_finite() {
-                bad = Some(("loss", position));
+                bad = Some(("loss", batch..batch + 1));
                 break;
             }
             let grads = output.loss.backward()?;
@@ -330,11 +220,12 @@ impl<'a> Session<'a> {
                     average.update()?;
                 }
             } else {
-                bad = Some(("gradient", self.position(end - 1)));
+                // Any of the batches may be the cause.
+                bad = Some(("gradient", first..end));
             }
         }
-        if let Some((what, position)) = bad {
-            self.skip(what, position)?;
+        if let Some((what, batches)) = bad {
+            self.skip(what, batches)?;
         }
         self.state.step += 1;
         self.state.batch = end;
@@ -363,14 +254,17 @@ impl<'a> Session<'a> {
         tell(&mut self.callbacks, |callback| callback.on_step(&info))
     }
 
-    fn skip(&mut self, what: &'static str, position: Position) -> Result<()> {
+    /// Counts a step that is not taken, and lets the task save the batches that may have caused it.
+    fn skip(&mut self, what: &'static str, batches: Range<usize>) -> Result<()> {
         self.state.skipped += 1;
-        let directory = self.folder.as_ref().map(RunFolder::path);
-        let inspected = self.task.on_non_finite(position, directory);
-        inspected.map_err(|source| self.task_error(source))?;
-        let Position {
-            epoch, batch, step, ..
-        } = position;
+        for batch in batches.clone() {
+            let position = self.position(batch);
+            let directory = self.folder.as_ref().map(RunFolder::path);
+            let inspected = self.task.on_non_finite(position, directory);
+            inspected.map_err(|source| self.task_error(source))?;
+        }
+        let Position { epoch, step, .. } = self.position(batches.start);
+        let (first, batch) = (batches.start, batches.end - 1);
         let (count, limit) = (self.state.skipped, self.config.max_non_finite);
         if count > limit {
             return Err(Error::NonFinite {
@@ -382,8 +276,12 @@ impl<'a> Session<'a> {
                 limit,
             });
         }
+        let which = match first == batch {
+            true => format!("batch {batch}"),
+            false => format!("one of the batches {first} to {batch}"),
+        };
         self.notice(&format!(
-            "the {what} is not finite in epoch {epoch}, batch {batch}: step {step} is skipped ({count} of {limit} allowed)"
+            "the {what} is not finite in epoch {epoch}, {which}: step {step} is skipped ({count} of {limit} allowed)"
         ))
     }
 
@@ -425,16 +323,36 @@ impl<'a> Session<'a> {
         self.save()
     }
 
-    /// Validates with the averaged weights, if there are any.
+    /// Validates, and has pictures made where a callback wants them, with the averaged weights if there are any.
     fn validate(&mut self) -> Result<Option<Validation>> {
+        let epoch = self.state.epoch;
+        let wanted = self
+            .callbacks
+            .iter()
+            .any(|callback| callback.wants_pictures());
         if let Some(average) = &mut self.average {
             average.swap()?;
         }
-        let result = self.task.validate(self.state.epoch);
+        let result = self.task.validate(epoch).and_then(|validation| {
+            let pictures = match wanted {
+                true => self.task.pictures(epoch)?,
+                false => Vec::new(),
+            };
+            Ok((validation, pictures))
+        });
         if let Some(average) = &mut self.average {
             average.swap()?;
         }
-        result.map_err(|source| self.task_error(source))
+        let (validation, pictures) = result.map_err(|source| self.task_error(source))?;
+        if !pictures.is_empty() {
+            let info = PicturesInfo {
+                epoch,
+                step: self.state.step,
+                pictures: &pictures,
+            };
+            tell(&mut self.callbacks, |callback| callback.on_pictures(&info))?;
+        }
+        Ok(validation)
     }
 
     /// Whether the validation is the best so far; tells schedule and callbacks.
@@ -467,85 +385,6 @@ impl<'a> Session<'a> {
             self.notice("the validation score is not finite and counts as no improvement")?;
         }
         Ok(is_best)
-    }
-
-    /// Saves a resumable checkpoint.
-    fn save(&mut self) -> Result<()> {
-        let Some(folder) = &self.folder else {
-            return Ok(());
-        };
-        let mut state = self.state.clone();
-        state.schedule = self.schedule.state();
-        state.task = self.task.state();
-        state.average_updates = self.average.as_ref().map_or(0, Ema::updates);
-        let callbacks = self.callbacks.iter();
-        state.callbacks = callbacks
-            .map(|callback| (callback.name().to_string(), callback.state()))
-            .collect();
-        let path = folder.save(
-            &self.own_weights(),
-            &self.metadata("checkpoint")?,
-            &self.optimizer,
-            self.average.as_ref(),
-            state,
-            self.config.keep,
-        )?;
-        self.announce(&path, CheckpointKind::Resumable)
-    }
-
-    /// Saves the weights to be used, averaged if there is an average.
-    fn save_weights(&mut self, file: &str, kind: CheckpointKind) -> Result<Option<PathBuf>> {
-        let Some(folder) = &self.folder else {
-            return Ok(None);
-        };
-        let path = folder.path().join(file);
-        let weights = match &self.average {
-            Some(average) => average.tensors(),
-            None => self.own_weights(),
-        };
-        let name = file.split('.').next().unwrap_or(file);
-        save_weights(&path, &weights, &self.metadata(name)?)?;
-        self.announce(&path, kind)?;
-        Ok(Some(path))
-    }
-
-    fn own_weights(&self) -> Vec<(String, Tensor)> {
-        let params = self.params.iter();
-        params
-            .map(|(name, var)| (name.clone(), var.as_detached_tensor()))
-            .collect()
-    }
-
-    /// The task's documents and the run's own; no times, so that equal runs give equal bytes.
-    fn metadata(&self, kind: &str) -> Result<BTreeMap<String, String>> {
-        let mut metadata = self.task.metadata();
-        let document = serde_json::json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "task": self.task.name(),
-            "kind": kind,
-            "averaged": self.average.is_some() && kind != "checkpoint",
-            "epochs": self.state.epoch,
-            "step": self.state.step,
-            "seed": self.config.seed,
-            "best": self.state.best,
-        });
-        match metadata.insert(TRAINING_KEY.into(), document.to_string()) {
-            None => Ok(metadata),
-            Some(_) => Err(Error::ReservedMetadata {
-                key: TRAINING_KEY.into(),
-            }),
-        }
-    }
-
-    fn announce(&mut self, path: &std::path::Path, kind: CheckpointKind) -> Result<()> {
-        let info = CheckpointInfo {
-            path,
-            kind,
-            step: self.state.step,
-        };
-        tell(&mut self.callbacks, |callback| {
-            callback.on_checkpoint(&info)
-        })
     }
 
     fn notice(&mut self, message: &str) -> Result<()> {

@@ -41,12 +41,25 @@ pub struct Validation {
     pub metrics: Vec<(String, f64)>,
 }
 
+/// A picture of what a model does, for people who watch the run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// Its name, the same from epoch to epoch.
+    pub name: String,
+    /// Its width in pixels.
+    pub width: u32,
+    /// Its height in pixels.
+    pub height: u32,
+    /// The bytes of a PNG file.
+    pub png: Vec<u8>,
+}
+
 /// A model, a loss and data, as the training loop sees them.
 ///
 /// # Exact resuming
 /// A run can be resumed bit for bit if [`Task::step`] depends on nothing but the variables and its
 /// `position`: batches are asked for in order within an epoch, but the first one asked for after a
-/// start may be any. Whatever else a task remembers (a threshold found in validation, say) belongs
+/// start may be any, and the rest of a step's batches are left out once one has a loss that is not finite. Whatever else a task remembers (a threshold found in validation, say) belongs
 /// in [`Task::state`].
 pub trait Task {
     /// A short name for logs and error messages.
@@ -58,6 +71,12 @@ pub trait Task {
 
     /// The number of batches in an epoch, the same for every epoch.
     fn batches_per_epoch(&self) -> usize;
+
+    /// The number of samples of a full batch, by which [`TrainConfig::base_learning_rate`] is scaled;
+    /// `None`, the default, if the task cannot say.
+    fn samples_per_batch(&self) -> Option<usize> {
+        None
+    }
 
     /// The loss of the batch at `position`.
     ///
@@ -82,6 +101,16 @@ pub trait Task {
     fn validate(&mut self, epoch: usize) -> Result<Option<Validation>, BoxError> {
         let _ = epoch;
         Ok(None)
+    }
+
+    /// Pictures of what the model does after `epoch`, made in epochs that are validated and only if a callback wants
+    /// them. They must leave no trace in what follows: a run with pictures equals one without.
+    ///
+    /// # Errors
+    /// Whatever fails in the task; training stops with it.
+    fn pictures(&mut self, epoch: usize) -> Result<Vec<Picture>, BoxError> {
+        let _ = epoch;
+        Ok(Vec::new())
     }
 
     /// The parameter groups; by default those of [`TrainConfig::groups`].
@@ -109,8 +138,8 @@ pub trait Task {
         Ok(())
     }
 
-    /// Called when the batch at `position` gave a loss or gradient that is not finite: the place to
-    /// save it into the run folder for inspection.
+    /// Called for the batch at `position` when its loss is not finite, and for each of a step's batches when the
+    /// gradient is not: the place to save it into the run folder for inspection.
     ///
     /// # Errors
     /// Whatever fails in the task; training stops with it.

@@ -9,13 +9,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::callback::{EpochInfo, StartInfo, StepInfo, ValidationInfo};
+use crate::callback::{EpochInfo, PicturesInfo, StartInfo, StepInfo, ValidationInfo};
 use crate::crc::crc32c;
 use crate::error::io_error;
 use crate::{BoxError, Callback, Result};
 
 /// Writes TensorBoard event files: loss, learning rate, gradient norm and terms of every step,
-/// means of every epoch, scores of every validation; images through [`TensorBoard::image`].
+/// means of every epoch, scores of every validation, the task's pictures; more through [`TensorBoard::scalar`] and
+/// [`TensorBoard::image`].
 ///
 /// Each session of a run writes a file of its own; on resuming, TensorBoard is told to drop what
 /// came after the resumed step.
@@ -152,6 +153,18 @@ impl Callback for TensorBoard {
             self.scalar("epoch/loss", info.step, loss)?;
         }
         Ok(self.scalars("epoch", info.step, info.terms)?)
+    }
+
+    fn wants_pictures(&self) -> bool {
+        true
+    }
+
+    fn on_pictures(&mut self, info: &PicturesInfo<'_>) -> Result<(), BoxError> {
+        for picture in info.pictures {
+            let size = (picture.width, picture.height);
+            self.image(&picture.name, info.step, size, &picture.png)?;
+        }
+        Ok(())
     }
 
     fn on_validation(&mut self, info: &ValidationInfo<'_>) -> Result<(), BoxError> {

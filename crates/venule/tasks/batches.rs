@@ -4,11 +4,17 @@ use std::path::{Path, PathBuf};
 use venule_data::{Batch, Batcher, Epoch, Loader};
 use venule_train::{BoxError, Position, save_weights};
 
-/// The batches of the running epoch, wherever in it training starts.
+/// The batches of an epoch, wherever in it training starts.
 pub(super) struct Batches {
     loader: Loader,
     batcher: Batcher,
-    epoch: Option<Epoch>,
+    running: Option<Running>,
+}
+
+/// An epoch under way, and the epoch and batch that it gives next.
+struct Running {
+    batches: Epoch,
+    next: (usize, usize),
 }
 
 impl Batches {
@@ -16,7 +22,7 @@ impl Batches {
         Self {
             loader,
             batcher,
-            epoch: None,
+            running: None,
         }
     }
 
@@ -25,26 +31,32 @@ impl Batches {
     }
 
     pub(super) fn start(&mut self, position: Position) {
-        self.epoch = Some(
-            self.loader
-                .epoch_from(position.epoch as u64, position.batch),
-        );
+        let (epoch, batch) = (position.epoch, position.batch);
+        self.running = Some(Running {
+            batches: self.loader.epoch_from(epoch as u64, batch),
+            next: (epoch, batch),
+        });
     }
 
+    /// The batch at `position`, whichever was asked for before: batches are left out when one before them in a step was not
+    /// finite, and drawn once more to be saved.
     pub(super) fn next(&mut self, position: Position) -> Result<Batch, BoxError> {
-        if self.epoch.is_none() {
+        let wanted = (position.epoch, position.batch);
+        if self.running.as_ref().is_none_or(|run| run.next != wanted) {
             self.start(position);
         }
-        let samples = self.epoch.as_mut().and_then(Iterator::next);
-        let samples = samples
-            .ok_or_else(|| format!("epoch {} has no batch {}", position.epoch, position.batch))??;
+        let samples = self.running.as_mut().and_then(|run| {
+            run.next.1 += 1;
+            run.batches.next()
+        });
+        let samples =
+            samples.ok_or_else(|| format!("epoch {} has no batch {}", wanted.0, wanted.1))??;
         Ok(self.batcher.batch(&samples)?)
     }
 
     /// Saves the batch at `position` for inspection: `images`, `valid` and, where there are, `labels` and `weights`, with the
-    /// samples' names as `ids` in the metadata. Batches are a function of their position, so it is drawn once more.
+    /// samples' names as `ids` in the metadata. Batches are a function of their position, so it can be drawn once more.
     pub(super) fn save(&mut self, position: Position, folder: &Path) -> Result<PathBuf, BoxError> {
-        self.start(position);
         let batch = self.next(position)?;
         let mut tensors = vec![
             ("images".to_owned(), batch.images),

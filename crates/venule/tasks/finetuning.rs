@@ -3,19 +3,21 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{Device, Var};
+use image::RgbImage;
 use serde_json::{Value, json};
 use venule_data::{
     AugmentedSet, Batcher, Dataset, FovPolicy, Loader, LoaderConfig, Mask, Plane, Prepared,
-    PreparedSet,
+    PreparedSet, overlay,
 };
 use venule_loss::Composite;
 use venule_mae::{ImportReport, PretrainedWeights};
 use venule_metrics::{Confusion, Metric, ScoredImage, ThresholdSweep};
 use venule_nn::{Mode, mix};
 use venule_seg::Freeze;
-use venule_train::{BoxError, Position, StepOutput, Task, Validation};
+use venule_train::{BoxError, Picture, Position, StepOutput, Task, Validation};
 
 use super::batches::Batches;
+use super::pictures::picture;
 use crate::segmenter::native_probability;
 use crate::{Checkpoint, Error, Provenance, Recipe, Result, VesselModel};
 
@@ -36,7 +38,12 @@ struct Held {
     input: Plane,
     label: Mask,
     fov: Mask,
+    /// Its name and the photograph itself, if it is one of those that pictures are made of.
+    shown: Option<(String, RgbImage)>,
 }
+
+/// Validation images that pictures are made of.
+const SHOWN: usize = 4;
 
 /// Fine-tuning of a segmentation model on labelled photographs.
 pub struct Finetuning {
@@ -47,6 +54,7 @@ pub struct Finetuning {
     /// Set by hand, or found by validation.
     threshold: f32,
     fixed_threshold: bool,
+    batch_size: usize,
     checkpoint: Checkpoint,
     /// Epochs from one block of the encoder to the next, if it is unfrozen gradually.
     unfreeze_every: Option<usize>,
@@ -81,7 +89,12 @@ impl Finetuning {
             let Some(label) = sample.label else {
                 return Err(Error::Unlabelled { id: sample.id });
             };
-            held.push(Held { input, label, fov });
+            held.push(Held {
+                input,
+                label,
+                fov,
+                shown: (index < SHOWN).then_some((sample.id, sample.image)),
+            });
         }
         let set = PreparedSet::new(data.train, recipe.preprocess.clone(), data.fov)
             .with_cache_limit(2 << 30);
@@ -111,6 +124,7 @@ impl Finetuning {
             held,
             threshold: 0.5,
             fixed_threshold: false,
+            batch_size: recipe.batch_size,
             checkpoint,
             unfreeze_every: None,
         })
@@ -233,6 +247,10 @@ impl Task for Finetuning {
         self.batches.per_epoch()
     }
 
+    fn samples_per_batch(&self) -> Option<usize> {
+        Some(self.batch_size)
+    }
+
     fn start_epoch(&mut self, position: Position) -> std::result::Result<(), BoxError> {
         self.batches.start(position);
         if let Some(every) = self.unfreeze_every {
@@ -279,6 +297,21 @@ impl Task for Finetuning {
                 number("precision_at_0.5", at_half.precision()),
             ],
         }))
+    }
+
+    /// The vessels found in the first validation images at the present threshold, over the photographs.
+    fn pictures(&mut self, _epoch: usize) -> std::result::Result<Vec<Picture>, BoxError> {
+        let mut pictures = Vec::new();
+        for held in &self.held {
+            let Some((id, photo)) = &held.shown else {
+                continue;
+            };
+            let map = native_probability(&self.model, &held.input, &held.fov)?;
+            let found = map.map(|&p| p > self.threshold);
+            let over = overlay(photo, &found, Some(&held.label), Some(&held.fov))?;
+            pictures.push(picture(format!("validation/{id}"), over)?);
+        }
+        Ok(pictures)
     }
 
     fn on_non_finite(

@@ -3,6 +3,7 @@
 
 mod batches;
 mod finetuning;
+mod pictures;
 mod pretraining;
 
 pub use finetuning::{Finetuning, FinetuningData};

@@ -2,16 +2,18 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::{Device, Var};
+use candle_core::{Device, IndexOp, Tensor, Var};
+use image::{GrayImage, Luma};
 use venule_data::{
     Augment, AugmentedSet, Batcher, Dataset, FovPolicy, Loader, LoaderConfig, PreparedSet,
     Preprocess,
 };
 use venule_mae::{Mae, MaeConfig, Masking, Reconstruction, VesselWeight};
 use venule_nn::{Mode, ParamStore, mix};
-use venule_train::{BoxError, Position, StepOutput, Task};
+use venule_train::{BoxError, Picture, Position, StepOutput, Task};
 
 use super::batches::Batches;
+use super::pictures::picture;
 use crate::{Error, Provenance, Result};
 
 /// The unlabelled photographs and how they are seen.
@@ -42,6 +44,8 @@ pub struct Pretraining {
     mae: Mae,
     mask_ratio: f64,
     vessel_weight: f64,
+    batch_size: usize,
+    seed: u64,
     batches: Batches,
     preprocess: Preprocess,
     provenance: Provenance,
@@ -101,6 +105,8 @@ impl Pretraining {
             mae,
             mask_ratio,
             vessel_weight: data.vessel_weight,
+            batch_size: data.batch_size,
+            seed,
             batches: Batches::new(loader, Batcher::new(device.clone())),
             preprocess: data.preprocess,
             provenance,
@@ -117,29 +123,48 @@ impl Pretraining {
         &self.store
     }
 
-    /// The first batch of epoch 0 masked and reconstructed, for a picture.
+    /// The first batch of epoch 0 masked and reconstructed.
     ///
     /// # Errors
     /// If the batch cannot be loaded.
-    pub fn reconstruct(
-        &mut self,
-        seed: u64,
-    ) -> std::result::Result<(candle_core::Tensor, Reconstruction), BoxError> {
-        let position = Position {
+    pub fn reconstruct(&mut self) -> std::result::Result<(Tensor, Reconstruction), BoxError> {
+        let batch = self.batches.next(Position {
             epoch: 0,
             batch: 0,
             step: 0,
-            seed,
-        };
-        self.batches.start(position);
-        let batch = self.batches.next(position)?;
+            seed: self.seed,
+        })?;
         let _frozen = self.store.no_grad();
-        let masking = self.masking(&batch.images, seed)?;
+        let masking = self.masking(&batch.images, self.seed)?;
         let pictures = self.mae.reconstruct(&batch.images, &masking)?;
         Ok((batch.images, pictures))
     }
 
-    fn masking(&self, images: &candle_core::Tensor, seed: u64) -> Result<Masking> {
+    /// The first crops of [`reconstruct`](Self::reconstruct), up to four, one a row: original, masked, reconstructed.
+    ///
+    /// # Errors
+    /// As `reconstruct`.
+    pub fn reconstruction_picture(&mut self) -> std::result::Result<GrayImage, BoxError> {
+        let (images, pictures) = self.reconstruct()?;
+        let columns = [&images, &pictures.masked, &pictures.combined];
+        let (batch, _, height, width) = images.dims4()?;
+        let rows = batch.min(4);
+        let mut canvas = GrayImage::new((3 * width) as u32, (rows * height) as u32);
+        for row in 0..rows {
+            for (column, maps) in columns.into_iter().enumerate() {
+                let values = maps.i((row, 0))?.flatten_all()?.to_vec1::<f32>()?;
+                for (at, value) in values.into_iter().enumerate() {
+                    let (x, y) = (column * width + at % width, row * height + at / width);
+                    // ±2.5 standard deviations span the gray levels.
+                    let level = ((value / 5.0 + 0.5).clamp(0.0, 1.0) * 255.0) as u8;
+                    canvas.put_pixel(x as u32, y as u32, Luma([level]));
+                }
+            }
+        }
+        Ok(canvas)
+    }
+
+    fn masking(&self, images: &Tensor, seed: u64) -> Result<Masking> {
         let (rows, columns) = self.mae.encoder().grid(images)?;
         let (batch, device) = (images.dim(0)?, images.device());
         Ok(Masking::from_seed(
@@ -167,6 +192,10 @@ impl Task for Pretraining {
         self.batches.per_epoch()
     }
 
+    fn samples_per_batch(&self) -> Option<usize> {
+        Some(self.batch_size)
+    }
+
     fn start_epoch(&mut self, position: Position) -> std::result::Result<(), BoxError> {
         self.batches.start(position);
         Ok(())
@@ -191,6 +220,13 @@ impl Task for Pretraining {
             terms: Vec::new(),
             samples: batch.len(),
         })
+    }
+
+    /// [`Pretraining::reconstruction_picture`] as it is now.
+    fn pictures(&mut self, _epoch: usize) -> std::result::Result<Vec<Picture>, BoxError> {
+        let canvas = self.reconstruction_picture()?;
+        let name = "original_masked_reconstructed".to_owned();
+        Ok(vec![picture(name, canvas)?])
     }
 
     fn on_non_finite(

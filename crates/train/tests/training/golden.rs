@@ -163,6 +163,18 @@ fn clipping_inside_the_step_is_the_same() {
     assert_eq!(run(true), run(false));
 }
 
+/// The learning rates of 50 steps, five to an epoch.
+fn rates(schedule: &Schedule, warmup: Warmup, per: Per) -> Vec<f64> {
+    let schedule = schedule.build(0.1, warmup, per).unwrap();
+    let steps = 0..STEPS;
+    let progress = |step| Progress {
+        step,
+        total_steps: STEPS,
+        steps_per_epoch: 5,
+    };
+    steps.map(|step| schedule.lr(&progress(step))).collect()
+}
+
 #[test]
 fn schedules_equal_torch() {
     let golden = golden();
@@ -191,27 +203,170 @@ fn schedules_equal_torch() {
         min_lr: 0.0,
     };
     for (name, schedule, warmup) in [
-        ("step", step, none),
+        ("step", step.clone(), none),
+        ("step_warm", step.clone(), warm),
+        ("cyclic_warm", cyclic(6, 2, 0.001), warm),
+        ("polynomial_warm", polynomial.clone(), warm),
         ("cosine", cosine.clone(), none),
         ("cosine_warm", cosine.clone(), warm),
         ("cyclic", cyclic(6, 2, 0.001), none),
         ("cyclic_equal", cyclic(7, 1, 0.0), none),
-        ("polynomial", polynomial, none),
+        ("polynomial", polynomial.clone(), none),
         ("constant_warm", Schedule::Constant, warm),
-        ("mae", cosine, mae),
+        ("mae", cosine.clone(), mae),
     ] {
-        let schedule = schedule.build(0.1, warmup, Per::Step).unwrap();
-        let found: Vec<f64> = (0..STEPS)
-            .map(|step| {
-                schedule.lr(&Progress {
-                    step,
-                    total_steps: STEPS,
-                    steps_per_epoch: 5,
-                })
-            })
-            .collect();
+        let found = rates(&schedule, warmup, Per::Step);
         let expected = numbers(&golden["schedules"][name]);
         assert_close(&found, &expected, 1e-10, 1e-3, name);
+    }
+    let two_epochs = Warmup {
+        length: Span::Epochs(2.0),
+        start: 0.2,
+    };
+    for (name, schedule, warmup) in [
+        ("step", step, none),
+        ("cosine", cosine.clone(), none),
+        // Three epochs.
+        ("cyclic", cyclic(15, 2, 0.001), none),
+        ("polynomial", polynomial, none),
+        ("cosine_warm", cosine, two_epochs),
+    ] {
+        let found = rates(&schedule, warmup, Per::Epoch);
+        let expected = numbers(&golden["epoch_schedules"][name]);
+        let what = format!("{name}, once an epoch");
+        assert_close(&found, &expected, 1e-10, 1e-3, &what);
+    }
+}
+
+/// The generator's chain of layers, in f64, under names of a Vision Transformer.
+struct Layers(Vec<(String, Var)>);
+
+impl Layers {
+    fn new() -> Self {
+        let var = |name: &str, shape: &[usize], offset| {
+            let values = series(shape.iter().product(), offset);
+            let tensor = Tensor::from_vec(values, shape, &Device::Cpu).unwrap();
+            let var = Var::from_tensor(&tensor.to_dtype(DType::F64).unwrap()).unwrap();
+            (name.to_string(), var)
+        };
+        let params = vec![
+            var("patch_embed.weight", &[4, 3], 0),
+            var("blocks.0.weight", &[3, 3], 100),
+            var("blocks.0.bias", &[3], 200),
+            var("blocks.1.weight", &[3, 3], 300),
+            var("head.weight", &[3, 1], 400),
+        ];
+        Self(params)
+    }
+}
+
+impl Task for Layers {
+    fn name(&self) -> &str {
+        "layers"
+    }
+
+    fn parameters(&self) -> Vec<(String, Var)> {
+        self.0.clone()
+    }
+
+    fn batches_per_epoch(&self) -> usize {
+        20
+    }
+
+    fn step(&mut self, at: Position) -> Result<StepOutput, BoxError> {
+        let (key, samples) = (
+            20 * at.epoch + at.batch,
+            if at.batch.is_multiple_of(2) { 3 } else { 1 },
+        );
+        let tensor = |values: Vec<f32>, width| {
+            let tensor = Tensor::from_vec(values, (samples, width), &Device::Cpu)?;
+            tensor.to_dtype(DType::F64)
+        };
+        let x = tensor(series(4 * samples, 31 * key), 4)?;
+        let target = tensor(series(samples, 77 * key + 5), 1)?;
+        let [embed, first, bias, second, head] = [0, 1, 2, 3, 4].map(|i| self.0[i].1.as_tensor());
+        let hidden = x.matmul(embed)?.tanh()?;
+        let hidden = hidden.matmul(first)?.broadcast_add(bias)?.tanh()?;
+        let hidden = hidden.matmul(second)?.tanh()?;
+        let loss = (hidden.matmul(head)? - target)?.sqr()?.mean_all()?;
+        Ok(StepOutput {
+            loss,
+            terms: Vec::new(),
+            samples,
+        })
+    }
+}
+
+/// Collects the losses of the steps.
+struct Losses(std::sync::Arc<std::sync::Mutex<Vec<f64>>>);
+
+impl Callback for Losses {
+    fn name(&self) -> &str {
+        "losses"
+    }
+
+    fn on_step(&mut self, info: &StepInfo<'_>) -> Result<(), BoxError> {
+        self.0.lock().unwrap().extend(info.loss);
+        Ok(())
+    }
+}
+
+/// Whole runs of the trainer: layer-wise rates, two micro-batches of unequal size to a step, a schedule with warm-up.
+#[test]
+fn layer_decay_and_accumulation_equal_torch() {
+    let golden = golden();
+    let warm = Warmup {
+        length: Span::Steps(8),
+        start: 0.2,
+    };
+    let step = Schedule::Step {
+        every: Span::Steps(15),
+        factor: 0.3,
+    };
+    let cyclic = Schedule::CyclicCosine {
+        cycle: Span::Steps(6),
+        multiplier: 2,
+        min_lr: 0.0,
+    };
+    let polynomial = Schedule::Polynomial {
+        power: 0.9,
+        min_lr: 0.0,
+    };
+    for (name, schedule, warmup, schedule_per) in [
+        ("step_warm", step, warm, Per::Step),
+        ("cyclic_warm", cyclic, warm, Per::Step),
+        (
+            "polynomial_epoch",
+            polynomial,
+            Warmup::default(),
+            Per::Epoch,
+        ),
+    ] {
+        let config = TrainConfig {
+            epochs: 5,
+            learning_rate: 1e-2,
+            weight_decay: 0.05,
+            layer_decay: Some(0.5),
+            accumulation: 2,
+            clip_norm: None,
+            schedule,
+            schedule_per,
+            warmup,
+            ..Default::default()
+        };
+        let mut task = Layers::new();
+        let losses = std::sync::Arc::default();
+        let watch = Losses(std::sync::Arc::clone(&losses));
+        let report = fit(&mut task, &config, vec![Box::new(watch)]).unwrap();
+        assert_eq!(report.steps, STEPS);
+        let expected = &golden["layers"][name];
+        let found = losses.lock().unwrap().clone();
+        assert_close(&found, &numbers(&expected["losses"]), 1e-5, 1e-3, name);
+        for (param, var) in &task.0 {
+            let what = format!("{name}: {param}");
+            let expected = numbers(&expected["params"][param]);
+            assert_close(&flat(var), &expected, 1e-5, 1e-3, &what);
+        }
     }
 }
 

@@ -54,6 +54,12 @@ impl Callback for Recorder {
     fn on_notice(&mut self, message: &str) -> Result<(), BoxError> {
         self.push(format!("notice {message}"))
     }
+    fn before_checkpoint(&mut self) -> Result<(), BoxError> {
+        self.push("before checkpoint".into())
+    }
+    fn on_checkpoint(&mut self, info: &CheckpointInfo<'_>) -> Result<(), BoxError> {
+        self.push(format!("{:?} {}", info.kind, info.step))
+    }
     fn on_end(&mut self, info: &EndInfo) -> Result<(), BoxError> {
         self.push(format!("end {:?}", info.outcome))
     }
@@ -105,6 +111,133 @@ fn callbacks_are_told_in_order() {
         "end Completed",
     ];
     assert_eq!(recorder.events(), expected);
+}
+
+#[test]
+fn logs_are_synced_before_every_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let recorder = Recorder::default();
+    let mut task = Toy::new();
+    task.scores = Some(vec![0.5]);
+    let config = TrainConfig {
+        checkpoint_every_steps: Some(2),
+        directory: Some(dir.path().into()),
+        ..config(1)
+    };
+    let trainer = Trainer::new(config).unwrap();
+    trainer
+        .with_callback(recorder.clone())
+        .fit(&mut task)
+        .unwrap();
+    let events = recorder.events();
+    let saving = |event: &&String| !event.starts_with("step");
+    let expected = [
+        "start 0 of 5",
+        "before checkpoint",
+        "Resumable 2",
+        "before checkpoint",
+        "Resumable 4",
+        "epoch 0",
+        "validation 0 best",
+        "Best 5",
+        "before checkpoint",
+        "Resumable 5",
+        "Final 5",
+        "end Completed",
+    ];
+    assert_eq!(events.iter().filter(saving).collect::<Vec<_>>(), expected);
+}
+
+/// Keeps the pictures it is shown.
+#[derive(Clone, Default)]
+struct Album(Arc<Mutex<Vec<(usize, String)>>>);
+
+impl Callback for Album {
+    fn name(&self) -> &str {
+        "album"
+    }
+    fn wants_pictures(&self) -> bool {
+        true
+    }
+    fn on_pictures(&mut self, info: &PicturesInfo<'_>) -> Result<(), BoxError> {
+        let names = info.pictures.iter().map(|p| (info.step, p.name.clone()));
+        self.0.lock().unwrap().extend(names);
+        Ok(())
+    }
+}
+
+#[test]
+fn pictures_are_made_where_they_are_wanted_and_change_nothing() {
+    let album = Album::default();
+    let config = TrainConfig {
+        validate_every: 2,
+        ema: Some(EmaConfig::default()),
+        ..config(3)
+    };
+    let mut task = Toy::new();
+    let trainer = Trainer::new(config.clone()).unwrap();
+    trainer.with_callback(album.clone()).fit(&mut task).unwrap();
+    let expected = [(10, "after epoch 1"), (15, "after epoch 2")];
+    let found = album.0.lock().unwrap().clone();
+    assert_eq!(found, expected.map(|(step, name)| (step, name.to_string())));
+    let mut without = Toy::new();
+    fit(&mut without, &config, Vec::new()).unwrap();
+    assert_eq!(task.values(), without.values());
+}
+
+#[test]
+fn the_base_learning_rate_is_scaled_to_the_samples_of_a_step() {
+    let rates = |config: TrainConfig| {
+        let dir = tempfile::tempdir().unwrap();
+        let config = TrainConfig {
+            directory: Some(dir.path().into()),
+            ..config
+        };
+        let log = JsonLines::in_folder(dir.path());
+        fit(&mut Toy::new(), &config, vec![Box::new(log)]).unwrap();
+        let lines = read_log(&dir.path().join(LOG_FILE)).unwrap();
+        let rate = |line: &LogLine| match line {
+            LogLine::Step { lr, .. } => Some(*lr),
+            _ => None,
+        };
+        lines.iter().filter_map(rate).collect::<Vec<f64>>()
+    };
+    let base = |accumulation| TrainConfig {
+        base_learning_rate: Some(0.64),
+        accumulation,
+        ..config(1)
+    };
+    // 4 samples a batch: 0.64 · 4 / 256, and twice that with two batches a step.
+    assert_eq!(rates(base(1)), [0.01; 5]);
+    assert_eq!(rates(base(2)), [0.02; 3]);
+    assert_eq!(rates(config(1)), [0.02; 5]);
+
+    // A task that does not say how many samples a batch holds.
+    let mut task = Steep::at(1.0);
+    let error = fit(&mut task, &base(1), Vec::new()).unwrap_err();
+    assert!(error.to_string().contains("set learning_rate"), "{error}");
+}
+
+#[test]
+fn accumulated_batches_equal_the_large_batch() {
+    let run = |joined, accumulation| {
+        let mut task = Toy::new();
+        task.joined = joined;
+        let config = TrainConfig {
+            accumulation,
+            ..config(4)
+        };
+        let report = fit(&mut task, &config, Vec::new()).unwrap();
+        assert_eq!(report.steps, 12);
+        (task.values(), report)
+    };
+    // Steps of 8, 8 and 4 samples: as batches of 4, and as batches of 8.
+    let ((small, a), (large, b)) = (run(1, 2), run(2, 1));
+    for (x, y) in small.iter().flatten().zip(large.iter().flatten()) {
+        assert!((x - y).abs() <= 1e-5 * y.abs().max(0.1), "{x} {y}");
+    }
+    let (a, b) = (a.loss.unwrap(), b.loss.unwrap());
+    assert!((a - b).abs() <= 1e-5 * b, "{a} {b}");
 }
 
 #[test]
@@ -238,34 +371,61 @@ fn a_loss_that_is_not_finite_is_skipped_then_fatal() {
     }
 }
 
-#[test]
-fn a_gradient_that_is_not_finite_is_noticed() {
-    struct Steep(candle_core::Var);
-    impl Task for Steep {
-        fn name(&self) -> &str {
-            "steep"
-        }
-        fn parameters(&self) -> Vec<(String, candle_core::Var)> {
-            vec![("x".into(), self.0.clone())]
-        }
-        fn batches_per_epoch(&self) -> usize {
-            1
-        }
-        fn step(&mut self, _: Position) -> Result<StepOutput, BoxError> {
-            // √x at 0: the value is 0, the slope infinite.
-            Ok(StepOutput {
-                loss: self.0.sqrt()?,
-                terms: vec![],
-                samples: 1,
-            })
+/// √x: at 0 the value is 0 and the slope infinite; elsewhere both are finite.
+struct Steep {
+    var: candle_core::Var,
+    batches: usize,
+    /// The batch that shifts x by −x, if any.
+    poisoned: Option<usize>,
+    saved: Vec<usize>,
+}
+
+impl Steep {
+    fn at(x: f32) -> Self {
+        Self {
+            var: candle_core::Var::new(x, &candle_core::Device::Cpu).unwrap(),
+            batches: 1,
+            poisoned: None,
+            saved: Vec::new(),
         }
     }
-    let var = candle_core::Var::new(0f32, &candle_core::Device::Cpu).unwrap();
+}
+
+impl Task for Steep {
+    fn name(&self) -> &str {
+        "steep"
+    }
+    fn parameters(&self) -> Vec<(String, candle_core::Var)> {
+        vec![("x".into(), self.var.clone())]
+    }
+    fn batches_per_epoch(&self) -> usize {
+        self.batches
+    }
+    fn step(&mut self, at: Position) -> Result<StepOutput, BoxError> {
+        let shift = match self.poisoned {
+            Some(batch) if batch == at.batch => -f64::from(self.var.to_scalar::<f32>()?),
+            _ => 0.0,
+        };
+        Ok(StepOutput {
+            loss: (self.var.as_tensor() + shift)?.sqrt()?,
+            terms: vec![],
+            samples: 1,
+        })
+    }
+    fn on_non_finite(&mut self, at: Position, _: Option<&std::path::Path>) -> Result<(), BoxError> {
+        self.saved.push(at.batch);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_gradient_that_is_not_finite_is_noticed() {
     let config = TrainConfig {
         max_non_finite: 0,
         ..config(1)
     };
-    let result = fit(&mut Steep(var.clone()), &config, Vec::new());
+    let mut task = Steep::at(0.0);
+    let result = fit(&mut task, &config, Vec::new());
     assert!(
         matches!(
             result,
@@ -276,7 +436,28 @@ fn a_gradient_that_is_not_finite_is_noticed() {
         ),
         "{result:?}"
     );
-    assert_eq!(var.to_scalar::<f32>().unwrap(), 0.0);
+    assert_eq!(task.var.to_scalar::<f32>().unwrap(), 0.0);
+}
+
+#[test]
+fn every_batch_behind_a_gradient_that_is_not_finite_is_saved() {
+    let recorder = Recorder::default();
+    let mut task = Steep::at(4.0);
+    (task.batches, task.poisoned) = (6, Some(3));
+    let config = TrainConfig {
+        accumulation: 2,
+        ..config(1)
+    };
+    let trainer = Trainer::new(config).unwrap();
+    let report = trainer
+        .with_callback(recorder.clone())
+        .fit(&mut task)
+        .unwrap();
+    // Of three steps the second is skipped: either of its batches may be the cause.
+    assert_eq!((report.steps, report.skipped), (3, 1));
+    assert_eq!(task.saved, [2, 3]);
+    let said = |event: &String| event.contains("one of the batches 2 to 3");
+    assert!(recorder.events().iter().any(said));
 }
 
 #[test]

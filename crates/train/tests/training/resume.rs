@@ -261,6 +261,23 @@ fn resuming_where_nothing_was_saved_starts_afresh() {
 }
 
 #[test]
+fn a_finished_run_without_checkpoints_is_not_overwritten_on_resuming() {
+    let whole = undisturbed();
+    for entry in fs::read_dir(whole.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.to_string_lossy().contains("checkpoint-") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    // The best weights are there too, which alone do not keep an interrupted first epoch from starting afresh.
+    assert!(whole.path().join(BEST_FILE).exists());
+    let before = content(whole.path());
+    let error = run(&resuming(&config(whole.path())), NEVER).unwrap_err();
+    assert!(matches!(&error, Error::RunExists { found, .. } if found.starts_with(FINAL_FILE)));
+    assert_eq!(content(whole.path()), before);
+}
+
+#[test]
 fn a_finished_run_resumes_to_the_same() {
     let whole = undisturbed();
     let before = content(whole.path());

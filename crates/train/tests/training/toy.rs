@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor, Var};
 use serde_json::{Value, json};
-use venule_train::{BoxError, Position, StepOutput, Task, Validation};
+use venule_train::{BoxError, Picture, Position, StepOutput, Task, Validation};
 
 pub const BATCHES: usize = 5;
 const BATCH: usize = 4;
@@ -20,6 +20,8 @@ pub struct Toy {
     validations: u64,
     pub scores: Option<Vec<f64>>,
     pub name: &'static str,
+    /// Batches that are joined to a larger one.
+    pub joined: usize,
 }
 
 /// A cheap hash of a position, so that a batch depends on it alone.
@@ -75,6 +77,7 @@ impl Toy {
             validations: 0,
             scores: None,
             name: "toy",
+            joined: 1,
         }
     }
 
@@ -121,12 +124,29 @@ impl Task for Toy {
     }
 
     fn batches_per_epoch(&self) -> usize {
-        BATCHES
+        BATCHES.div_ceil(self.joined)
+    }
+
+    fn samples_per_batch(&self) -> Option<usize> {
+        Some(BATCH * self.joined)
+    }
+
+    fn pictures(&mut self, epoch: usize) -> Result<Vec<Picture>, BoxError> {
+        Ok(vec![Picture {
+            name: format!("after epoch {epoch}"),
+            width: 2,
+            height: 1,
+            png: b"\x89PNG".to_vec(),
+        }])
     }
 
     fn step(&mut self, position: Position) -> Result<StepOutput, BoxError> {
         self.seen.push(position);
-        let (images, labels) = batch(position.seed, position.epoch, position.batch);
+        let first = position.batch * self.joined;
+        let parts = first..(first + self.joined).min(BATCHES);
+        let parts = parts.map(|number| batch(position.seed, position.epoch, number));
+        let (images, labels): (Vec<_>, Vec<_>) = parts.unzip();
+        let (images, labels) = (Tensor::cat(&images, 0)?, Tensor::cat(&labels, 0)?);
         let mut loss = self.loss(&images, &labels)?;
         if self.poisoned.contains(&(position.epoch, position.batch)) {
             loss = (loss * f64::NAN)?;
@@ -138,7 +158,7 @@ impl Task for Toy {
         Ok(StepOutput {
             loss,
             terms,
-            samples: BATCH,
+            samples: images.dim(0)?,
         })
     }
 

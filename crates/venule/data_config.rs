@@ -1,0 +1,250 @@
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use venule_data::{Dataset, DatasetKind, DatasetSpec, FolderSet, Split};
+
+use crate::run_file::unread;
+use crate::{Error, Result};
+
+/// A data set of a run, and what each of its splits is for.
+///
+/// It lies either in one folder of a known layout (`name` and `path`), or in plain folders of photographs (`images`), of
+/// labels (`masks`) and of fields of view (`fovs`). Of plain folders the last fifth, of two images at least, is the split
+/// `validation`, the rest is `train`, and there is no `test`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// Its layout: `drive`, `chase_db1`, `stare`, `hrf`, `fives`, `retina_blood_vessel`, `unlabelled` or `folder`, the
+    /// default.
+    #[serde(default = "folder")]
+    pub name: String,
+    /// Its folder; a relative one is looked for from the working directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// A plain folder of photographs, instead of `path`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<PathBuf>,
+    /// The folder of their labels, paired by file name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub masks: Option<PathBuf>,
+    /// The folder of their fields of view. Default: none, so that they are detected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fovs: Option<PathBuf>,
+    /// Splits to fit weights on. Default: `["train"]`. `["train", "test"]` is for weights that are given away.
+    #[serde(default = "train")]
+    pub train: Vec<String>,
+    /// Splits to choose the epoch and the threshold on. Default: `["validation"]`.
+    #[serde(default = "validation")]
+    pub validation: Vec<String>,
+    /// Splits to test on at the end. Default: `["test"]`.
+    #[serde(default = "test")]
+    pub test: Vec<String>,
+}
+
+fn folder() -> String {
+    DatasetKind::Folder.name().to_owned()
+}
+
+fn train() -> Vec<String> {
+    vec![Split::Train.name().to_owned()]
+}
+
+fn validation() -> Vec<String> {
+    vec![Split::Validation.name().to_owned()]
+}
+
+fn test() -> Vec<String> {
+    vec![Split::Test.name().to_owned()]
+}
+
+/// Which use of a data set is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To fit weights on.
+    Train,
+    /// To choose the epoch and the threshold on.
+    Validation,
+    /// To test on.
+    Test,
+}
+
+impl Purpose {
+    /// All three.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
+
+    /// As a run file and the record of a run call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+}
+
+impl From<&DatasetSpec> for DataConfig {
+    fn from(spec: &DatasetSpec) -> Self {
+        Self {
+            name: spec.kind.name().to_owned(),
+            path: Some(spec.path.clone()),
+            images: None,
+            masks: None,
+            fovs: None,
+            train: train(),
+            validation: validation(),
+            test: test(),
+        }
+    }
+}
+
+impl DataConfig {
+    /// Plain folders of photographs, of their labels and of their fields of view, to train and validate on.
+    pub fn plain(images: PathBuf, masks: Option<PathBuf>, fovs: Option<PathBuf>) -> Self {
+        Self {
+            name: folder(),
+            path: None,
+            images: Some(images),
+            masks,
+            fovs,
+            train: train(),
+            validation: validation(),
+            test: Vec::new(),
+        }
+    }
+
+    /// Photographs without labels, in a folder and those below it, for pretraining.
+    pub fn unlabelled(path: PathBuf) -> Self {
+        Self {
+            validation: Vec::new(),
+            test: Vec::new(),
+            ..Self::from(&DatasetSpec {
+                kind: DatasetKind::Unlabelled,
+                path,
+            })
+        }
+    }
+
+    /// The same data to test on, all of it.
+    #[must_use]
+    pub fn for_test(self) -> Self {
+        Self {
+            train: Vec::new(),
+            validation: Vec::new(),
+            test: vec![Split::All.name().to_owned()],
+            ..self
+        }
+    }
+
+    fn splits(&self, purpose: Purpose) -> &[String] {
+        match purpose {
+            Purpose::Train => &self.train,
+            Purpose::Validation => &self.validation,
+            Purpose::Test => &self.test,
+        }
+    }
+
+    /// Where it lies.
+    fn root(&self) -> &Path {
+        let root = self.images.as_ref().or(self.path.as_ref());
+        root.map_or(Path::new(""), PathBuf::as_path)
+    }
+
+    /// Checks names, and that the data set is said to lie in one place.
+    fn validate(&self) -> Result<()> {
+        let kind: DatasetKind = self.name.parse()?;
+        for split in Purpose::ALL.iter().flat_map(|p| self.splits(*p)) {
+            let _: Split = split.parse()?;
+        }
+        let plain = self.masks.is_some() || self.fovs.is_some();
+        let reason = match (&self.path, &self.images) {
+            (Some(_), None) if !plain => return Ok(()),
+            (None, Some(_)) if kind == DatasetKind::Folder => return Ok(()),
+            (None, Some(_)) => "plain folders of images have the name 'folder'",
+            (Some(_), _) => "path and images exclude each other; masks and fovs go with images",
+            (None, None) => "it needs a path, or images and masks",
+        };
+        Err(unread(format!("data set '{}': {reason}", self.name)))
+    }
+
+    fn files(&self, split: Split) -> Result<FolderSet> {
+        let Some(images) = &self.images else {
+            let spec = DatasetSpec {
+                kind: self.name.parse()?,
+                path: self.root().to_owned(),
+            };
+            return Ok(spec.files(split)?);
+        };
+        let all = FolderSet::new(images, self.masks.clone(), self.fovs.clone())?;
+        let held_out = match all.len() {
+            0 | 1 => 0,
+            len => (len / 5).max(1),
+        };
+        let files = match split {
+            Split::All => all,
+            Split::Train => all.split_last(held_out).0,
+            Split::Validation => all.split_last(held_out).1,
+            Split::Test => FolderSet::from_files(Vec::new()),
+        };
+        match files.is_empty() {
+            false => Ok(files),
+            true => Err(Error::Data(venule_data::Error::EmptySplit {
+                dataset: "folder",
+                path: images.clone(),
+                split: split.name(),
+                reason: "of plain folders the last fifth, of two images at least, is for validation and nothing for test".to_owned(),
+            })),
+        }
+    }
+}
+
+/// The files of the data sets' splits that serve a purpose.
+pub(crate) fn files(data: &[DataConfig], purpose: Purpose) -> Result<FolderSet> {
+    let serving = || data.iter().filter(|data| !data.splits(purpose).is_empty());
+    let several = serving().count() > 1;
+    let mut joined = FolderSet::from_files(Vec::new());
+    for data in serving() {
+        let kind: DatasetKind = data.name.parse()?;
+        for split in data.splits(purpose) {
+            let files = data.files(split.parse()?)?;
+            // Ids of several data sets are told apart by their names.
+            joined = joined.join(match several {
+                true => files.with_id_prefix(&format!("{kind}_")),
+                false => files,
+            });
+        }
+    }
+    Ok(joined)
+}
+
+/// Checks each data set.
+pub(crate) fn validate(data: &[DataConfig]) -> Result<()> {
+    data.iter().try_for_each(DataConfig::validate)
+}
+
+/// Checks that no split serves two purposes: what was trained on proves nothing in a test.
+pub(crate) fn validate_purposes(data: &[DataConfig]) -> Result<()> {
+    let mut uses: Vec<(&DataConfig, Split, Purpose)> = Vec::new();
+    for data in data {
+        for purpose in Purpose::ALL {
+            for split in data.splits(purpose) {
+                uses.push((data, split.parse()?, purpose));
+            }
+        }
+    }
+    for (index, (data, split, purpose)) in uses.iter().enumerate() {
+        for (other, other_split, other_purpose) in &uses[..index] {
+            let overlap = split == other_split || [split, other_split].contains(&&Split::All);
+            if data.root() == other.root() && overlap {
+                return Err(unread(format!(
+                    "{} of {} serves {}, and {} of it serves {}; each image may serve once",
+                    split.name(),
+                    data.root().display(),
+                    purpose.name(),
+                    other_split.name(),
+                    other_purpose.name()
+                )));
+            }
+        }
+    }
+    Ok(())
+}

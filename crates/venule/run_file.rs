@@ -1,0 +1,220 @@
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use toml::{Table, Value};
+use venule_data::write_atomic;
+use venule_train::TrainConfig;
+
+use crate::settings::{name_what_is_off, read as read_settings};
+use crate::{Error, Result};
+
+/// A training's whole configuration as a TOML file that starts from a preset and says what differs.
+///
+/// Tables are laid over the preset's key by key. A choice with settings of its own, such as a schedule of another `kind`,
+/// takes the place of the preset's as a whole. An optional setting is switched off by the word `none`. Unknown keys are
+/// errors.
+///
+/// ```
+/// use venule::{PretrainConfig, RunFile};
+/// let run: PretrainConfig = "preset = 'tiny'\n[recipe]\nmask_ratio = 0.6".parse()?;
+/// let run = run.with("recipe.train.clip_norm", "none")?;
+/// assert_eq!((run.recipe.mask_ratio, run.recipe.train.clip_norm), (0.6, None));
+/// // What it writes says everything, and reads back as the same.
+/// assert_eq!(run.to_toml()?.parse::<PretrainConfig>()?, run);
+/// # Ok::<(), venule::Error>(())
+/// ```
+pub trait RunFile: Clone + Serialize + DeserializeOwned {
+    /// A preset's run, without data.
+    ///
+    /// # Errors
+    /// An unknown name; the error lists the known ones.
+    fn preset(name: &str) -> Result<Self>;
+
+    /// Checks what can be checked without opening a file.
+    ///
+    /// # Errors
+    /// Anything that contradicts itself or is out of range.
+    fn validate(&self) -> Result<()>;
+
+    /// Optimiser, schedule and checkpoints.
+    fn train_mut(&mut self) -> &mut TrainConfig;
+
+    /// Reads TOML text.
+    ///
+    /// # Errors
+    /// [`Error::RunFile`] that names the setting and, for an unknown key, the most similar known one.
+    fn parse_toml(text: &str) -> Result<Self> {
+        let given: Table = text
+            .parse()
+            .map_err(|e: toml::de::Error| unread(e.to_string()))?;
+        let preset = match given.get("preset") {
+            None => "compact",
+            Some(Value::String(name)) => name,
+            Some(other) => return Err(unread(format!("preset is {other}, but must be a name"))),
+        };
+        let mut whole = Value::Table(to_table(&Self::preset(preset)?)?);
+        merge(&mut whole, Value::Table(given));
+        read(whole)
+    }
+
+    /// Reads a TOML file.
+    ///
+    /// # Errors
+    /// As [`parse_toml`](Self::parse_toml); the error names the file.
+    fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let failed = |reason: String| Error::RunFile {
+            path: path.to_owned(),
+            reason,
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+        Self::parse_toml(&text).map_err(|error| match error {
+            Error::RunFile { reason, .. } => failed(reason),
+            other => failed(other.to_string()),
+        })
+    }
+
+    /// This run as TOML, every setting written out.
+    ///
+    /// # Errors
+    /// [`Error::RunFile`] if a number does not fit TOML's 64-bit integers, or a path is no Unicode text.
+    fn to_toml(&self) -> Result<String> {
+        toml::to_string(&to_table(self)?).map_err(|error| unread(error.to_string()))
+    }
+
+    /// Writes [`to_toml`](Self::to_toml) to a file, whole or not at all.
+    ///
+    /// # Errors
+    /// As `to_toml`, and if the file cannot be written.
+    fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        Ok(write_atomic(path, self.to_toml()?.as_bytes())?)
+    }
+
+    /// The same run with one setting changed, named by its dotted path, e.g. `recipe.train.learning_rate`. `value` is TOML;
+    /// the quotes of a plain word may be left out.
+    ///
+    /// # Errors
+    /// As for a file that says so.
+    fn with(&self, key: &str, value: &str) -> Result<Self> {
+        let mut change = value_of(value).map_err(|e| unread(format!("{key} = {value}: {e}")))?;
+        for part in key.rsplit('.') {
+            change = Value::Table(Table::from_iter([(part.to_owned(), change)]));
+        }
+        let mut whole = Value::Table(to_table(self)?);
+        merge(&mut whole, change);
+        read(whole)
+    }
+
+    /// What repeats this run: without its folder, and without whether it goes on with an earlier one.
+    fn repeatable(&self) -> Self {
+        let mut run = self.clone();
+        let train = run.train_mut();
+        train.directory = None;
+        train.resume = false;
+        run
+    }
+}
+
+/// A TOML value; text that is none and has no TOML punctuation is a word.
+fn value_of(text: &str) -> std::result::Result<Value, String> {
+    match format!("value = {text}").parse::<Table>() {
+        Ok(mut parsed) if parsed.len() == 1 => parsed
+            .remove("value")
+            .ok_or_else(|| "expected one value".to_owned()),
+        Ok(_) => Err("expected one value".to_owned()),
+        Err(_)
+            if !text.is_empty() && !text.contains(['"', '\'', '[', ']', '{', '}', '=', '\n']) =>
+        {
+            Ok(Value::String(text.to_owned()))
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn to_table(run: &impl Serialize) -> Result<Table> {
+    let failed = |reason: String| unread(format!("the configuration cannot be written: {reason}"));
+    // Through text, in which 32-bit numbers are as short as they were given.
+    let text = toml::to_string(run).map_err(|error| failed(error.to_string()))?;
+    let mut table: Table = text
+        .parse()
+        .map_err(|error: toml::de::Error| failed(error.to_string()))?;
+    let all = serde_json::to_value(run).map_err(|error| failed(error.to_string()))?;
+    name_what_is_off(&mut table, &all);
+    Ok(table)
+}
+
+fn read<T: RunFile>(whole: Value) -> Result<T> {
+    let run: T = read_settings(whole).map_err(|error| unread(with_suggestion(&error)))?;
+    run.validate()?;
+    Ok(run)
+}
+
+pub(crate) fn unread(reason: String) -> Error {
+    Error::RunFile {
+        path: PathBuf::from("run configuration"),
+        reason: reason.trim_end().to_owned(),
+    }
+}
+
+/// Lays `change` over `whole`: tables key by key, everything else as a whole.
+fn merge(whole: &mut Value, change: Value) {
+    match (whole, change) {
+        (Value::Table(whole), Value::Table(change)) => {
+            if is_other_choice(whole, &change) {
+                *whole = change;
+                return;
+            }
+            for (key, value) in change {
+                match whole.get_mut(&key) {
+                    Some(old) => merge(old, value),
+                    None => {
+                        whole.insert(key, value);
+                    }
+                }
+            }
+        }
+        (whole, change) => *whole = change,
+    }
+}
+
+/// Whether `change` stands for another variant of a choice, whose settings have nothing to do with those of `whole`: it has
+/// another `kind`, or both are tables of one key and the keys differ.
+fn is_other_choice(whole: &Table, change: &Table) -> bool {
+    if let (Some(old), Some(new)) = (whole.get("kind"), change.get("kind")) {
+        return old != new;
+    }
+    whole.len() == 1 && change.len() == 1 && change.keys().all(|key| !whole.contains_key(key))
+}
+
+/// Adds the most similar known key to serde's message about an unknown one.
+fn with_suggestion(message: &str) -> String {
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    match quoted.as_slice() {
+        [found, known @ ..] if message.contains("unknown") && !known.is_empty() => {
+            let closest = known.iter().min_by_key(|name| edits(found, name));
+            match closest.filter(|name| 2 * edits(found, name) <= name.len()) {
+                Some(name) => format!("{}; did you mean '{name}'?", message.trim_end()),
+                None => message.to_owned(),
+            }
+        }
+        _ => message.to_owned(),
+    }
+}
+
+/// Levenshtein distance in characters, of at most the first 64.
+fn edits(a: &str, b: &str) -> usize {
+    let a: Vec<char> = a.chars().take(64).collect();
+    let b: Vec<char> = b.chars().take(64).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}

@@ -1,0 +1,271 @@
+//! What the programs that train share: their flags, the two trainings, and what they say at the end.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::Args;
+use venule::candle_core::Device;
+use venule::data::{Dataset, write_atomic, write_png};
+use venule::train::{
+    JsonLines, LOG_FILE, LearningCurve, Outcome, ProgressBar, Report, Task, TensorBoard,
+    TrainConfig, Trainer, latest_checkpoint,
+};
+use venule::{PretrainConfig, Purpose, RunConfig, RunFile, RunRecord, Segmenter, evaluate};
+
+use super::{AnyResult, INTERRUPTED, json, summary};
+
+/// Flags of every training. Those with a setting of their own change it after the file or preset has been read.
+#[derive(Args)]
+pub struct RunArgs {
+    /// TOML file that says everything of a run, such as the run.toml of another one; flags go before it
+    #[arg(long, conflicts_with = "preset")]
+    pub config: Option<PathBuf>,
+    /// seed, compact, tiny or another preset, which everything starts from [default: seed]
+    #[arg(long)]
+    pub preset: Option<String>,
+    /// Change any setting of the run file by its dotted path, e.g. recipe.train.clip_norm=none; may be repeated, and goes before
+    /// all other flags
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_setting)]
+    pub set: Vec<(String, String)>,
+    /// Crops in a batch [default: the preset's]
+    #[arg(long)]
+    pub batch_size: Option<usize>,
+    /// Crops taken from each image in an epoch [default: the preset's]
+    #[arg(long)]
+    pub crops_per_image: Option<usize>,
+    /// Passes over the data [default: the preset's]
+    #[arg(long)]
+    pub epochs: Option<usize>,
+    /// Learning rate after warm-up [default: the preset's]
+    #[arg(long)]
+    pub learning_rate: Option<f64>,
+    /// Learning rate for 256 crops a step, scaled to those of one, instead of --learning-rate
+    #[arg(long, conflicts_with = "learning_rate")]
+    pub base_learning_rate: Option<f64>,
+    /// Go on with the run in the folder
+    #[arg(long)]
+    pub resume: bool,
+    /// Save and stop after this many minutes
+    #[arg(long)]
+    pub max_minutes: Option<f64>,
+    /// End after this many steps, if that is sooner; the schedule spans them
+    #[arg(long)]
+    pub max_steps: Option<usize>,
+    /// Seed of weights, order, crops and masks [default: 0]
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// CPU threads; 0 takes all
+    #[arg(long, default_value_t = 0)]
+    pub threads: usize,
+    /// Threads that load and augment [default: 1]
+    #[arg(long)]
+    pub workers: Option<usize>,
+    /// cpu, cuda, cuda:N or metal
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+    /// Write TensorBoard event files into the folder `tensorboard` of the run
+    #[arg(long)]
+    pub tensorboard: bool,
+}
+
+fn parse_setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => {
+            Ok((key.trim().to_owned(), value.trim().to_owned()))
+        }
+        _ => Err("write KEY=VALUE, e.g. recipe.train.epochs=50".to_owned()),
+    }
+}
+
+impl RunArgs {
+    /// The file or preset, with the flags that have a setting of their own.
+    pub fn configuration<R: RunFile>(&self) -> venule::Result<R> {
+        let mut run = match &self.config {
+            Some(path) => R::load(path)?,
+            None => R::preset(self.preset.as_deref().unwrap_or("seed"))?,
+        };
+        fn text<T: ToString>(flag: &Option<T>) -> Option<String> {
+            flag.as_ref().map(ToString::to_string)
+        }
+        if self.learning_rate.is_some() {
+            run.train_mut().base_learning_rate = None;
+        }
+        for (key, value) in [
+            ("workers", text(&self.workers)),
+            ("recipe.batch_size", text(&self.batch_size)),
+            ("recipe.crops_per_image", text(&self.crops_per_image)),
+            ("recipe.train.epochs", text(&self.epochs)),
+            ("recipe.train.learning_rate", text(&self.learning_rate)),
+            (
+                "recipe.train.base_learning_rate",
+                text(&self.base_learning_rate),
+            ),
+            ("recipe.train.max_minutes", text(&self.max_minutes)),
+            ("recipe.train.max_steps", text(&self.max_steps)),
+            ("recipe.train.seed", text(&self.seed)),
+        ] {
+            if let Some(value) = value {
+                run = run.with(key, &value)?;
+            }
+        }
+        Ok(run)
+    }
+
+    /// The run with what `--set` says, after all other flags.
+    pub fn finish<R: RunFile>(&self, mut run: R) -> venule::Result<R> {
+        for (key, value) in &self.set {
+            run = run.with(key, value)?;
+        }
+        run.validate()?;
+        run.train_mut().resume = self.resume;
+        Ok(run)
+    }
+}
+
+/// Where a training runs and how it is watched.
+pub struct Place<'a> {
+    pub folder: &'a Path,
+    pub device: &'a Device,
+    pub tensorboard: bool,
+    pub stop: Arc<AtomicBool>,
+}
+
+impl Place<'_> {
+    fn train(
+        &self,
+        task: &mut dyn Task,
+        config: &TrainConfig,
+        record: RunRecord,
+    ) -> AnyResult<Report> {
+        venule::nn::keep_freed_memory();
+        let config = TrainConfig {
+            directory: Some(self.folder.to_owned()),
+            ..config.clone()
+        };
+        // The record first: it refuses a run on other images before anything is written.
+        let mut trainer = Trainer::new(config)?
+            .with_callback(record)
+            .with_callback(ProgressBar::new())
+            .with_callback(JsonLines::in_folder(self.folder))
+            .with_callback(LearningCurve::new(self.folder.join("curve.svg")))
+            .with_stop_flag(self.stop.clone());
+        if self.tensorboard {
+            trainer = trainer.with_callback(TensorBoard::new(self.folder.join("tensorboard")));
+        }
+        let report = trainer.fit(task)?;
+        println!(
+            "{} steps; log: {}",
+            report.steps,
+            self.folder.join(LOG_FILE).display()
+        );
+        Ok(report)
+    }
+}
+
+/// Pretrains, and writes a picture of reconstructions.
+pub fn pretrain(run: &PretrainConfig, place: &Place<'_>) -> AnyResult<Report> {
+    let (photographs, left_out) = run.files()?;
+    left_out
+        .iter()
+        .for_each(|error| eprintln!("left out: {error}"));
+    println!("{} photographs", photographs.len());
+    let record =
+        RunRecord::new(run, place.device)?.with_images(Purpose::Train.name(), &photographs)?;
+    let mut task = run.task_on(photographs, place.device)?;
+    println!("{} parameters", task.store().element_count());
+    let report = place.train(&mut task, &run.recipe.train, record)?;
+    if report.outcome != Outcome::Interrupted {
+        let path = place.folder.join("reconstructions.png");
+        write_png(&path, task.reconstruction_picture()?)?;
+        println!("original, masked, reconstructed: {}", path.display());
+        // A run that ran out of time has checkpoints alone.
+        let weights = match report.final_path.clone() {
+            Some(path) => Some(path),
+            None => latest_checkpoint(place.folder)?,
+        };
+        if let Some(weights) = weights {
+            println!("weights: {}", weights.display());
+        }
+    }
+    Ok(report)
+}
+
+/// Fine-tunes, then tests the best weights, or the last ones of a run without validation. The numbers of a run that came
+/// to its end go to test.json.
+pub fn finetune(run: &RunConfig, place: &Place<'_>) -> AnyResult<Report> {
+    let (train, validation) = (run.files(Purpose::Train)?, run.files(Purpose::Validation)?);
+    println!(
+        "{} training and {} validation images",
+        train.len(),
+        validation.len()
+    );
+    let test = match run.files(Purpose::Test) {
+        Ok(test) => Some(test).filter(|test| !test.is_empty()),
+        Err(error) => {
+            println!("no test: {error}");
+            None
+        }
+    };
+    let mut record = RunRecord::new(run, place.device)?
+        .with_images(Purpose::Train.name(), &train)?
+        .with_images(Purpose::Validation.name(), &validation)?;
+    if let Some(test) = &test {
+        record = record.with_images(Purpose::Test.name(), test)?;
+    }
+    if let Some(path) = &run.pretrained {
+        record = record.with_weights(path)?;
+        println!("encoder from {}", path.display());
+    }
+    let mut task = run.task(place.device)?;
+    println!("{} parameters", task.model().store().element_count());
+    let report = place.train(&mut task, &run.recipe.train, record)?;
+    if report.outcome == Outcome::Interrupted {
+        return Ok(report);
+    }
+    match &report.best {
+        Some(best) => println!(
+            "best validation F1 {:.4} after epoch {}",
+            best.score,
+            best.epoch + 1
+        ),
+        None => println!("no validation took place"),
+    }
+    let Some(weights) = report.best_path.as_ref().or(report.final_path.as_ref()) else {
+        return Ok(report);
+    };
+    println!("weights: {}", weights.display());
+    if let Some(test) = test {
+        let segmenter = Segmenter::from_file_on(weights, place.device)?;
+        let evaluated = evaluate(&segmenter, &test, |_, _| Ok(()))?;
+        println!("{} test images: {}", test.len(), summary(&evaluated.report));
+        if report.final_path.is_some() {
+            let path = place.folder.join("test.json");
+            let numbers = json(&evaluated, run.recipe.train.seed)?;
+            write_atomic(&path, &serde_json::to_vec_pretty(&numbers)?)?;
+            println!("all numbers: {}", path.display());
+        }
+    }
+    Ok(report)
+}
+
+/// What the program says of a run that has not come to its end, and its exit status.
+pub fn status(report: &Report, folder: &Path) -> u8 {
+    let (why, status) = match report.outcome {
+        Outcome::Interrupted => ("interrupted", INTERRUPTED),
+        Outcome::TimeUp => ("out of time", 0),
+        Outcome::Completed | Outcome::EarlyStopped => return 0,
+    };
+    println!(
+        "{why}; everything up to step {} is saved in {}. Go on with the same command and --resume",
+        report.steps,
+        folder.display()
+    );
+    status
+}
+
+/// [`status`] as the exit code of the program.
+pub fn conclude(report: &Report, folder: &Path) -> ExitCode {
+    ExitCode::from(status(report, folder))
+}

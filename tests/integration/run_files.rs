@@ -1,0 +1,236 @@
+//! Run files: what they may say, and that what they write says everything.
+
+use std::path::Path;
+
+use venule::data::{CropCentre, Preprocess};
+use venule::train::{EmaConfig, PlateauConfig, Schedule, Span};
+use venule::{PretrainConfig, PretrainRecipe, Recipe, RunConfig, RunFile};
+
+const PRESETS: [&str; 3] = ["seed", "compact", "tiny"];
+
+/// What it writes reads back as itself, with the same text.
+#[track_caller]
+fn assert_round_trip<R: RunFile + PartialEq + std::fmt::Debug>(run: &R) {
+    let text = run.to_toml().unwrap();
+    let again = R::parse_toml(&text).unwrap();
+    assert_eq!(&again, run);
+    assert_eq!(again.to_toml().unwrap(), text);
+}
+
+#[test]
+fn every_schedule_can_be_chosen_on_every_preset() {
+    let step = Schedule::Step {
+        every: Span::Epochs(3.0),
+        factor: 0.5,
+    };
+    let cyclic = Schedule::CyclicCosine {
+        cycle: Span::Steps(9),
+        multiplier: 1,
+        min_lr: 0.0,
+    };
+    let polynomial = Schedule::Polynomial {
+        power: 0.9,
+        min_lr: 0.0,
+    };
+    let plateau = Schedule::ReduceOnPlateau(PlateauConfig::default());
+    let kinds = [
+        ("kind = 'constant'", Schedule::Constant),
+        (
+            "kind = 'step', every = { epochs = 3.0 }, factor = 0.5",
+            step,
+        ),
+        (
+            "kind = 'cosine', min_lr = 1e-5",
+            Schedule::Cosine { min_lr: 1e-5 },
+        ),
+        ("kind = 'cyclic_cosine', cycle = { steps = 9 }", cyclic),
+        ("kind = 'polynomial', power = 0.9", polynomial),
+        ("kind = 'reduce_on_plateau'", plateau),
+    ];
+    for preset in PRESETS {
+        for (settings, expected) in &kinds {
+            let file = format!("preset = '{preset}'\n[recipe.train]\nschedule = {{ {settings} }}");
+            let run: RunConfig = file.parse().unwrap();
+            assert_eq!(&run.recipe.train.schedule, expected, "{preset}: {settings}");
+            assert_round_trip(&run);
+            let changed = RunConfig::preset(preset).unwrap();
+            let changed = changed.with("recipe.train.schedule", &format!("{{ {settings} }}"));
+            assert_eq!(changed.unwrap(), run);
+            let pretraining: PretrainConfig = file.parse().unwrap();
+            assert_eq!(&pretraining.recipe.train.schedule, expected);
+            // From any kind to any other.
+            for (others, other) in &kinds {
+                let next = run.with("recipe.train.schedule", &format!("{{ {others} }}"));
+                let found = next.unwrap().recipe.train.schedule;
+                // Of the same kind only what is named changes.
+                if settings != others {
+                    assert_eq!(&found, other, "{settings}, then {others}");
+                }
+            }
+        }
+    }
+    // A setting of the preset's own kind is changed alone.
+    let run: RunConfig = "[recipe.train.schedule]\nmin_lr = 0.25".parse().unwrap();
+    let expected = Schedule::Cosine { min_lr: 0.25 };
+    assert_eq!(run.recipe.train.schedule, expected);
+}
+
+#[test]
+fn what_is_optional_can_be_switched_off() {
+    let text = "preset = 'compact'\n[recipe.train]\nclip_norm = 'none'\nema = 'none'\n[recipe.preprocess]\nresize = 'none'";
+    let run: RunConfig = text.parse().unwrap();
+    let preset = RunConfig::preset("compact").unwrap();
+    assert!(preset.recipe.train.clip_norm.is_some() && preset.recipe.preprocess.resize.is_some());
+    let (train, preprocess) = (&run.recipe.train, &run.recipe.preprocess);
+    assert_eq!((train.clip_norm, train.ema), (None, None));
+    assert_eq!(*preprocess, Preprocess::default());
+    assert_round_trip(&run);
+    let written = run.to_toml().unwrap();
+    for line in [
+        "clip_norm = \"none\"",
+        "resize = \"none\"",
+        "pretrained = \"none\"",
+    ] {
+        assert!(written.contains(line), "{written}");
+    }
+    // On, off and on again, with and without quotes; "none" stays the name of a choice where it is one.
+    let on = run.with("recipe.train.ema", "{ decay = 0.5 }").unwrap();
+    let decay = |run: &RunConfig| run.recipe.train.ema.map(|ema: EmaConfig| ema.decay);
+    assert_eq!(decay(&on), Some(0.5));
+    let on = on.with("recipe.train.ema.decay", "0.75").unwrap();
+    assert_eq!(decay(&on), Some(0.75));
+    assert_round_trip(&on);
+    for none in ["none", "\"none\""] {
+        assert_eq!(decay(&on.with("recipe.train.ema", none).unwrap()), None);
+        let resized = on
+            .with("recipe.preprocess.resize", "{ square = 64 }")
+            .unwrap();
+        assert!(resized.recipe.preprocess.resize.is_some());
+        let native = resized.with("recipe.preprocess.resize", none).unwrap();
+        assert_eq!(native.recipe.preprocess.resize, None);
+        assert_eq!(on.with("freeze", none).unwrap(), on);
+    }
+}
+
+#[test]
+fn every_preset_reads_back_as_itself() {
+    for preset in PRESETS {
+        assert_round_trip(&RunConfig::preset(preset).unwrap());
+        assert_round_trip(&PretrainConfig::preset(preset).unwrap());
+    }
+    // A preset without an encoder: the whole table is off.
+    let unet = RunConfig::preset("unet").unwrap();
+    assert_round_trip(&unet);
+    assert!(PretrainConfig::preset("unet").is_err());
+}
+
+#[test]
+fn one_setting_is_changed_by_its_path() {
+    let run = RunConfig::preset("tiny").unwrap();
+    let with = |key: &str, value: &str| run.with(key, value);
+    assert_eq!(with("recipe.batch_size", "7").unwrap().recipe.batch_size, 7);
+    assert_eq!(with("threshold", "0.25").unwrap().threshold, Some(0.25));
+    let pretrained = with("pretrained", "runs/mae/final.safetensors").unwrap();
+    assert_eq!(
+        pretrained.pretrained.as_deref(),
+        Some(Path::new("runs/mae/final.safetensors"))
+    );
+    let centred = with(
+        "recipe.augment.centre",
+        "{ vessel = { probability = 0.5 } }",
+    )
+    .unwrap();
+    let expected = CropCentre::Vessel { probability: 0.5 };
+    assert_eq!(centred.recipe.augment.centre, expected);
+    assert_round_trip(&centred);
+    for (key, value) in [
+        ("recipe.batch", "7"),
+        ("recipe.batch_size", "seven"),
+        ("recipe.batch_size", "7\nworkers = 2"),
+        ("recipe.batch_size", ""),
+        ("recipe.train.ema", "{ decay = "),
+        ("", "1"),
+        ("recipe..crop", "1"),
+    ] {
+        let error = with(key, value).unwrap_err().to_string();
+        assert!(
+            error.starts_with("run configuration: "),
+            "{key} = {value}: {error}"
+        );
+    }
+    let terms = with("recipe.loss", "{ terms = { bce = 0.0 } }").unwrap();
+    assert!(terms.recipe.loss.build().is_err());
+}
+
+#[test]
+fn what_a_run_file_may_not_say() {
+    let refused = |text: &str, said: &str| {
+        let error = text.parse::<RunConfig>().unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    };
+    refused("[recipe.trian]\nepochs = 1", "did you mean 'train'?");
+    refused("[recipe.train]\nepochs = -1", "recipe.train.epochs");
+    refused(
+        "[recipe.train.schedule]\nkind = 'stairs'",
+        "recipe.train.schedule",
+    );
+    refused("preset = \"compcat\"", "seed, compact, tiny");
+    refused("preset = 3", "must be a name");
+    refused("preset = ", "TOML");
+    refused(
+        "[[data]]\nname = \"drvie\"\npath = \"x\"",
+        "did you mean 'drive'?",
+    );
+    let twice = "[[data]]\nname = \"drive\"\npath = \"x\"\ntrain = [\"train\", \"test\"]";
+    refused(twice, "each image may serve once");
+    let all = "[[data]]\nname = \"drive\"\npath = \"x\"\ntrain = [\"all\"]\nvalidation = []";
+    refused(all, "each image may serve once");
+    refused("[[data]]\nname = 'drive'", "needs a path");
+    refused("[[data]]\npath = 'x'\nimages = 'y'", "exclude each other");
+    refused("[[data]]\npath = 'x'\nmasks = 'y'", "go with images");
+    refused(
+        "[[data]]\nname = 'drive'\nimages = 'y'",
+        "have the name 'folder'",
+    );
+    let missing = RunConfig::load("nowhere/run.toml").unwrap_err().to_string();
+    assert!(missing.contains("nowhere/run.toml"), "{missing}");
+    let pretraining = "[recipe]\nmask_ration = 0.5".parse::<PretrainConfig>();
+    let error = pretraining.unwrap_err().to_string();
+    assert!(error.contains("did you mean 'mask_ratio'?"), "{error}");
+}
+
+#[test]
+fn two_ways_of_freezing_exclude_each_other() {
+    let run: RunConfig = "preset = 'tiny'\nfreeze = 'all'\nunfreeze_every = 2"
+        .parse()
+        .unwrap();
+    let task = run.task(&venule::candle_core::Device::Cpu);
+    let error = task.err().unwrap().to_string();
+    assert!(error.contains("either freeze or unfreeze_every"), "{error}");
+}
+
+#[test]
+fn pretraining_sees_photographs_as_the_fine_tuning_after_it() {
+    for preset in PRESETS {
+        let (pretraining, finetuning) = (
+            PretrainRecipe::preset(preset).unwrap(),
+            Recipe::preset(preset).unwrap(),
+        );
+        assert_eq!(pretraining.preprocess, finetuning.preprocess, "{preset}");
+        assert_eq!(pretraining.crop, finetuning.crop, "{preset}");
+        let encoder = finetuning.model.encoder.unwrap();
+        assert_eq!(pretraining.model.encoder, encoder, "{preset}");
+        assert!(pretraining.crop.is_multiple_of(encoder.patch_size));
+        // The target is the crop itself: a change of its intensity would only change the target.
+        let augment = pretraining.augment;
+        for jitter in [
+            augment.contrast,
+            augment.brightness,
+            augment.noise,
+            augment.gamma,
+        ] {
+            assert_eq!(jitter, venule::data::Jitter::NEVER);
+        }
+        assert!(augment.rotation != venule::data::Jitter::NEVER);
+    }
+}

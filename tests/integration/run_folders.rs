@@ -1,0 +1,294 @@
+//! What trainings leave in their folders, and what they make of what they find there.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use venule::candle_core::Device;
+use venule::data::{mask_image, write_png};
+use venule::train::{BEST_FILE, FINAL_FILE, LOG_FILE, LogLine, Outcome, Report, read_log};
+use venule::{DataConfig, PretrainConfig, RunConfig, RunFile};
+
+use crate::program::AnyResult;
+use crate::program::training::{Place, finetune, pretrain, status};
+use crate::support::photograph;
+use crate::training::assert_same_file;
+
+/// A folder data set of synthetic photographs: six to train and validate on, one to test.
+pub fn labelled_folder(root: &Path) {
+    for (part, indices) in [("train", 0..6), ("test", 6..7)] {
+        for kind in ["images", "masks", "fovs"] {
+            fs::create_dir_all(root.join(part).join(kind)).unwrap();
+        }
+        for index in indices {
+            let sample = photograph(96, index);
+            let path = |kind: &str| root.join(part).join(kind).join(format!("{index}.png"));
+            write_png(path("images"), sample.image.clone()).unwrap();
+            for (kind, mask) in [("masks", sample.label), ("fovs", sample.fov)] {
+                write_png(path(kind), mask_image(&mask.unwrap()).unwrap()).unwrap();
+            }
+        }
+    }
+}
+
+/// A short fine-tuning on such a folder: two epochs of two steps.
+pub fn run_on(data: &Path) -> RunConfig {
+    let run: RunConfig = "preset = 'tiny'\n[recipe]\ncrop = 64\ncrops_per_image = 1\n\
+         loss = { terms = { bce = 1.0, focal = 0.5 } }\n[recipe.train]\nepochs = 2"
+        .parse()
+        .unwrap();
+    let mut data = DataConfig::from(&format!("folder={}", data.display()).parse().unwrap());
+    data.test = vec!["test".to_owned()];
+    RunConfig {
+        data: vec![data],
+        ..run
+    }
+}
+
+fn place<'a>(folder: &'a Path, tensorboard: bool) -> Place<'a> {
+    Place {
+        folder,
+        device: &Device::Cpu,
+        tensorboard,
+        stop: Arc::new(AtomicBool::new(false)),
+    }
+}
+
+fn finetune_in(run: &RunConfig, folder: &Path) -> AnyResult<Report> {
+    finetune(run, &place(folder, false))
+}
+
+fn resuming<R: RunFile>(run: &R) -> R {
+    let mut run = run.clone();
+    run.train_mut().resume = true;
+    run
+}
+
+struct Scratch(tempfile::TempDir);
+
+impl Scratch {
+    fn new() -> Self {
+        let scratch = Self(tempfile::tempdir().unwrap());
+        labelled_folder(&scratch.path("data"));
+        scratch
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn run(&self) -> RunConfig {
+        run_on(&self.path("data"))
+    }
+}
+
+fn text(folder: &Path, file: &str) -> String {
+    fs::read_to_string(folder.join(file)).unwrap()
+}
+
+#[test]
+fn the_record_of_a_run_repeats_it_to_the_byte() {
+    let scratch = Scratch::new();
+    let (first, again) = (scratch.path("first"), scratch.path("again"));
+    finetune_in(&scratch.run(), &first).unwrap();
+    let run = RunConfig::load(first.join("run.toml")).unwrap();
+    finetune_in(&run, &again).unwrap();
+    assert_same_file(FINAL_FILE, &first, &again);
+    for record in ["run.toml", "data.tsv", "machine.json", "test.json"] {
+        // Seconds are in the numbers of the test.
+        let [a, b] = [&first, &again].map(|folder| text(folder, record));
+        let same = |text: &str| -> Vec<String> {
+            let lines = text.lines().filter(|line| !line.contains("seconds"));
+            lines.map(str::to_owned).collect()
+        };
+        assert_eq!(same(&a), same(&b), "{record}");
+    }
+    let data = text(&first, "data.tsv");
+    assert_eq!(data.lines().count(), 1 + 5 + 1 + 1);
+    let test: Vec<&str> = data.lines().last().unwrap().split('\t').collect();
+    assert_eq!((test[0], test[1], test.len()), ("test", "6", 8));
+    // Image, label and field of view, each with a checksum.
+    assert!([3, 5, 7].iter().all(|at| test[*at].len() == 8), "{test:?}");
+    assert!(text(&first, "machine.json").contains("\"device\": \"cpu\""));
+}
+
+#[test]
+fn a_pretraining_is_recorded_repeated_and_handed_on() {
+    let scratch = Scratch::new();
+    let run: PretrainConfig = "preset = 'tiny'\n[recipe]\ncrop = 64\nbatch_size = 2\nvessel_weight = 1.0\nmask_ratio = 0.6\n\
+         [recipe.model.encoder]\ndepth = 2\n[recipe.train]\nepochs = 2\nbase_learning_rate = 0.05"
+        .parse()
+        .unwrap();
+    let run = PretrainConfig {
+        data: vec![DataConfig::unlabelled(scratch.path("data/train/images"))],
+        ..run
+    };
+    let (first, again) = (scratch.path("first"), scratch.path("again"));
+    let report = pretrain(&run, &place(&first, true)).unwrap();
+    assert_eq!((report.outcome, report.steps), (Outcome::Completed, 6));
+    let run = PretrainConfig::load(first.join("run.toml")).unwrap();
+    pretrain(&run, &place(&again, false)).unwrap();
+    assert_same_file(FINAL_FILE, &first, &again);
+    assert_eq!(text(&first, "data.tsv").lines().count(), 1 + 6);
+    assert!(first.join("reconstructions.png").is_file());
+    let lines = read_log(&first.join(LOG_FILE)).unwrap();
+    // 0.05 · 2 / 256 after warm-up, which starts at a hundredth of it.
+    let LogLine::Step { lr, clock, .. } = &lines[0] else {
+        panic!("{lines:?}");
+    };
+    assert!((lr - 0.01 * 0.05 * 2.0 / 256.0).abs() < 1e-12, "{lr}");
+    assert_eq!(clock.peak_memory_mb.is_some(), cfg!(target_os = "linux"));
+
+    // Pictures for TensorBoard after each epoch.
+    let events = fs::read_dir(first.join("tensorboard"))
+        .unwrap()
+        .next()
+        .unwrap();
+    let events = fs::read(events.unwrap().path()).unwrap();
+    let count = |what: &[u8]| events.windows(what.len()).filter(|w| *w == what).count();
+    assert_eq!(count(b"original_masked_reconstructed"), 2);
+    assert_eq!(count(b"\x89PNG\r\n"), 2);
+    assert_eq!(count(b"epoch/loss"), 2);
+
+    // Its weights are recorded by the fine-tuning that starts from them.
+    let weights = first.join(FINAL_FILE);
+    let run = RunConfig {
+        pretrained: Some(weights.clone()),
+        ..scratch
+            .run()
+            .with("recipe.model.encoder.depth", "2")
+            .unwrap()
+    };
+    let tuned = scratch.path("tuned");
+    finetune(&run, &place(&tuned, true)).unwrap();
+    let row = text(&tuned, "data.tsv");
+    let row = row.lines().last().unwrap();
+    assert!(
+        row.starts_with(&format!("pretrained\t\t{}\t", weights.display())),
+        "{row}"
+    );
+    let events = fs::read_dir(tuned.join("tensorboard"))
+        .unwrap()
+        .next()
+        .unwrap();
+    let events = fs::read(events.unwrap().path()).unwrap();
+    let overlays = events.windows(12).filter(|w| *w == b"validation/5").count();
+    assert_eq!(overlays, 2);
+}
+
+#[test]
+fn plain_folders_are_recorded_and_repeated() {
+    let scratch = Scratch::new();
+    let part = |part: &str, kind: &str| scratch.path("data").join(part).join(kind);
+    let plain = |name: &str| {
+        DataConfig::plain(
+            part(name, "images"),
+            Some(part(name, "masks")),
+            Some(part(name, "fovs")),
+        )
+    };
+    let run = RunConfig {
+        data: vec![plain("train"), plain("test").for_test()],
+        ..scratch.run()
+    };
+    run.validate().unwrap();
+    let (first, again) = (scratch.path("first"), scratch.path("again"));
+    finetune_in(&run, &first).unwrap();
+    let data = text(&first, "data.tsv");
+    let purposes: Vec<&str> = data
+        .lines()
+        .skip(1)
+        .map(|l| l.split('\t').next().unwrap())
+        .collect();
+    assert_eq!(
+        purposes,
+        [
+            "train",
+            "train",
+            "train",
+            "train",
+            "train",
+            "validation",
+            "test"
+        ]
+    );
+    let written = RunConfig::load(first.join("run.toml")).unwrap();
+    assert_eq!(written, run);
+    finetune_in(&written, &again).unwrap();
+    assert_same_file(FINAL_FILE, &first, &again);
+    assert!(again.join("test.json").is_file());
+}
+
+#[test]
+fn a_run_goes_on_only_with_the_images_it_was_begun_with() {
+    let scratch = Scratch::new();
+    let folder = scratch.path("run");
+    let mut short = scratch.run();
+    short.recipe.train.max_steps = Some(1);
+    finetune_in(&short, &folder).unwrap();
+    let longer = resuming(&scratch.run());
+    // Another label for one of the training images.
+    let masks = scratch.path("data/train/masks");
+    let old = fs::read(masks.join("2.png")).unwrap();
+    fs::copy(masks.join("3.png"), masks.join("2.png")).unwrap();
+    let before = text(&folder, "data.tsv");
+    let error = finetune_in(&longer, &folder).unwrap_err().to_string();
+    assert!(error.contains("the label of train image '2'"), "{error}");
+    assert_eq!(text(&folder, "data.tsv"), before);
+    fs::write(masks.join("2.png"), old).unwrap();
+    // The same images somewhere else, and other settings: the old settings are kept.
+    let moved = scratch.path("moved");
+    fs::rename(scratch.path("data"), &moved).unwrap();
+    let moved = RunConfig {
+        data: run_on(&moved).data,
+        ..longer
+    };
+    let report = finetune_in(&moved, &folder).unwrap();
+    assert_eq!(report.outcome, Outcome::Completed);
+    assert_eq!(RunConfig::load(folder.join("run.1.toml")).unwrap(), short);
+    assert_eq!(
+        RunConfig::load(folder.join("run.toml")).unwrap(),
+        moved.repeatable()
+    );
+    assert_eq!(text(&folder, "data.1.tsv"), before);
+    assert!(!folder.join("machine.1.json").exists());
+    // Once more with nothing changed: nothing is written anew.
+    finetune_in(&moved, &folder).unwrap();
+    assert!(!folder.join("run.2.toml").exists());
+}
+
+#[test]
+fn without_validation_the_last_weights_are_tested() {
+    let scratch = Scratch::new();
+    let folder = scratch.path("run");
+    let run = scratch
+        .run()
+        .with("recipe.train.validate_every", "0")
+        .unwrap();
+    let report = finetune_in(&run, &folder).unwrap();
+    assert_eq!(report.best_path, None);
+    assert!(!folder.join(BEST_FILE).exists());
+    let numbers: serde_json::Value = serde_json::from_str(&text(&folder, "test.json")).unwrap();
+    assert_eq!(numbers["per_image"].as_array().unwrap().len(), 1);
+    assert_eq!(status(&report, &folder), 0);
+}
+
+#[test]
+fn a_run_out_of_time_is_not_tested_as_if_it_were_finished() {
+    let scratch = Scratch::new();
+    let folder = scratch.path("run");
+    let run = scratch
+        .run()
+        .with("recipe.train.max_minutes", "1e-9")
+        .unwrap();
+    let report = finetune_in(&run, &folder).unwrap();
+    assert_eq!(report.outcome, Outcome::TimeUp);
+    assert!(!folder.join("test.json").exists());
+    let run = resuming(&scratch.run());
+    assert_eq!(
+        finetune_in(&run, &folder).unwrap().outcome,
+        Outcome::Completed
+    );
+    assert!(folder.join("test.json").exists());
+}
