@@ -50,15 +50,20 @@ impl RunRecord {
     /// # Errors
     /// If the configuration cannot be written as TOML.
     pub fn new(run: &impl RunFile, device: &Device) -> Result<Self> {
-        let build = match cfg!(debug_assertions) {
+        let (system, architecture) = (std::env::consts::OS, std::env::consts::ARCH);
+        let library = match () {
+            () if cfg!(target_env = "gnu") => "-gnu",
+            () if cfg!(target_env = "musl") => "-musl",
+            () if cfg!(target_env = "msvc") => "-msvc",
+            () => "",
+        };
+        let profile = match cfg!(debug_assertions) {
             true => "debug",
             false => "release",
         };
         let machine = json!({
             "venule": env!("CARGO_PKG_VERSION"),
-            "build": build,
-            "system": std::env::consts::OS,
-            "architecture": std::env::consts::ARCH,
+            "build": format!("{architecture}-{system}{library} {profile}"),
             "processor": processor(),
             "threads": rayon::current_num_threads(),
             "device": match device.location() {

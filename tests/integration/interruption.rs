@@ -100,7 +100,6 @@ fn wait(run: &mut Child, done: impl Fn() -> bool) {
 /// A folder with data, and one in which a training ran undisturbed.
 fn folders() -> [tempfile::TempDir; 2] {
     let [root, whole] = [(); 2].map(|()| tempfile::tempdir().unwrap());
-    // One data folder for both, so that their records are equal.
     for folder in [&root, &whole] {
         labelled_folder(&folder.path().join("data"));
     }

@@ -73,7 +73,7 @@ impl TensorBoard {
         self.event(step, 5, &summary)
     }
 
-    /// Tells TensorBoard that the run goes on at `step`: later points of earlier files are void.
+    /// Tells TensorBoard that the run goes on with `step`: points of earlier files from there on are void.
     fn session_start(&mut self, step: usize) -> Result<()> {
         let mut session = Vec::new();
         put_varint_field(&mut session, 1, 1);
@@ -132,7 +132,8 @@ impl Callback for TensorBoard {
 
     fn on_start(&mut self, info: &StartInfo<'_>) -> Result<(), BoxError> {
         if info.resumed {
-            self.session_start(info.step)?;
+            // The points of the last step that was taken, and of the epoch that ended with it, stay.
+            self.session_start(info.step + 1)?;
         }
         Ok(())
     }
@@ -248,25 +249,49 @@ mod tests {
         assert_eq!(bytes.len(), 8 + 4 + 9 + 4);
     }
 
+    /// The messages in the only file of a folder.
+    fn records(folder: &Path) -> Vec<Vec<u8>> {
+        let file = std::fs::read_dir(folder).unwrap().next().unwrap().unwrap();
+        let bytes = std::fs::read(file.path()).unwrap();
+        let (mut at, mut records) = (0, Vec::new());
+        while at < bytes.len() {
+            let length = u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize;
+            records.push(bytes[at + 12..at + 12 + length].to_vec());
+            at += length + 16;
+        }
+        assert_eq!(at, bytes.len());
+        records
+    }
+
+    #[test]
+    fn a_resumed_run_voids_what_comes_after_its_last_step() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut board = TensorBoard::new(dir.path());
+        let start = StartInfo {
+            task: "t",
+            directory: None,
+            parameters: 1,
+            epochs: 1,
+            total_steps: 20,
+            steps_per_epoch: 20,
+            resumed: true,
+            step: 8,
+            epoch: 0,
+        };
+        board.on_start(&start).unwrap();
+        let records = records(dir.path());
+        // Step 9; field 7 holds a session log of two bytes: status START.
+        assert_eq!(&records[1][9..], &[0x10, 9, 0x3a, 2, 0x08, 1]);
+    }
+
     #[test]
     fn files_are_rows_of_records() {
         let dir = tempfile::tempdir().unwrap();
         let mut board = TensorBoard::new(dir.path().join("tb"));
         board.scalar("loss", 3, 0.5).unwrap();
         board.image("picture", 4, (2, 1), b"png").unwrap();
-        let file = std::fs::read_dir(dir.path().join("tb"))
-            .unwrap()
-            .next()
-            .unwrap()
-            .unwrap();
-        let bytes = std::fs::read(file.path()).unwrap();
-        let (mut at, mut records) = (0, Vec::new());
-        while at < bytes.len() {
-            let length = u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize;
-            records.push(&bytes[at + 12..at + 12 + length]);
-            at += length + 16;
-        }
-        assert_eq!((at, records.len()), (bytes.len(), 3));
+        let records = records(&dir.path().join("tb"));
+        assert_eq!(records.len(), 3);
         assert!(records[0].ends_with(b"brain.Event:2"));
         // Step 3; the value 0.5 as a float closes the message.
         assert_eq!(&records[1][9..11], &[0x10, 3]);
