@@ -3,8 +3,8 @@
 use candle_core::{DType, Device, Result, Tensor, Var};
 use proptest::prelude::*;
 use venule_nn::{
-    Conv3x3, ConvNormRelu, GroupNorm, Noise, ParamStore, conv1x1, conv3x3, group_norm,
-    group_norm_relu, max_pool2x2, upsample2x, upsample2x_cat,
+    Conv3x3, ConvNormRelu, GroupNorm, Noise, Norm, ParamStore, conv1x1, conv3x3, conv3x3_norm_relu,
+    group_norm, group_norm_relu, max_pool2x2, upsample2x, upsample2x_cat,
 };
 
 fn random(shape: &[usize], seed: u64) -> Result<Tensor> {
@@ -133,24 +133,47 @@ proptest! {
         compare(&[x, others], |t| upsample2x_cat(&t[0], &t[1])).unwrap();
     }
 
+    // The biases keep the ReLU's arguments from 0, as above.
     #[test]
-    fn in_place_gives_what_training_gives(b in 1usize..3, c in 1usize..12, h in 1usize..20, w in 1usize..40, seed: u64) {
+    fn conv3x3_norm_relu_equals_f64(b in 1usize..3, c in 1usize..12, groups in 1usize..4, h in 1usize..20, w in 1usize..40, seed: u64) {
+        prop_assume!(h * w >= 8);
+        let o = 2 * groups;
+        let x = random(&[b, c, h, w], seed).unwrap();
+        let weight = random(&[o, c, 3, 3], seed ^ 1).unwrap();
+        let conv_bias = random(&[o], seed ^ 2).unwrap();
+        let norm_weight = random(&[o], seed ^ 3).unwrap().affine(0.1, 0.0).unwrap();
+        let signs: Vec<f32> = (0..o).map(|i| if i % 2 == 0 { 20.0 } else { -20.0 }).collect();
+        let norm_bias = Tensor::new(signs, &Device::Cpu).unwrap();
+        let norm = |weight, bias| Norm { groups, weight, bias, eps: 1e-5 };
+        let four = [x, weight, norm_weight, norm_bias];
+        compare(&four, |t| conv3x3_norm_relu(&t[0], &t[1], None, norm(&t[2], &t[3]))).unwrap();
+        let [x, weight, norm_weight, norm_bias] = four;
+        let five = [x, weight, norm_weight, norm_bias, conv_bias];
+        compare(&five, |t| conv3x3_norm_relu(&t[0], &t[1], Some(&t[4]), norm(&t[2], &t[3]))).unwrap();
+    }
+
+    #[test]
+    fn in_one_op_or_three_or_in_place_the_bits_are_the_same(b in 1usize..3, c in 1usize..12, h in 1usize..20, w in 1usize..40, seed: u64) {
         let store = ParamStore::new(seed, &Device::Cpu);
         let root = store.root();
         let conv = Conv3x3::new(c, 8, true, &root.pp("conv")).unwrap();
         let norm = GroupNorm::new(4, 8, 1e-5, &root.pp("norm")).unwrap();
         let both = ConvNormRelu::new(conv.clone(), norm.clone());
         let x = random(&[b, c, h, w], seed).unwrap();
-        let trained = both.forward(&x).unwrap();
-        prop_assert!(trained.track_op());
+        let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let gradients = |y: &Tensor| -> Vec<Vec<f32>> {
+            let gradients = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+            store.params().iter().map(|p| values(gradients.get(p.var()).unwrap())).collect()
+        };
+        let together = both.forward(&x).unwrap();
         let apart = norm.forward_relu(&conv.forward(&x).unwrap()).unwrap();
-        let before = x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        prop_assert_eq!(values(&together), values(&apart));
+        prop_assert_eq!(gradients(&together), gradients(&apart));
+        let before = values(&x);
         let _frozen = store.no_grad();
         let frozen = both.forward(&x).unwrap();
         prop_assert!(!frozen.track_op());
-        let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        prop_assert_eq!(values(&frozen), values(&trained));
-        prop_assert_eq!(values(&apart), values(&trained));
+        prop_assert_eq!(values(&frozen), values(&together));
         prop_assert_eq!(values(&x), before);
     }
 

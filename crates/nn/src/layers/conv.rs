@@ -1,6 +1,5 @@
 use candle_core::{Result as TensorResult, Tensor};
 
-use crate::ops::group_norm_relu_of_owned;
 use crate::{Init, Param, Params, Result, conv1x1, conv3x3, group_norm, group_norm_relu};
 
 /// A trained [`conv3x3`]: variables `weight` (outputs, inputs, 3, 3), He-normal, and `bias` (outputs), zeros, if asked for.
@@ -143,7 +142,7 @@ impl GroupNorm {
     }
 }
 
-/// A 3×3 convolution, group normalisation and ReLU. Where no gradient will be asked for, one map holds all three results in turn.
+/// A 3×3 convolution, group normalisation and ReLU as one op ([`conv3x3_norm_relu`]).
 #[derive(Clone, Debug)]
 pub struct ConvNormRelu {
     conv: Conv3x3,
@@ -161,13 +160,14 @@ impl ConvNormRelu {
     /// # Errors
     /// If the channels do not fit.
     pub fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
-        let GroupNorm {
-            groups,
-            eps,
-            weight,
-            bias,
-        } = &self.norm;
-        let x = self.conv.forward(x)?;
-        group_norm_relu_of_owned(x, *groups, &weight.tensor(), &bias.tensor(), *eps)
+        let (conv, norm) = (&self.conv, &self.norm);
+        let bias = conv.bias.as_ref().map(Param::tensor);
+        let norm = Norm {
+            groups: norm.groups,
+            weight: &norm.weight.tensor(),
+            bias: &norm.bias.tensor(),
+            eps: norm.eps,
+        };
+        conv3x3_norm_relu(x, &conv.weight.tensor(), bias.as_ref(), norm)
     }
 }

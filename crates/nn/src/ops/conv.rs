@@ -36,6 +36,66 @@ pub fn conv1x1(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Ten
     with_bias(y.reshape((b, o, h, w))?, bias)
 }
 
+/// Convolution of the values of a map.
+pub(super) fn forward(
+    x: &[f32],
+    shape: MapShape,
+    weight: &[f32],
+    outputs: usize,
+    bias: Option<&[f32]>,
+) -> Vec<f32> {
+    let channels = shape.channels;
+    let mut output = vec![0f32; shape.batch * outputs * shape.plane()];
+    if tiles_pay(channels, outputs) {
+        let packed = winograd::pack(weight, outputs, channels);
+        winograd::convolve(x, shape, &packed, bias, &mut output);
+    } else {
+        let packed = conv3x3::pack(weight, outputs, channels);
+        conv3x3::convolve(x, shape, &packed, bias, &mut output);
+    }
+    output
+}
+
+/// The gradient for the convolution's input of so many `channels` from that of its output.
+pub(super) fn input_gradient(
+    grad: &[f32],
+    shape: MapShape,
+    weight: &[f32],
+    channels: usize,
+) -> Vec<f32> {
+    let outputs = shape.channels;
+    let mut output = vec![0f32; shape.batch * channels * shape.plane()];
+    if tiles_pay(outputs, channels) {
+        let packed = winograd::pack_transposed(weight, outputs, channels);
+        winograd::convolve(grad, shape, &packed, None, &mut output);
+    } else {
+        let packed = conv3x3::pack_transposed(weight, outputs, channels);
+        conv3x3::convolve(grad, shape, &packed, None, &mut output);
+    }
+    output
+}
+
+/// The gradient for the weight from the input and the output's gradient.
+pub(super) fn weight_gradient(
+    x: &[f32],
+    shape: MapShape,
+    grad: &[f32],
+    outputs: usize,
+) -> Vec<f32> {
+    let mut output = vec![0f32; outputs * shape.channels * 9];
+    if tiles_pay(shape.channels, outputs) {
+        winograd::weight_gradient(x, shape, grad, outputs, &mut output);
+    } else {
+        conv3x3::weight_gradient(x, shape, grad, outputs, &mut output);
+    }
+    output
+}
+
+/// Whether the products that tiles save outweigh their transforms, which are for each channel and not for each pair.
+fn tiles_pay(inputs: usize, outputs: usize) -> bool {
+    inputs * outputs >= 10 * (inputs + outputs)
+}
+
 struct Conv3x3Op;
 
 impl Conv3x3Op {
@@ -45,45 +105,22 @@ impl Conv3x3Op {
         weight: (&CpuStorage, &Layout),
         bias: Option<&[f32]>,
     ) -> Result<(CpuStorage, Shape)> {
-        let (batch, channels, height, width) = x.1.shape().dims4()?;
+        let shape = map_shape(x.1.shape())?;
         let outputs = weight.1.shape().dims4()?.0;
-        let shape = MapShape {
-            batch,
-            channels,
-            height,
-            width,
-        };
         let (x, weight) = (values(x.0, x.1)?, values(weight.0, weight.1)?);
-        let mut output = vec![0f32; batch * outputs * shape.plane()];
-        if tiles_pay(channels, outputs) {
-            let packed = winograd::pack(weight, outputs, channels);
-            winograd::convolve(x, shape, &packed, bias, &mut output);
-        } else {
-            let packed = conv3x3::pack(weight, outputs, channels);
-            conv3x3::convolve(x, shape, &packed, bias, &mut output);
-        }
         Ok((
-            CpuStorage::F32(output),
-            (batch, outputs, height, width).into(),
+            CpuStorage::F32(forward(x, shape, weight, outputs, bias)),
+            (shape.batch, outputs, shape.height, shape.width).into(),
         ))
     }
 
     /// Gradients of input and weight, each only if its operand needs one.
     fn backward(&self, x: &Tensor, weight: &Tensor, grad: &Tensor) -> Result<[Option<Tensor>; 2]> {
-        let (inputs, outputs) = (map_shape(x)?, map_shape(grad)?);
-        let (i, o) = (inputs.channels, outputs.channels);
+        let (inputs, outputs) = (map_shape(x.shape())?, map_shape(grad.shape())?);
         let input_grad = if x.track_op() {
-            let mut output = vec![0f32; inputs.len()];
-            with_values(weight, |weight| {
+            let output = with_values(weight, |weight| {
                 with_values(grad, |grad| {
-                    if tiles_pay(o, i) {
-                        let packed = winograd::pack_transposed(weight, o, i);
-                        winograd::convolve(grad, outputs, &packed, None, &mut output);
-                    } else {
-                        let packed = conv3x3::pack_transposed(weight, o, i);
-                        conv3x3::convolve(grad, outputs, &packed, None, &mut output);
-                    }
-                    Ok(())
+                    Ok(input_gradient(grad, outputs, weight, inputs.channels))
                 })
             })?;
             Some(Tensor::from_vec(output, x.shape(), x.device())?)
@@ -91,15 +128,9 @@ impl Conv3x3Op {
             None
         };
         let weight_grad = if weight.track_op() {
-            let mut output = vec![0f32; weight.elem_count()];
-            with_values(x, |x| {
+            let output = with_values(x, |x| {
                 with_values(grad, |grad| {
-                    if tiles_pay(i, o) {
-                        winograd::weight_gradient(x, inputs, grad, o, &mut output);
-                    } else {
-                        conv3x3::weight_gradient(x, inputs, grad, o, &mut output);
-                    }
-                    Ok(())
+                    Ok(weight_gradient(x, inputs, grad, outputs.channels))
                 })
             })?;
             Some(Tensor::from_vec(output, weight.shape(), x.device())?)
@@ -110,13 +141,8 @@ impl Conv3x3Op {
     }
 }
 
-/// Whether the products that tiles save outweigh their transforms, which are for each channel and not for each pair.
-fn tiles_pay(inputs: usize, outputs: usize) -> bool {
-    inputs * outputs >= 10 * (inputs + outputs)
-}
-
-fn map_shape(x: &Tensor) -> Result<MapShape> {
-    let (batch, channels, height, width) = x.dims4()?;
+pub(super) fn map_shape(shape: &Shape) -> Result<MapShape> {
+    let (batch, channels, height, width) = shape.dims4()?;
     Ok(MapShape {
         batch,
         channels,
@@ -181,7 +207,7 @@ impl CustomOp3 for Conv3x3Op {
         let grad = grad.contiguous()?;
         let bias_grad = if bias.track_op() {
             let mut sums = vec![0f32; bias.elem_count()];
-            let shape = map_shape(&grad)?;
+            let shape = map_shape(grad.shape())?;
             with_values(&grad, |grad| {
                 channel_sums(grad, shape, &mut sums);
                 Ok(())
@@ -195,7 +221,7 @@ impl CustomOp3 for Conv3x3Op {
     }
 }
 
-fn check(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, side: usize) -> Result<()> {
+pub(super) fn check(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, side: usize) -> Result<()> {
     let (_, c, _, _) = x.dims4()?;
     let (o, inputs, kh, kw) = weight.dims4()?;
     if inputs != c || (kh, kw) != (side, side) || bias.is_some_and(|bias| bias.dims() != [o]) {

@@ -1,6 +1,6 @@
 use std::sync::OnceLock;
 
-use candle_core::{CpuStorage, CustomOp3, InplaceOp1, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
 use super::{has_kernel, values, with_values};
 use crate::cpu::group_norm::{self as kernel, Groups, Moments};
@@ -17,7 +17,7 @@ pub fn group_norm(
     bias: &Tensor,
     eps: f64,
 ) -> Result<Tensor> {
-    check(x, groups, weight, bias)?;
+    check(x.dims4()?.1, groups, weight, bias)?;
     run(x, groups, weight, bias, eps, false)
 }
 
@@ -32,59 +32,8 @@ pub fn group_norm_relu(
     bias: &Tensor,
     eps: f64,
 ) -> Result<Tensor> {
-    check(x, groups, weight, bias)?;
+    check(x.dims4()?.1, groups, weight, bias)?;
     run(x, groups, weight, bias, eps, true)
-}
-
-/// [`group_norm_relu`] of values that nobody else holds: where no gradient will be asked for, the result takes their place.
-pub(crate) fn group_norm_relu_of_owned(
-    x: Tensor,
-    groups: usize,
-    weight: &Tensor,
-    bias: &Tensor,
-    eps: f64,
-) -> Result<Tensor> {
-    check(&x, groups, weight, bias)?;
-    let all = [&x, weight, bias];
-    let in_place = all.iter().all(|t| has_kernel(t) && !t.track_op()) && x.is_contiguous();
-    if !in_place || x.elem_count() == 0 {
-        return run(&x, groups, weight, bias, eps, true);
-    }
-    let (_, channels, height, width) = x.dims4()?;
-    x.inplace_op1(&InPlace {
-        shape: Groups {
-            channels,
-            plane: height * width,
-            groups,
-            relu: true,
-        },
-        weight: weight.to_vec1()?,
-        bias: bias.to_vec1()?,
-        eps,
-    })?;
-    Ok(x)
-}
-
-struct InPlace {
-    shape: Groups,
-    weight: Vec<f32>,
-    bias: Vec<f32>,
-    eps: f64,
-}
-
-impl InplaceOp1 for InPlace {
-    fn name(&self) -> &'static str {
-        "group_norm_in_place"
-    }
-
-    fn cpu_fwd(&self, x: &mut CpuStorage, layout: &Layout) -> Result<()> {
-        let (CpuStorage::F32(all), Some((start, end))) = (x, layout.contiguous_offsets()) else {
-            bail!("group norm in place takes contiguous f32 values");
-        };
-        let x = &mut all[start..end];
-        kernel::group_norm_in_place(x, self.shape, &self.weight, &self.bias, self.eps);
-        Ok(())
-    }
 }
 
 fn run(
@@ -183,8 +132,8 @@ impl CustomOp3 for GroupNormOp {
     }
 }
 
-fn check(x: &Tensor, groups: usize, weight: &Tensor, bias: &Tensor) -> Result<()> {
-    let (_, c, _, _) = x.dims4()?;
+/// Whether groups, weight and bias suit so many channels.
+pub(super) fn check(c: usize, groups: usize, weight: &Tensor, bias: &Tensor) -> Result<()> {
     if groups == 0 || c % groups != 0 || weight.dims() != [c] || bias.dims() != [c] {
         bail!(
             "group norm of {c} channels in {groups} groups needs a divisor of the channels and weight, bias of shape ({c}), not {:?}, {:?}",

@@ -4,6 +4,7 @@
 mod attention_qkv;
 mod checkpoint;
 mod conv;
+mod conv_norm_relu;
 mod dropout;
 mod gelu;
 mod group_norm;
@@ -21,9 +22,9 @@ mod upsample;
 pub use attention_qkv::attention_qkv;
 pub use checkpoint::checkpointed;
 pub use conv::{conv1x1, conv3x3};
+pub use conv_norm_relu::{Norm, conv3x3_norm_relu};
 pub use dropout::{drop_path, dropout};
 pub use gelu::gelu;
-pub(crate) use group_norm::group_norm_relu_of_owned;
 pub use group_norm::{group_norm, group_norm_relu};
 pub use layer_norm::layer_norm;
 pub use linear::{linear, linear_gelu};
