@@ -1,6 +1,9 @@
 use candle_core::{Result as TensorResult, Tensor};
 
-use crate::{Init, Param, Params, Result, conv1x1, conv3x3, group_norm, group_norm_relu};
+use crate::{
+    Init, Norm, Param, Params, Result, conv1x1, conv3x3, conv3x3_norm_relu, group_norm,
+    group_norm_relu,
+};
 
 /// A trained [`conv3x3`]: variables `weight` (outputs, inputs, 3, 3), He-normal, and `bias` (outputs), zeros, if asked for.
 #[derive(Clone, Debug)]
