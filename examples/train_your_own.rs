@@ -12,7 +12,9 @@ struct Halves(ParamStore, Conv3x3, Linear);
 fn batch(key: u64) -> TensorResult<(Tensor, Tensor)> {
     let mut noise = Noise::keyed(&[key]);
     let bright = |at: usize| f32::from((at % 8 < 4) == (at / 64).is_multiple_of(2));
-    let pixels = (0..512).map(|at| bright(at) + 0.5 * noise.normal()).collect();
+    let pixels = (0..512)
+        .map(|at| bright(at) + 0.5 * noise.normal())
+        .collect();
     let left = (0..8).map(|image| f32::from(image % 2 == 0)).collect();
     let images = Tensor::from_vec(pixels, (8, 1, 8, 8), &Device::Cpu)?;
     Ok((images, Tensor::from_vec(left, (8, 1), &Device::Cpu)?))

@@ -183,7 +183,7 @@ impl DataConfig {
             Split::All => all,
             Split::Train => all.split_last(held_out).0,
             Split::Validation => all.split_last(held_out).1,
-            Split::Test => FolderSet::from_files(Vec::new()),
+            _ => FolderSet::from_files(Vec::new()),
         };
         match files.is_empty() {
             false => Ok(files),
@@ -191,7 +191,7 @@ impl DataConfig {
                 dataset: "folder",
                 path: images.clone(),
                 split: split.name(),
-                reason: "of plain folders the last fifth, of two images at least, is for validation and nothing for test".to_owned(),
+                reason: "of plain folders the last fifth, of two images at least, is 'validation', the rest 'train', and everything 'all'".to_owned(),
             })),
         }
     }

@@ -234,3 +234,39 @@ fn pretraining_sees_photographs_as_the_fine_tuning_after_it() {
         assert!(augment.rotation != venule::data::Jitter::NEVER);
     }
 }
+
+#[test]
+fn the_files_that_are_shown_and_given_are_understood() {
+    let guide = include_str!("../../docs/training.md");
+    let blocks: Vec<&str> = guide.split("```toml\n").skip(1).collect();
+    let blocks: Vec<&str> = blocks
+        .iter()
+        .filter_map(|b| b.split("```").next())
+        .collect();
+    let [finetuning, pretraining] = blocks[..] else {
+        panic!("{} TOML blocks", blocks.len());
+    };
+    let run: RunConfig = finetuning.parse().unwrap();
+    assert_eq!((run.recipe.train.clip_norm, run.data.len()), (None, 2));
+    let run: PretrainConfig = pretraining.parse().unwrap();
+    assert_eq!(run.recipe.train.base_learning_rate, Some(1.5e-3));
+    assert_eq!(run.recipe.model.encoder.depth, 8);
+
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+    let mut read = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        // A grid names run files; the program that trains it reads it.
+        if text.contains("[[variant]]") {
+            continue;
+        }
+        let problem = match path.to_string_lossy().contains("pretrain") {
+            true => PretrainConfig::load(&path).err(),
+            false => RunConfig::load(&path).err(),
+        };
+        assert!(problem.is_none(), "{problem:?}");
+        read += 1;
+    }
+    assert!(read > 3);
+}
