@@ -23,11 +23,6 @@ impl MapShape {
     pub fn plane(&self) -> usize {
         self.height * self.width
     }
-
-    /// Values of the whole map.
-    pub fn len(&self) -> usize {
-        self.batch * self.channels * self.plane()
-    }
 }
 
 /// Scratch rows are rounded up to the widest vector, plus the two padding columns.
