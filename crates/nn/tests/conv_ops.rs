@@ -144,12 +144,14 @@ proptest! {
         let norm_weight = random(&[o], seed ^ 3).unwrap().affine(0.1, 0.0).unwrap();
         let signs: Vec<f32> = (0..o).map(|i| if i % 2 == 0 { 20.0 } else { -20.0 }).collect();
         let norm_bias = Tensor::new(signs, &Device::Cpu).unwrap();
-        let norm = |weight, bias| Norm { groups, weight, bias, eps: 1e-5 };
+        fn norm<'a>(groups: usize, t: &'a [Tensor]) -> Norm<'a> {
+            Norm { groups, weight: &t[2], bias: &t[3], eps: 1e-5 }
+        }
         let four = [x, weight, norm_weight, norm_bias];
-        compare(&four, |t| conv3x3_norm_relu(&t[0], &t[1], None, norm(&t[2], &t[3]))).unwrap();
+        compare(&four, |t| conv3x3_norm_relu(&t[0], &t[1], None, norm(groups, t))).unwrap();
         let [x, weight, norm_weight, norm_bias] = four;
         let five = [x, weight, norm_weight, norm_bias, conv_bias];
-        compare(&five, |t| conv3x3_norm_relu(&t[0], &t[1], Some(&t[4]), norm(&t[2], &t[3]))).unwrap();
+        compare(&five, |t| conv3x3_norm_relu(&t[0], &t[1], Some(&t[4]), norm(groups, t))).unwrap();
     }
 
     #[test]
