@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
 use venule::candle_core::{Device, Tensor};
+use venule::data::Plane;
 use venule::loss::{Composite, Loss};
 use venule::mae::{Mae, MaeConfig, Masking};
 use venule::nn::{Mode, Noise, ParamStore};
@@ -39,6 +40,12 @@ struct Args {
     /// CPU threads; 0 takes all
     #[arg(long, default_value_t = 2)]
     threads: usize,
+    /// Inference as an application runs it, by `VesselModel::predict`: above a million pixels in tiles
+    #[arg(long)]
+    tiled: bool,
+    /// Run each block of the encoder once more for its gradient instead of keeping its activations
+    #[arg(long)]
+    checkpoint: bool,
     /// Only f32 is offered
     #[arg(long, default_value = "f32", value_parser = ["f32"])]
     dtype: String,
@@ -56,6 +63,11 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> support::AnyResult<ExitCode> {
+    if args.tiled && (args.batch != 1 || !matches!(args.task, Work::Inference)) {
+        return Err(
+            "--tiled times the inference of one image; give --task inference --batch 1".into(),
+        );
+    }
     set_threads(args.threads)?;
     venule::nn::keep_freed_memory();
     let (batch, side) = (args.batch, args.side);
@@ -73,7 +85,9 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
     {
         Work::Pretrain => {
             let store = ParamStore::new(0, &Device::Cpu);
-            let mae = Mae::new(&MaeConfig::preset(&args.preset)?, &store.root())?;
+            let mut config = MaeConfig::preset(&args.preset)?;
+            config.encoder.checkpoint_blocks = args.checkpoint;
+            let mae = Mae::new(&config, &store.root())?;
             let mut optimizer = optimizer(&store)?;
             let (rows, columns) = mae.encoder().grid(&images)?;
             let step = move |seed| {
@@ -85,13 +99,24 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
             (store.element_count(), Box::new(step))
         }
         work => {
-            let config = ModelConfig::preset(&args.preset)?;
+            let mut config = ModelConfig::preset(&args.preset)?;
+            if let Some(encoder) = &mut config.encoder {
+                encoder.checkpoint_blocks = args.checkpoint;
+            }
             let model = VesselModel::new(&config, 0, &Device::Cpu)?;
             let parameters = model.store().element_count();
             let loss = Composite::reference();
             let mut optimizer = optimizer(model.store())?;
             let training = matches!(work, Work::Finetune);
+            let plane = match args.tiled {
+                true => Some(Plane::new(side, side, images.flatten_all()?.to_vec1()?)?),
+                false => None,
+            };
             let step = move |seed| {
+                if let Some(plane) = &plane {
+                    model.predict(plane)?;
+                    return Ok(());
+                }
                 if !training {
                     let _frozen = model.store().no_grad();
                     model.forward(&images, Mode::Eval)?;
@@ -118,6 +143,9 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
         "engine": concat!("venule ", env!("CARGO_PKG_VERSION")),
         "task": task.map(|task| task.get_name().to_owned()),
         "preset": args.preset,
+        "side": side,
+        "tiled": args.tiled,
+        "checkpoint": args.checkpoint,
         "batch": batch,
         "dtype": args.dtype,
         "threads": args.threads,
