@@ -7,7 +7,10 @@ mod support;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use support::{both, noise};
-use venule::nn::{conv1x1, conv3x3, group_norm_relu, max_pool2x2, upsample2x};
+use venule::nn::{
+    Norm, conv1x1, conv3x3, conv3x3_norm_relu, group_norm_relu, max_pool2x2, upsample2x,
+    upsample2x_cat,
+};
 
 fn convolution(c: &mut Criterion) {
     let square = noise(&[1024, 1024], 1);
@@ -26,6 +29,7 @@ fn convolution(c: &mut Criterion) {
         (4, 32, 32, 128),
         (4, 64, 64, 64),
         (4, 160, 96, 32),
+        (4, 96, 32, 128),
         (1, 768, 128, 64),
     ] {
         let x = noise(&[batch, inputs, side, side], 1);
@@ -46,6 +50,28 @@ fn convolution(c: &mut Criterion) {
         &[x.clone(), weight],
         |t| conv1x1(&t[0], &t[1], None),
     );
+    let inputs = [
+        x.clone(),
+        noise(&[16, 16, 3, 3], 4),
+        ramp.clone(),
+        ramp.clone(),
+    ];
+    let flops = 2 * 9 * 16 * elements;
+    both(
+        c,
+        "conv3x3_norm_relu 4x16->16 256x256",
+        flops,
+        &inputs,
+        |t| {
+            let norm = Norm {
+                groups: 8,
+                weight: &t[2],
+                bias: &t[3],
+                eps: 1e-5,
+            };
+            conv3x3_norm_relu(&t[0], &t[1], None, norm)
+        },
+    );
     let inputs = [x.clone(), ramp.clone(), ramp];
     both(c, "group_norm_relu 4x16 256x256", elements, &inputs, |t| {
         group_norm_relu(&t[0], 8, &t[1], &t[2], 1e-5)
@@ -58,9 +84,17 @@ fn convolution(c: &mut Criterion) {
         |t| max_pool2x2(&t[0]),
     );
     let half = noise(&[4, 16, 128, 128], 1);
+    let pair = [noise(&[4, 32, 128, 128], 1), x];
     both(c, "upsample2x 4x16 128x128", elements, &[half], |t| {
         upsample2x(&t[0])
     });
+    both(
+        c,
+        "upsample2x_cat 4x32 128x128, 16",
+        3 * elements,
+        &pair,
+        |t| upsample2x_cat(&t[0], &t[1]),
+    );
 }
 
 criterion_group!(benches, convolution);
