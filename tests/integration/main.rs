@@ -5,6 +5,7 @@
 
 mod architecture;
 mod bad_input;
+mod evaluating;
 mod interruption;
 mod models;
 mod presets;

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use venule::data::{FolderSet, Mask, NamePattern, mask_image, write_png};
-use venule::report::{self, Entry, Picture, Rank};
-use venule::{Evaluated, evaluate_predictions};
+use venule::data::{FolderSet, Mask, NamePattern, Split, mask_image, write_png};
+use venule::metrics::Scores;
+use venule::report::{self, Entry, Picture, Rank, ThresholdOrigin};
+use venule::{Evaluated, Protocol, evaluate_predictions};
 
 fn fixture(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration/scoring");
@@ -26,13 +27,11 @@ fn soft_maps_score_as_with_scikit_learn_and_scikit_image() {
     let text = std::fs::read_to_string(fixture("expected.json")).unwrap();
     let expected: Value = serde_json::from_str(&text).unwrap();
     let scored = scored();
-    let compare = |scores: &venule::metrics::Scores, expected: &Value| {
+    let compare = |scores: &Scores, expected: &Value| {
         let expected = expected.as_object().unwrap();
         let mut compared = 0;
         for (name, value) in scores.entries() {
-            let Some(expected) = expected.get(name).and_then(Value::as_f64) else {
-                continue;
-            };
+            let expected = expected[name].as_f64().unwrap();
             let value = value.unwrap();
             assert!(
                 (value - expected).abs() < 1e-6,
@@ -40,7 +39,7 @@ fn soft_maps_score_as_with_scikit_learn_and_scikit_image() {
             );
             compared += 1;
         }
-        assert_eq!(compared, 13);
+        assert_eq!(compared, Scores::COUNT);
     };
     compare(&scored.report.pooled, &expected["pooled"]);
     let rows = expected["per_image"].as_array().unwrap();
@@ -48,6 +47,21 @@ fn soft_maps_score_as_with_scikit_learn_and_scikit_image() {
     for ((row, scores), expected) in scored.rows.iter().zip(&scored.report.per_image).zip(rows) {
         assert_eq!(row.id, expected["id"]);
         compare(scores, expected);
+    }
+    // The same through the file that `score` writes, and the means with their standard deviations.
+    let written = report::json(&scored, 0).unwrap();
+    for name in Scores::names() {
+        for key in ["mean", "std"] {
+            let (found, expected) = (&written["mean"][name][key], &expected["mean"][name][key]);
+            let difference = found.as_f64().unwrap() - expected.as_f64().unwrap();
+            assert!(
+                difference.abs() < 1e-6,
+                "{key} of {name}: {found}, {expected}"
+            );
+        }
+        let (found, expected) = (&written["pooled"][name], &expected["pooled"][name]);
+        let difference = found.as_f64().unwrap() - expected.as_f64().unwrap();
+        assert!(difference.abs() < 1e-6, "{name}: {found}, {expected}");
     }
 }
 
@@ -94,27 +108,68 @@ fn score_masks(prediction: &Mask, truth: &Mask) -> Evaluated {
     evaluate_predictions(&files, 0.5).unwrap()
 }
 
+/// All metrics of two masks, by the names of reports.
+fn metrics_of_masks(prediction: &Mask, truth: &Mask) -> Vec<(&'static str, Option<f64>)> {
+    score_masks(prediction, truth)
+        .report
+        .pooled
+        .entries()
+        .into()
+}
+
 #[test]
-fn a_perfect_prediction_is_perfect_and_an_empty_one_undefined() {
+fn a_perfect_prediction_is_perfect() {
     let truth = Mask::from_fn(64, 64, |x, y| x % 16 < 4 || y == 40);
-    let perfect = score_masks(&truth, &truth).report.pooled;
-    for (name, value) in perfect.entries() {
+    for (name, value) in metrics_of_masks(&truth, &truth) {
         let best = match name {
             "betti0_error" | "brier" | "expected_calibration_error" => 0.0,
             _ => 1.0,
         };
         assert_eq!(value, Some(best), "{name}");
     }
-    let empty = score_masks(&Mask::filled(64, 64, false), &truth)
-        .report
-        .pooled;
-    assert_eq!((empty.precision, empty.thin_precision), (None, None));
-    assert_eq!(empty.recall, Some(0.0));
-    assert_eq!(empty.specificity, Some(1.0));
-    assert_eq!((empty.f1, empty.iou), (Some(0.0), Some(0.0)));
-    // All scores are equal: no better than chance.
-    assert_eq!(empty.roc_auc, Some(0.5));
-    assert_eq!(empty.mcc, None);
+}
+
+#[test]
+fn an_empty_prediction_has_the_documented_values() {
+    // Four lines one pixel wide, 4 · 64 of 64 · 64 pixels: 1/16 is vessel.
+    let truth = Mask::from_fn(64, 64, |x, _| x % 16 == 4);
+    let empty = metrics_of_masks(&Mask::filled(64, 64, false), &truth);
+    assert_eq!(
+        empty,
+        [
+            ("accuracy", Some(15.0 / 16.0)),
+            ("precision", None),
+            ("recall", Some(0.0)),
+            ("specificity", Some(1.0)),
+            ("f1", Some(0.0)),
+            ("dice", Some(0.0)),
+            ("iou", Some(0.0)),
+            ("mcc", None),
+            ("balanced_accuracy", Some(0.5)),
+            ("roc_auc", Some(0.5)),
+            ("average_precision", Some(1.0 / 16.0)),
+            ("cl_dice", None),
+            ("thin_recall", Some(0.0)),
+            ("thin_precision", None),
+            ("thin_f1", None),
+            ("betti0_error", Some(4.0)),
+            ("expected_calibration_error", Some(1.0 / 16.0)),
+            ("brier", Some(1.0 / 16.0)),
+        ]
+    );
+    let both = metrics_of_masks(&Mask::filled(64, 64, false), &Mask::filled(64, 64, false));
+    let defined = both.into_iter().filter(|(_, value)| value.is_some());
+    assert_eq!(
+        defined.collect::<Vec<_>>(),
+        [
+            ("accuracy", Some(1.0)),
+            ("specificity", Some(1.0)),
+            ("dice", Some(1.0)),
+            ("betti0_error", Some(0.0)),
+            ("expected_calibration_error", Some(0.0)),
+            ("brier", Some(0.0)),
+        ]
+    );
 }
 
 #[test]
@@ -152,46 +207,399 @@ fn assert_balanced(markup: &str) {
     assert!(open.is_empty(), "{open:?}");
 }
 
-fn entries() -> Vec<Entry> {
-    let entry = |system: &str, evaluated| Entry {
+fn entry(system: &str, dataset: &str, evaluated: Evaluated) -> Entry {
+    Entry {
         system: system.to_owned(),
-        dataset: "drive=<a & b>".to_owned(),
+        dataset: dataset.to_owned(),
+        split: Split::Test,
+        threshold_from: ThresholdOrigin::Given,
         evaluated,
-    };
+    }
+}
+
+fn entries() -> Vec<Entry> {
     let files = FolderSet::new(fixture("truth"), Some(fixture("fov")), None).unwrap();
+    let mask = evaluate_predictions(&files, 0.5).unwrap();
+    let set = "drive=<a & b>";
     vec![
-        entry("soft | maps", scored()),
-        entry("a mask", evaluate_predictions(&files, 0.5).unwrap()),
+        entry("soft | maps", set, scored()),
+        Entry {
+            threshold_from: ThresholdOrigin::Mask,
+            ..entry("a mask", set, mask)
+        },
     ]
 }
 
+/// The rows of the tables of a Markdown text, cell by cell.
+fn cells(text: &str) -> Vec<Vec<&str>> {
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| "));
+    rows.map(|row| row.trim_end_matches(" |").split(" | ").collect())
+        .collect()
+}
+
 #[test]
-fn tables_hold_every_entry_and_every_image() {
+fn tables_hold_every_entry_and_every_metric() {
     let entries = entries();
-    let table = report::markdown(&entries, 0).unwrap();
-    let rows: Vec<&str> = table
-        .lines()
-        .filter(|line| line.starts_with("| "))
-        .collect();
-    assert_eq!(rows.len(), 4);
-    let f1 = format!("{:.4} (", entries[0].evaluated.report.pooled.f1.unwrap());
+    let text = report::markdown(&entries, 0).unwrap();
+    assert_eq!(text, report::markdown(&entries, 0).unwrap());
+    let rows = cells(&text);
+    let pooled = &entries[0].evaluated.report.pooled;
+    let (header, soft, mask) = (&rows[0], &rows[2], &rows[3]);
+    let at = |row: &[&str], name: &str| {
+        let column = header.iter().position(|title| title.starts_with(name));
+        row[column.unwrap_or_else(|| panic!("{name} is no column"))].to_owned()
+    };
+    assert_eq!(at(soft, "system"), "soft \\| maps");
+    assert_eq!(at(soft, "threshold"), "0.500 (given)");
+    assert_eq!(at(mask, "threshold"), "0.500 (a mask)");
+    let interval = entries[0].evaluated.pooled_intervals(0).unwrap();
+    let f1 = interval
+        .iter()
+        .find(|(name, _)| *name == "f1")
+        .unwrap()
+        .1
+        .unwrap();
+    let expected = format!("{:.4} ({:.4}–{:.4})", pooled.f1.unwrap(), f1.low, f1.high);
+    assert_eq!(at(soft, "F1 (95 %"), expected);
+    for (name, value) in [
+        ("precision", pooled.precision),
+        ("recall", pooled.recall),
+        ("MCC", pooled.mcc),
+        ("AP", pooled.average_precision),
+        ("thin-vessel recall", pooled.thin_recall),
+        ("thin-vessel precision", pooled.thin_precision),
+        ("thin-vessel F1", pooled.thin_f1),
+        ("clDice", pooled.cl_dice),
+        ("ECE", pooled.expected_calibration_error),
+        ("Brier", pooled.brier),
+    ] {
+        assert_eq!(at(soft, name), format!("{:.4}", value.unwrap()), "{name}");
+    }
+    // A mask has no ranking and no probabilities.
+    for name in ["F1 at 0.5", "ROC AUC", "AP", "ECE", "Brier"] {
+        assert_eq!(at(mask, name), "–", "{name}");
+    }
+    // Recall by width, in a table of its own.
+    let width = &entries[0].evaluated.report.width_recall[0];
+    let cell = format!("{:.4} of {}", width.recall().unwrap(), width.target);
+    let of_widths = rows.iter().find(|row| row.contains(&cell.as_str()));
+    assert_eq!(of_widths.unwrap()[1], "soft \\| maps");
     assert!(
-        rows[2].contains(&f1) && rows[2].contains("soft \\| maps"),
-        "{}",
-        rows[2]
+        text.contains("| below 3 px | 3 to 5 px | 5 to 7 px | from 7 px |"),
+        "{text}"
     );
-    // A mask has no ranking.
-    assert_eq!(rows[3].matches("| – ").count(), 4, "{}", rows[3]);
-    assert_eq!(table, report::markdown(&entries, 0).unwrap());
-    let csv = report::csv(&entries);
-    let lines: Vec<&str> = csv.lines().collect();
-    assert_eq!(lines.len(), 1 + 2 * (4 + 1));
-    let columns = lines[0].split(',').count();
-    assert!(lines.iter().all(|line| line.split(',').count() == columns));
-    // The same images: a paired test.
-    let twins = vec![entries[0].clone(), entries[0].clone()];
-    let table = report::markdown(&twins, 0).unwrap();
-    assert!(table.contains("+0.0000, p = 1.0000"), "{table}");
+}
+
+#[test]
+fn every_report_names_protocol_and_threshold() {
+    let mut entries = entries();
+    for entry in &mut entries {
+        entry.evaluated.protocol = Protocol {
+            full_frame: true,
+            square: Some(512),
+            ..Protocol::default()
+        };
+        entry.threshold_from = ThresholdOrigin::Chosen(Split::Validation);
+    }
+    let json = report::entries_json(&entries, 0).unwrap().to_string();
+    let csv = report::images_csv(&entries);
+    let systems = report::systems_csv(&entries, 0).unwrap();
+    let markdown = report::markdown(&entries, 0).unwrap();
+    let html = report::html("", &entries, &[], 0).unwrap();
+    for text in [json, csv, systems, markdown, html] {
+        for said in [
+            "full frame",
+            "resized to 512x512 pixels",
+            "chosen on validation",
+            "test",
+        ] {
+            assert!(text.contains(said), "'{said}' is not in {text}");
+        }
+        assert!(!text.contains("field of view, native size"));
+    }
+    // Two protocols in one report are told apart.
+    entries[1].evaluated.protocol = Protocol::default();
+    let markdown = report::markdown(&entries, 0).unwrap();
+    assert!(markdown.contains("Protocol of a mask on drive=<a & b>: field of view, native size"));
+}
+
+/// Comma-separated values as rows of cells; no cell of these tests holds a comma or a quotation mark.
+fn csv_rows(text: &str) -> Vec<Vec<&str>> {
+    text.lines().map(|line| line.split(',').collect()).collect()
+}
+
+#[test]
+fn comma_separated_values_hold_every_number() {
+    let entries = entries();
+    let scored = &entries[0].evaluated;
+    let text = report::images_csv(&entries);
+    let rows = csv_rows(&text);
+    assert_eq!(rows.len(), 1 + 2 * (4 + 1));
+    assert!(rows.iter().all(|row| row.len() == rows[0].len()));
+    let column = |rows: &[Vec<&str>], name: &str| {
+        let found = rows[0].iter().position(|title| *title == name);
+        found.unwrap_or_else(|| panic!("{name} is no column"))
+    };
+    let pooled = rows
+        .iter()
+        .find(|row| row[1] == "soft | maps" && row[7] == "pooled")
+        .unwrap();
+    for (name, value) in scored.report.pooled.entries() {
+        assert_eq!(pooled[column(&rows, name)].parse().ok(), value, "{name}");
+    }
+    assert_eq!(
+        pooled[column(&rows, "tp")],
+        scored.report.confusion.tp.to_string()
+    );
+    let thin = scored.report.width_recall[0].recall();
+    assert_eq!(
+        pooled[column(&rows, "recall_below_3_px")].parse().ok(),
+        thin
+    );
+    assert_eq!(pooled[column(&rows, "seconds")], "");
+
+    let text = report::systems_csv(&entries, 0).unwrap();
+    let rows = csv_rows(&text);
+    assert_eq!(rows.len(), 3);
+    let number = |name: &str| rows[1][column(&rows, name)].parse::<f64>().ok();
+    assert_eq!(number("f1_at_0.5"), scored.f1_at_half());
+    assert_eq!(number("f1"), scored.report.pooled.f1);
+    let intervals = scored.pooled_intervals(0).unwrap();
+    for (name, interval) in intervals {
+        assert_eq!(
+            number(&format!("{name}_low")),
+            interval.map(|i| i.low),
+            "{name}"
+        );
+        assert_eq!(
+            number(&format!("{name}_high")),
+            interval.map(|i| i.high),
+            "{name}"
+        );
+    }
+    for (name, summary) in scored.report.summaries().unwrap() {
+        let summary = summary.unwrap();
+        assert_eq!(
+            number(&format!("{name}_mean")),
+            Some(summary.mean),
+            "{name}"
+        );
+        assert_eq!(number(&format!("{name}_std")), summary.std, "{name}");
+    }
+}
+
+#[test]
+fn systems_by_data_sets_make_a_matrix() {
+    let soft = scored();
+    let mask = entries().swap_remove(1).evaluated;
+    let entries = [
+        entry("one", "drive", soft.clone()),
+        entry("one", "stare", mask.clone()),
+        entry("two", "drive", mask.clone()),
+    ];
+    let f1 = |evaluated: &Evaluated| format!("{:.4}", evaluated.report.pooled.f1.unwrap());
+    let (soft, mask) = (f1(&soft), f1(&mask));
+    let expected = format!("system,drive,stare\none,{soft},{mask}\ntwo,{mask},\n");
+    assert_eq!(report::matrix_csv(&entries), expected);
+    let row = format!("| one | {soft} | {mask} |");
+    assert!(report::markdown(&entries, 0).unwrap().contains(&row));
+    let html = report::html("", &entries, &[], 0).unwrap();
+    let row = format!("<tr><td>one</td><td>{soft}</td><td>{mask}</td></tr>");
+    assert!(html.contains(&row));
+    // One data set needs none.
+    let alone = report::markdown(&entries[..1], 0).unwrap();
+    assert!(!alone.contains("systems by data sets"));
+}
+
+#[test]
+fn systems_are_paired_within_a_data_set_only() {
+    let one = scored();
+    let paired = |entries: &[Entry]| report::paired_tests(entries, 0).unwrap();
+    let twins = [
+        entry("a", "drive", one.clone()),
+        entry("b", "drive", one.clone()),
+    ];
+    let found = paired(&twins);
+    assert_eq!((found.len(), found[0].images), (1, 4));
+    assert_eq!(
+        (found[0].test.mean_difference, found[0].test.p_value),
+        (0.0, 1.0)
+    );
+    let text = report::markdown(&twins, 0).unwrap();
+    assert!(text.contains("+0.0000, p = 1.0000, 4 images"), "{text}");
+    // Equal names of other data sets are other images.
+    let strangers = [
+        entry("a", "drive", one.clone()),
+        entry("b", "stare", one.clone()),
+    ];
+    assert_eq!(paired(&strangers), []);
+    // Another protocol is another measure.
+    let mut whole = twins.clone();
+    whole[1].evaluated.protocol.full_frame = true;
+    assert_eq!(paired(&whole), []);
+    // A system that saw some of the images is paired on those.
+    let mut some = twins.clone();
+    some[1].evaluated.rows.truncate(3);
+    some[1].evaluated.report.per_image.truncate(3);
+    some[1].evaluated.rows.reverse();
+    some[1].evaluated.report.per_image.reverse();
+    let found = paired(&some);
+    assert_eq!((found[0].images, found[0].test.mean_difference), (3, 0.0));
+}
+
+/// The keys of an object, sorted.
+fn keys(object: &Value) -> Vec<&str> {
+    let mut keys: Vec<&str> = object
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    keys.sort_unstable();
+    keys
+}
+
+/// The names of all metrics and of what else an object holds, sorted.
+fn metrics_and<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    let mut keys: Vec<&str> = Scores::names()
+        .into_iter()
+        .chain(more.iter().copied())
+        .collect();
+    keys.sort_unstable();
+    keys
+}
+
+#[test]
+fn the_json_has_exactly_the_documented_keys() {
+    let entries = entries();
+    let list = report::entries_json(&entries, 0).unwrap();
+    let first = &list[0];
+    let mut expected = vec![
+        "counts",
+        "dataset",
+        "f1_at_0.5",
+        "images",
+        "images_in_set",
+        "mean",
+        "paired_tests",
+        "per_image",
+        "pixels",
+        "pooled",
+        "pooled_intervals",
+        "reliability",
+        "seconds",
+        "size",
+        "split",
+        "system",
+        "threshold",
+        "threshold_from",
+        "width_recall",
+    ];
+    expected.sort_unstable();
+    assert_eq!(keys(first), expected);
+    assert_eq!(keys(&first["pooled"]), metrics_and(&[]));
+    assert_eq!(keys(&first["pooled_intervals"]), metrics_and(&[]));
+    assert_eq!(keys(&first["mean"]), metrics_and(&[]));
+    let image = &first["per_image"][0];
+    assert_eq!(
+        keys(image),
+        metrics_and(&["counts", "id", "seconds", "width_recall"])
+    );
+    for name in [
+        "accuracy",
+        "precision",
+        "recall",
+        "specificity",
+        "f1",
+        "iou",
+        "mcc",
+        "roc_auc",
+        "average_precision",
+        "cl_dice",
+        "thin_recall",
+        "thin_precision",
+        "betti0_error",
+    ] {
+        assert!(
+            first["pooled"][name].is_f64() && image[name].is_f64(),
+            "{name}"
+        );
+    }
+    assert_eq!(
+        keys(&first["mean"]["f1"]),
+        ["high", "images", "low", "mean", "std"]
+    );
+    assert_eq!(keys(&first["pooled_intervals"]["roc_auc"]), ["high", "low"]);
+    assert_eq!(keys(&first["counts"]), ["fn", "fp", "tn", "tp"]);
+    let bins = first["reliability"].as_array().unwrap();
+    assert_eq!(bins.len(), 15);
+    let bin = [
+        "count",
+        "high",
+        "low",
+        "mean_probability",
+        "vessel_fraction",
+    ];
+    assert_eq!(keys(&bins[0]), bin);
+    let widths = first["width_recall"].as_array().unwrap();
+    assert_eq!(widths.len(), 4);
+    let width = ["below_px", "found", "from_px", "recall", "target"];
+    assert_eq!(keys(&widths[0]), width);
+    let found = |key: &str| {
+        widths
+            .iter()
+            .map(|class| class[key].as_u64().unwrap())
+            .sum::<u64>()
+    };
+    assert_eq!(found("found"), first["counts"]["tp"].as_u64().unwrap());
+    let test = &first["paired_tests"][0];
+    assert_eq!(
+        keys(test),
+        [
+            "against",
+            "exact",
+            "images",
+            "mean_difference",
+            "metric",
+            "p_value",
+            "permutations"
+        ]
+    );
+    // Each system tells of the other, with the sign turned.
+    let back = &list[1]["paired_tests"][0];
+    assert_eq!(
+        (&test["against"], &back["against"]),
+        (&"a mask".into(), &"soft | maps".into())
+    );
+    let difference = |test: &Value| test["mean_difference"].as_f64().unwrap();
+    assert_eq!(difference(test), -difference(back));
+    assert_eq!(test["p_value"], back["p_value"]);
+}
+
+#[test]
+fn what_is_undefined_is_null_and_never_missing() {
+    let truth = Mask::from_fn(64, 64, |x, _| x % 16 == 4);
+    let empty = score_masks(&Mask::filled(64, 64, false), &truth);
+    let json = report::json(&empty, 0).unwrap();
+    for object in [&json["pooled"], &json["per_image"][0], &json["mean"]] {
+        for name in ["precision", "mcc", "cl_dice", "thin_precision", "thin_f1"] {
+            assert_eq!(object.get(name), Some(&Value::Null), "{name}");
+        }
+    }
+    assert_eq!(json["pooled_intervals"]["precision"], Value::Null);
+    // Average precision does not follow from sums over images.
+    assert_eq!(json["pooled_intervals"]["average_precision"], Value::Null);
+    // One image has no standard deviation, a file took no seconds, the widest vessels have no upper bound.
+    assert_eq!(json["mean"]["f1"].get("std"), Some(&Value::Null));
+    assert_eq!(json["per_image"][0].get("seconds"), Some(&Value::Null));
+    assert_eq!(json["width_recall"][3].get("below_px"), Some(&Value::Null));
+    assert_eq!(json["width_recall"][3].get("recall"), Some(&Value::Null));
+    assert_eq!(
+        json["reliability"][7].get("vessel_fraction"),
+        Some(&Value::Null)
+    );
+    // Nothing passes 0.5: the F1 there is 0, not undefined.
+    assert_eq!(json["f1_at_0.5"], 0.0);
 }
 
 #[test]
