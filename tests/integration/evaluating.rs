@@ -155,8 +155,9 @@ fn the_chosen_threshold_has_the_highest_f1() {
             evaluated.report.pooled.f1.unwrap()
         };
         assert!((f1_at(best.threshold) - best.f1).abs() < 1e-12);
-        for other in [-0.02, -0.005, 0.005, 0.02] {
-            let threshold = (best.threshold + other).clamp(0.0, 1.0);
+        // Thresholds of the grid that is searched.
+        for step in [-80.0, -20.0, 20.0, 80.0] {
+            let threshold = ((best.threshold * 4096.0).floor() + step).clamp(0.0, 4096.0) / 4096.0;
             assert!(f1_at(threshold) <= best.f1, "{threshold}");
         }
     }

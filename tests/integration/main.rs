@@ -15,6 +15,7 @@ mod presets;
 mod program;
 mod programs;
 mod real_data;
+mod reports;
 mod run_files;
 mod run_folders;
 mod scoring;
