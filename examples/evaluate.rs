@@ -11,30 +11,35 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use venule::data::{Dataset, DatasetSpec, FovPolicy, Resize, Split, write_atomic};
-use venule::report::{self, Entry, Picture};
-use venule::{
-    Evaluated, Segmenter, evaluate, evaluate_second_annotator, parse_device, set_threads,
-};
+use venule::report::{self, Entry, KeptMasks, Picture, ThresholdOrigin};
+use venule::{Evaluated, Protocol, Segmenter, parse_device, set_threads};
 
 /// Evaluates weights on data sets, in the field of view, at native size.
 #[derive(Parser)]
-struct Args {
+pub struct Args {
     /// Weights that `finetune` wrote; several are compared [default: the bundled ones]
     #[arg(long, num_args = 1..)]
     weights: Vec<PathBuf>,
     /// Data set as NAME=PATH (drive, chase_db1, stare, hrf, fives, retina_blood_vessel, folder); several are allowed
     #[arg(long, required = true, num_args = 1..)]
     dataset: Vec<DatasetSpec>,
-    /// train, validation, test or all
+    /// train, validation, test, all, or one fold of leave-one-out: fold:K, counted from 1
     #[arg(long, default_value = "test")]
     split: Split,
     /// Mark pixels above this probability [default: the one chosen in training, stored in the weights]
     #[arg(long)]
     threshold: Option<f32>,
-    /// Evaluate the whole frame instead of the field of view
+    /// Choose the threshold of each system for each data set, by maximal F1 on this split of it (train or validation)
+    #[arg(long, conflicts_with = "threshold", value_name = "SPLIT")]
+    choose_threshold: Option<Split>,
+    /// Count the whole frame instead of the field of view; the network sees what it always sees
     #[arg(long)]
     full_frame: bool,
-    /// Bring each photograph to a square of this side; the maps are brought back [default: what the weights say]
+    /// Photographs without a dark border: take the whole frame for the field of view, for the network too
+    #[arg(long)]
+    no_fov: bool,
+    /// The published square protocol: bring each photograph to a square of this side, and compare there, with labels
+    /// resampled to the nearest pixel
     #[arg(long, conflicts_with = "fov_diameter")]
     resize: Option<usize>,
     /// Bring each photograph to the size at which its field of view is this many pixels wide; the maps are brought
@@ -47,16 +52,17 @@ struct Args {
     /// Write all numbers to this JSON file
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Write the table to this Markdown file
+    /// Write the tables to this Markdown file
     #[arg(long)]
     markdown: Option<PathBuf>,
-    /// Write every image's metrics to this file of comma-separated values
+    /// Write every image's metrics to this file of comma-separated values, NAME.csv; beside it those of every system to
+    /// NAME_systems.csv and F1 of systems by data sets to NAME_matrix.csv
     #[arg(long)]
     csv: Option<PathBuf>,
-    /// Write report.html with table, curves and overlays, and the curves as SVG files, into this folder
+    /// Write report.html with tables, curves and overlays, and the curves as SVG files, into this folder
     #[arg(long)]
     report: Option<PathBuf>,
-    /// Write masks, probabilities and overlays into this folder
+    /// Write masks, probabilities and overlays into SYSTEM/DATASET of this folder
     #[arg(long)]
     pictures: Option<PathBuf>,
     /// Seed of the bootstrap intervals
@@ -74,76 +80,111 @@ fn main() -> ExitCode {
     support::exit(run(Args::parse()))
 }
 
+/// A data set to evaluate on.
+struct Set {
+    name: String,
+    spec: DatasetSpec,
+    images: Box<dyn Dataset>,
+    /// The images that choose the threshold.
+    choosing: Option<Box<dyn Dataset>>,
+}
+
 fn run(args: Args) -> support::AnyResult<ExitCode> {
     set_threads(args.threads)?;
     venule::nn::keep_freed_memory();
-    let sets = args.dataset.iter();
-    let sets = sets.map(|spec| Ok((spec.to_string(), spec.open(args.split)?)));
-    let sets = sets.collect::<venule::data::Result<Vec<_>>>()?;
+    evaluate(&args)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Evaluates, prints and writes the reports.
+pub fn evaluate(args: &Args) -> support::AnyResult<()> {
+    let protocol = protocol(args);
+    let sets = sets(args)?;
+    let names: Vec<&str> = sets.iter().map(|set| set.name.as_str()).collect();
+    let folders = report::folder_names(&names);
     for folder in [&args.pictures, &args.report].into_iter().flatten() {
         std::fs::create_dir_all(folder)?;
     }
+    println!("protocol: {protocol}");
     let (mut entries, mut pictures) = (Vec::new(), Vec::new());
-    for (name, segmenter) in systems(&args)? {
-        for (dataset, set) in &sets {
-            let trained_on = &segmenter.checkpoint().provenance.data;
-            if let Some(known) = (0..set.len())
-                .map(|i| set.id(i))
-                .find(|id| trained_on.iter().any(|t| t == id))
-            {
-                println!(
-                    "note: '{known}' of {dataset} has the name of an image that {name} was trained on"
-                );
+    let systems = systems(args)?;
+    let names: Vec<&str> = systems.iter().map(|(name, _)| name.as_str()).collect();
+    let system_folders = report::folder_names(&names);
+    for ((name, mut segmenter), system_folder) in systems.into_iter().zip(&system_folders) {
+        for (set, set_folder) in sets.iter().zip(&folders) {
+            warn_of_training_images(&name, &segmenter, set, args.split);
+            let (threshold, origin) = threshold(args, &protocol, &segmenter, set)?;
+            segmenter = segmenter.with_threshold(threshold)?;
+            println!("threshold {threshold:.4}: {}", explain(origin, &segmenter));
+            let folder = args.pictures.as_ref();
+            let folder = folder.map(|root| root.join(system_folder).join(set_folder));
+            if let Some(folder) = &folder {
+                std::fs::create_dir_all(folder)?;
             }
-            let evaluated = evaluate(&segmenter, set, |sample, result| {
-                if let Some(folder) = &args.pictures {
+            let mut kept = KeptMasks::default();
+            let evaluated = protocol.evaluate(&segmenter, &set.images, |sample, result| {
+                if let Some(folder) = &folder {
                     support::write_pictures(folder, sample, result)?;
+                }
+                if args.report.is_some() {
+                    kept.keep(result);
                 }
                 Ok(())
             })?;
             if args.report.is_some() {
-                pictures.extend(overlays(
-                    &name,
-                    dataset,
-                    &segmenter,
-                    set.as_ref(),
-                    &evaluated,
-                )?);
+                pictures.extend(kept.pictures(&name, &set.name, &set.images, &evaluated)?);
             }
-            add(&mut entries, &name, dataset, args.split, evaluated)?;
+            entries.push(entry(&name, set, args.split, origin, evaluated));
         }
     }
-    let policy = match args.full_frame {
-        true => FovPolicy::FullFrame,
-        false => FovPolicy::GivenOrDetect,
-    };
-    for (dataset, set) in &sets {
-        if let Some(evaluated) = evaluate_second_annotator(set, policy)? {
-            add(
-                &mut entries,
-                "second annotator",
-                dataset,
+    for set in &sets {
+        if let Some(evaluated) = protocol.evaluate_second_annotator(&set.images)? {
+            let name = "second annotator";
+            entries.push(entry(
+                name,
+                set,
                 args.split,
+                ThresholdOrigin::Mask,
                 evaluated,
-            )?;
+            ));
         }
     }
-    let table = report::markdown(&entries, args.seed)?;
-    println!("\n{table}");
-    if let Some(path) = &args.markdown {
-        write_atomic(path, table.as_bytes())?;
+    write(args, &sets, &entries, &pictures)
+}
+
+fn protocol(args: &Args) -> Protocol {
+    Protocol {
+        fov: match args.no_fov {
+            true => FovPolicy::FullFrame,
+            false => FovPolicy::GivenOrDetect,
+        },
+        full_frame: args.full_frame,
+        square: args.resize,
     }
-    if let Some(path) = &args.csv {
-        write_atomic(path, report::csv(&entries).as_bytes())?;
+}
+
+fn sets(args: &Args) -> support::AnyResult<Vec<Set>> {
+    let mut sets: Vec<Set> = Vec::new();
+    if let Some(choosing) = args.choose_threshold.filter(|s| s.overlaps(args.split)) {
+        let split = args.split;
+        return Err(format!(
+            "--choose-threshold {choosing} may share images with --split {split}; what is tested on may not choose"
+        )
+        .into());
     }
-    if let Some(path) = &args.json {
-        write_atomic(path, &serde_json::to_vec_pretty(&json(&args, &entries)?)?)?;
-        println!("all numbers: {}", path.display());
+    for spec in &args.dataset {
+        let name = spec.to_string();
+        if sets.iter().any(|set| set.name == name) {
+            return Err(format!("data set {name} is given twice").into());
+        }
+        sets.push(Set {
+            name,
+            spec: spec.clone(),
+            images: spec.open(args.split)?,
+            choosing: args.choose_threshold.map(|s| spec.open(s)).transpose()?,
+        });
     }
-    if let Some(folder) = &args.report {
-        write_report(folder, &args, &entries, &pictures)?;
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok(sets)
 }
 
 /// Every system to evaluate, with its name.
@@ -157,18 +198,18 @@ fn systems(args: &Args) -> support::AnyResult<Vec<(String, Segmenter)>> {
             .map(|path| Some(path.as_path()))
             .collect(),
     };
-    let mut systems = Vec::new();
+    let mut systems: Vec<(String, Segmenter)> = Vec::new();
     for path in weights {
         let name = path.map_or("bundled weights".to_owned(), |p| p.display().to_string());
+        if systems.iter().any(|(other, _)| *other == name) {
+            return Err(format!("weights {name} are given twice").into());
+        }
         for flips in [false, true] {
             if flips && !args.flips {
                 continue;
             }
             let mut segmenter = support::segmenter(path, &device)?.with_flips(flips);
-            if let Some(threshold) = args.threshold {
-                segmenter = segmenter.with_threshold(threshold)?;
-            }
-            if args.full_frame {
+            if args.no_fov {
                 segmenter = segmenter.with_fov_policy(FovPolicy::FullFrame);
             }
             if let Some(side) = args.resize {
@@ -184,83 +225,136 @@ fn systems(args: &Args) -> support::AnyResult<Vec<(String, Segmenter)>> {
     Ok(systems)
 }
 
-/// Says what a system came to, and keeps it.
-fn add(
-    entries: &mut Vec<Entry>,
-    system: &str,
-    dataset: &str,
-    split: Split,
-    evaluated: Evaluated,
-) -> venule::Result<()> {
-    println!(
-        "{system} on {dataset} ({split}, {} images)",
-        evaluated.rows.len()
-    );
-    println!("  pooled: {}", support::summary(&evaluated.report));
-    let seconds: Option<f64> = evaluated.rows.iter().map(|row| row.seconds).sum();
-    if let Some(seconds) = seconds {
-        println!("  {:.3} s an image", seconds / evaluated.rows.len() as f64);
+fn warn_of_training_images(name: &str, segmenter: &Segmenter, set: &Set, split: Split) {
+    let provenance = &segmenter.checkpoint().provenance;
+    let ids = (0..set.images.len()).map(|index| set.images.id(index));
+    let known: Vec<&str> = ids
+        .filter(|id| provenance.includes(set.spec.kind, split, id))
+        .collect();
+    if let Some(first) = known.first() {
+        println!(
+            "note: {name} was trained on {} of the {} images of {} ('{first}' is the first)",
+            known.len(),
+            set.images.len(),
+            set.name
+        );
     }
-    entries.push(Entry {
-        system: system.to_owned(),
-        dataset: dataset.to_owned(),
-        evaluated,
-    });
-    Ok(())
 }
 
-fn json(args: &Args, entries: &[Entry]) -> venule::Result<Vec<serde_json::Value>> {
-    let object = |entry: &Entry| {
-        let mut object = support::json(&entry.evaluated, args.seed)?;
-        object["system"] = entry.system.as_str().into();
-        object["dataset"] = entry.dataset.as_str().into();
-        object["split"] = args.split.name().into();
-        Ok(object)
-    };
-    entries.iter().map(object).collect()
-}
-
-/// Overlays of the best, the median and the worst image.
-fn overlays(
-    system: &str,
-    dataset: &str,
+/// The threshold of a system on a data set, and where it comes from.
+fn threshold(
+    args: &Args,
+    protocol: &Protocol,
     segmenter: &Segmenter,
-    set: &dyn Dataset,
-    evaluated: &Evaluated,
-) -> support::AnyResult<Vec<Picture>> {
-    let mut pictures = Vec::new();
-    for (rank, index) in report::ranked_images(evaluated) {
-        let sample = set.load(index)?;
-        let result = segmenter.segment_sample(&sample)?;
-        let overlay = result.overlay(&sample.image, sample.label.as_ref())?;
-        let f1 = evaluated.report.per_image[index].f1.unwrap_or(0.0);
-        pictures.push(Picture {
-            system: system.to_owned(),
-            dataset: dataset.to_owned(),
-            caption: format!("{}: {}, F1 {f1:.4}", rank.name(), sample.id),
-            png: support::png(&overlay)?,
-        });
+    set: &Set,
+) -> support::AnyResult<(f32, ThresholdOrigin)> {
+    Ok(
+        match (args.threshold, &set.choosing, args.choose_threshold) {
+            (Some(given), ..) => (given, ThresholdOrigin::Given),
+            (None, Some(images), Some(split)) => {
+                let best = protocol.choose_threshold(segmenter, images)?;
+                println!("{}: F1 {:.4} on {split}", set.name, best.f1);
+                (best.threshold, ThresholdOrigin::Chosen(split))
+            }
+            _ => (segmenter.checkpoint().threshold, ThresholdOrigin::Stored),
+        },
+    )
+}
+
+/// Where a threshold comes from; of a stored one what the weights say of their training.
+fn explain(origin: ThresholdOrigin, segmenter: &Segmenter) -> String {
+    let provenance = &segmenter.checkpoint().provenance;
+    let images = match provenance.data.as_slice() {
+        [] => "images they do not name".to_owned(),
+        [only] => format!("image {only}"),
+        [first, .., last] => format!("{} images ({first} to {last})", provenance.data.len()),
+    };
+    match origin {
+        ThresholdOrigin::Stored => format!(
+            "{origin}, which were trained on {images} with seed {} by version {}",
+            provenance.seed, provenance.version
+        ),
+        _ => origin.to_string(),
     }
-    Ok(pictures)
+}
+
+/// Says what a system came to.
+fn entry(
+    system: &str,
+    set: &Set,
+    split: Split,
+    threshold_from: ThresholdOrigin,
+    evaluated: Evaluated,
+) -> Entry {
+    let (count, all) = (evaluated.rows.len(), evaluated.set_size);
+    let of = if count == all {
+        String::new()
+    } else {
+        format!(" of {all}")
+    };
+    println!("{system} on {} ({split}, {count}{of} images)", set.name);
+    println!("  pooled: {}", support::summary(&evaluated.report));
+    if let Some(seconds) = evaluated.seconds() {
+        println!("  {seconds:.3} s an image");
+    }
+    Entry {
+        system: system.to_owned(),
+        dataset: set.name.clone(),
+        split,
+        threshold_from,
+        evaluated,
+    }
+}
+
+fn write(
+    args: &Args,
+    sets: &[Set],
+    entries: &[Entry],
+    pictures: &[Picture],
+) -> support::AnyResult<()> {
+    let tables = report::markdown(entries, args.seed)?;
+    println!("\n{tables}");
+    if let Some(path) = &args.markdown {
+        write_atomic(path, tables.as_bytes())?;
+    }
+    if let Some(path) = &args.csv {
+        write_atomic(path, report::images_csv(entries).as_bytes())?;
+        let beside = |kind: &str| {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+            path.with_file_name(format!("{stem}_{kind}.csv"))
+        };
+        let systems = report::systems_csv(entries, args.seed)?;
+        write_atomic(beside("systems"), systems.as_bytes())?;
+        write_atomic(beside("matrix"), report::matrix_csv(entries).as_bytes())?;
+    }
+    if let Some(path) = &args.json {
+        let numbers = report::entries_json(entries, args.seed)?;
+        write_atomic(path, &serde_json::to_vec_pretty(&numbers)?)?;
+        println!("all numbers: {}", path.display());
+    }
+    if let Some(folder) = &args.report {
+        write_report(folder, args, sets, entries, pictures)?;
+    }
+    Ok(())
 }
 
 fn write_report(
     folder: &Path,
     args: &Args,
+    sets: &[Set],
     entries: &[Entry],
     pictures: &[Picture],
 ) -> support::AnyResult<()> {
-    for (index, spec) in args.dataset.iter().enumerate() {
-        let dataset = spec.to_string();
-        let here: Vec<&Entry> = entries.iter().filter(|e| e.dataset == dataset).collect();
-        let name = format!("{}_{}", index + 1, spec.kind);
+    for (index, set) in sets.iter().enumerate() {
+        let here: Vec<&Entry> = entries.iter().filter(|e| e.dataset == set.name).collect();
+        let name = format!("{}_{}", index + 1, set.spec.kind);
         let charts = [
-            ("roc", report::roc_svg(&dataset, &here)),
+            ("roc", report::roc_svg(&set.name, &here)),
             (
                 "precision_recall",
-                report::precision_recall_svg(&dataset, &here),
+                report::precision_recall_svg(&set.name, &here),
             ),
-            ("reliability", report::reliability_svg(&dataset, &here)),
+            ("reliability", report::reliability_svg(&set.name, &here)),
         ];
         for (kind, svg) in charts {
             write_atomic(folder.join(format!("{name}_{kind}.svg")), svg.as_bytes())?;

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use venule::candle_core::{DType, Device};
 use venule::data::{DatasetSpec, Split};
-use venule::{Checkpoint, Segmenter, evaluate};
+use venule::{Checkpoint, Protocol, Segmenter};
 
 /// Writes weights in half precision, with all that is needed to use them.
 #[derive(Parser)]
@@ -41,8 +41,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
     if let Some(spec) = &args.threshold_on {
         let set = spec.open(args.threshold_split)?;
         let segmenter = Segmenter::from_file(&args.weights)?;
-        let report = evaluate(&segmenter, set.as_ref(), |_, _| Ok(()))?.report;
-        let best = report.ranked.best_f1().ok_or("no label marks a vessel")?;
+        let best = Protocol::default().choose_threshold(&segmenter, set.as_ref())?;
         println!(
             "threshold {:.4} instead of {:.4}: F1 {:.4} on {} images",
             best.threshold,

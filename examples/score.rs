@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use venule::data::{FolderSet, NamePattern, write_atomic};
 use venule::evaluate_predictions;
+use venule::report::ThresholdOrigin;
 
 /// Scores prediction images of any program against the truth, with no model.
 ///
@@ -64,6 +65,10 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
     };
     let scored = evaluate_predictions(&files, args.threshold)?;
     let intervals = scored.intervals(args.seed)?;
+    println!(
+        "protocol: {}, threshold {}",
+        scored.protocol, args.threshold
+    );
     println!("{} images", scored.rows.len());
     println!(
         "{:28}{:>10}{:>10}   95 % interval of the mean",
@@ -77,11 +82,14 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
         let mean = number(interval.map(|i| i.estimate));
         println!("{name:28}{:>10}{mean:>10}   {span}", number(pooled));
     }
+    for class in &scored.report.width_recall {
+        let recall = class.recall().map_or("-".to_owned(), |v| format!("{v:.4}"));
+        println!("{:28}{recall:>10}", format!("recall, {}", class.name()));
+    }
     if let Some(path) = &args.json {
-        write_atomic(
-            path,
-            &serde_json::to_vec_pretty(&support::json(&scored, args.seed)?)?,
-        )?;
+        let mut numbers = support::json(&scored, args.seed)?;
+        numbers["threshold_from"] = ThresholdOrigin::Given.to_string().into();
+        write_atomic(path, &serde_json::to_vec_pretty(&numbers)?)?;
         println!("all numbers: {}", path.display());
     }
     Ok(ExitCode::SUCCESS)

@@ -30,7 +30,8 @@ pub struct DataConfig {
     /// The folder of their fields of view. Default: none, so that they are detected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fovs: Option<PathBuf>,
-    /// Splits to fit weights on. Default: `["train"]`. `["train", "test"]` is for weights that are given away.
+    /// Splits to fit weights on. Default: `["train"]`. `["train", "test"]` is for weights that are given away;
+    /// `["without_fold:3"]` with `test = ["fold:3"]` and `validation = []` is a fold of leave-one-out.
     #[serde(default = "train")]
     pub train: Vec<String>,
     /// Splits to choose the epoch and the threshold on. Default: `["validation"]`.
@@ -180,7 +181,7 @@ impl DataConfig {
             len => (len / 5).max(1),
         };
         let files = match split {
-            Split::All => all,
+            Split::All | Split::Fold(_) | Split::WithoutFold(_) => all.fold(split)?,
             Split::Train => all.split_last(held_out).0,
             Split::Validation => all.split_last(held_out).1,
             _ => FolderSet::from_files(Vec::new()),
@@ -233,14 +234,11 @@ pub(crate) fn validate_purposes(data: &[DataConfig]) -> Result<()> {
     }
     for (index, (data, split, purpose)) in uses.iter().enumerate() {
         for (other, other_split, other_purpose) in &uses[..index] {
-            let overlap = split == other_split || [split, other_split].contains(&&Split::All);
-            if data.root() == other.root() && overlap {
+            if data.root() == other.root() && split.overlaps(*other_split) {
                 return Err(unread(format!(
-                    "{} of {} serves {}, and {} of it serves {}; each image may serve once",
-                    split.name(),
+                    "{split} of {} serves {}, and {other_split} of it serves {}; each image may serve once",
                     data.root().display(),
                     purpose.name(),
-                    other_split.name(),
                     other_purpose.name()
                 )));
             }

@@ -34,6 +34,7 @@ mod run_record;
 mod segmenter;
 mod settings;
 pub mod tasks;
+mod trained_on;
 
 pub use candle_core;
 pub use venule_data as data;
@@ -46,12 +47,10 @@ pub use venule_train as train;
 
 pub use checkpoint::{Checkpoint, Provenance};
 pub use data_config::{DataConfig, Purpose};
-pub use dataset_summary::DatasetSummary;
+pub use dataset_summary::{Agreement, DatasetSummary};
 pub use device::{parse_device, set_threads};
 pub use error::{Error, Result};
-pub use evaluation::{
-    Evaluated, EvaluationRow, evaluate, evaluate_predictions, evaluate_second_annotator,
-};
+pub use evaluation::{Evaluated, EvaluationRow, Protocol, evaluate, evaluate_predictions};
 pub use model::{DecoderConfig, ModelConfig, VesselModel};
 pub use pretrain_config::{PretrainConfig, PretrainRecipe};
 pub use recipe::{LossChoice, LossTerms, Recipe};

@@ -175,13 +175,18 @@ impl Segmenter {
     /// # Errors
     /// As [`Segmenter::segment`].
     pub fn segment_sample(&self, sample: &Sample) -> Result<Segmentation> {
-        let (input, fov) = self.prepare(sample)?;
-        let map = if self.flips {
-            predict_flipped(&self.model, &input)?
-        } else {
-            self.model.predict(&input)?
-        };
+        let (map, fov) = self.predict(sample)?;
         self.finish(map, fov)
+    }
+
+    /// The probabilities at the network's size, and the field of view at native size.
+    pub(crate) fn predict(&self, sample: &Sample) -> Result<(Plane, Mask)> {
+        let (input, fov) = self.prepare(sample)?;
+        let map = match self.flips {
+            true => predict_flipped(&self.model, &input)?,
+            false => self.model.predict(&input)?,
+        };
+        Ok((map, fov))
     }
 
     /// As [`segment_sample`](Self::segment_sample) for many samples at once, in their order: neighbours that come to one size go
@@ -221,8 +226,9 @@ impl Segmenter {
         Ok((input, fov))
     }
 
-    fn finish(&self, map: Plane, fov: Mask) -> Result<Segmentation> {
-        let probability = at_native_size(map, &fov)?;
+    /// What [`predict`](Self::predict) gave, at native size.
+    pub(crate) fn finish(&self, map: Plane, fov: Mask) -> Result<Segmentation> {
+        let probability = within(map, &fov)?;
         let threshold = self.checkpoint.threshold;
         let mask = probability.map(|&p| p > threshold);
         Ok(Segmentation {
@@ -269,10 +275,11 @@ fn predict_flipped(model: &VesselModel, input: &Plane) -> Result<Plane> {
 
 /// Vessel probabilities of a preprocessed image at the size of its field of view, 0 outside it.
 pub(crate) fn native_probability(model: &VesselModel, input: &Plane, fov: &Mask) -> Result<Plane> {
-    at_native_size(model.predict(input)?, fov)
+    within(model.predict(input)?, fov)
 }
 
-fn at_native_size(mut map: Plane, fov: &Mask) -> Result<Plane> {
+/// Probabilities at the size of a field of view, 0 outside it.
+pub(crate) fn within(mut map: Plane, fov: &Mask) -> Result<Plane> {
     if map.size() != fov.size() {
         map = resize_plane(&map, fov.size())?;
     }

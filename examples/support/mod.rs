@@ -8,11 +8,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use image::{ImageFormat, RgbImage};
 use venule::candle_core::Device;
 use venule::data::{Sample, mask_image, probability_image, write_png};
 use venule::metrics::Report;
-use venule::{Evaluated, Segmentation, Segmenter};
+use venule::{Segmentation, Segmenter};
+
+pub use venule::report::json;
 
 pub type AnyResult<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -82,13 +83,6 @@ pub fn write_pictures(
     Ok(path("overlay"))
 }
 
-/// An image as the bytes of a PNG file.
-pub fn png(image: &RgbImage) -> AnyResult<Vec<u8>> {
-    let mut bytes = std::io::Cursor::new(Vec::new());
-    image.write_to(&mut bytes, ImageFormat::Png)?;
-    Ok(bytes.into_inner())
-}
-
 /// The main metrics as one line.
 pub fn summary(report: &Report) -> String {
     let number = |value: Option<f64>| value.map_or("–".to_owned(), |v| format!("{v:.4}"));
@@ -102,40 +96,4 @@ pub fn summary(report: &Report) -> String {
         number(pooled.roc_auc),
         number(pooled.thin_recall),
     )
-}
-
-/// All metrics as JSON: `pooled`, `per_image`, their `mean` with its 95 % bootstrap interval, and the threshold; an undefined
-/// value is null.
-pub fn json(evaluated: &Evaluated, seed: u64) -> venule::Result<serde_json::Value> {
-    let scores = |scores: &venule::metrics::Scores| {
-        let pairs = scores.entries().into_iter();
-        let pairs = pairs.map(|(name, value)| (name.to_owned(), serde_json::json!(value)));
-        serde_json::Value::Object(pairs.collect())
-    };
-    let images = evaluated.rows.iter().zip(&evaluated.report.per_image);
-    let per_image: Vec<_> = images
-        .map(|(row, values)| {
-            let mut object = scores(values);
-            object["id"] = row.id.clone().into();
-            if let Some(seconds) = row.seconds {
-                object["seconds"] = seconds.into();
-            }
-            object
-        })
-        .collect();
-    let intervals = evaluated.intervals(seed)?.into_iter();
-    let mean: serde_json::Map<_, _> = intervals
-        .map(|(name, interval)| {
-            let value = interval
-                .map(|i| serde_json::json!({"mean": i.estimate, "low": i.low, "high": i.high}));
-            (name.to_owned(), value.unwrap_or_default())
-        })
-        .collect();
-    Ok(serde_json::json!({
-        "threshold": evaluated.report.threshold,
-        "f1_at_0.5": evaluated.f1_at(0.5),
-        "pooled": scores(&evaluated.report.pooled),
-        "mean": mean,
-        "per_image": per_image,
-    }))
 }

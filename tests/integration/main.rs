@@ -5,6 +5,7 @@
 
 mod architecture;
 mod bad_input;
+mod evaluating;
 mod interruption;
 mod models;
 mod presets;
@@ -14,6 +15,7 @@ mod presets;
 mod program;
 mod programs;
 mod real_data;
+mod reports;
 mod run_files;
 mod run_folders;
 mod scoring;

@@ -3,6 +3,12 @@
 #[path = "../../examples/ablation.rs"]
 #[allow(dead_code)]
 mod ablation;
+#[path = "../../examples/dataset_info.rs"]
+#[allow(dead_code)]
+pub mod dataset_info;
+#[path = "../../examples/evaluate.rs"]
+#[allow(dead_code)]
+pub mod evaluate;
 #[path = "../../examples/finetune.rs"]
 #[allow(dead_code)]
 mod finetune;

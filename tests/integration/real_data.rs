@@ -3,7 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use venule::data::{FolderSet, FovPolicy, Split};
-use venule::{evaluate_predictions, evaluate_second_annotator};
+use venule::{Protocol, evaluate_predictions};
+
+/// The masks that come with DRIVE.
+const GIVEN: Protocol = Protocol {
+    fov: FovPolicy::Given,
+    full_frame: false,
+    square: None,
+};
 
 fn drive() -> Option<PathBuf> {
     let root = match std::env::var_os("VENULE_DATA") {
@@ -25,7 +32,7 @@ fn drive() -> Option<PathBuf> {
 fn the_second_annotator_of_drive_scores_as_published() {
     let Some(root) = drive() else { return };
     let test = FolderSet::drive(root, Split::Test).unwrap();
-    let evaluated = evaluate_second_annotator(&test, FovPolicy::Given).unwrap();
+    let evaluated = GIVEN.evaluate_second_annotator(&test).unwrap();
     let evaluated = evaluated.expect("every test image of DRIVE has a second annotator");
     assert_eq!(
         (evaluated.rows.len(), evaluated.rows[0].id.as_str()),
@@ -66,6 +73,6 @@ fn the_second_annotator_scored_as_images_comes_to_the_same() {
 fn the_training_images_have_no_second_annotator() {
     let Some(root) = drive() else { return };
     let train = FolderSet::drive(root, Split::Train).unwrap();
-    let evaluated = evaluate_second_annotator(&train, FovPolicy::Given).unwrap();
+    let evaluated = GIVEN.evaluate_second_annotator(&train).unwrap();
     assert!(evaluated.is_none());
 }

@@ -1,18 +1,18 @@
-//! Prediction images of any program against the truth, and the reports made of such results.
+//! Prediction images of any program against the truth.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use venule::data::{FolderSet, Mask, NamePattern, mask_image, write_png};
-use venule::report::{self, Entry, Picture, Rank};
-use venule::{Evaluated, evaluate_predictions};
+use venule::metrics::Scores;
+use venule::{Evaluated, evaluate_predictions, report};
 
-fn fixture(name: &str) -> PathBuf {
+pub fn fixture(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration/scoring");
     folder.join(name)
 }
 
-fn scored() -> Evaluated {
+pub fn scored() -> Evaluated {
     let files = FolderSet::new(
         fixture("predictions"),
         Some(fixture("truth")),
@@ -26,13 +26,11 @@ fn soft_maps_score_as_with_scikit_learn_and_scikit_image() {
     let text = std::fs::read_to_string(fixture("expected.json")).unwrap();
     let expected: Value = serde_json::from_str(&text).unwrap();
     let scored = scored();
-    let compare = |scores: &venule::metrics::Scores, expected: &Value| {
+    let compare = |scores: &Scores, expected: &Value| {
         let expected = expected.as_object().unwrap();
         let mut compared = 0;
         for (name, value) in scores.entries() {
-            let Some(expected) = expected.get(name).and_then(Value::as_f64) else {
-                continue;
-            };
+            let expected = expected[name].as_f64().unwrap();
             let value = value.unwrap();
             assert!(
                 (value - expected).abs() < 1e-6,
@@ -40,7 +38,7 @@ fn soft_maps_score_as_with_scikit_learn_and_scikit_image() {
             );
             compared += 1;
         }
-        assert_eq!(compared, 13);
+        assert_eq!(compared, Scores::COUNT);
     };
     compare(&scored.report.pooled, &expected["pooled"]);
     let rows = expected["per_image"].as_array().unwrap();
@@ -48,6 +46,21 @@ fn soft_maps_score_as_with_scikit_learn_and_scikit_image() {
     for ((row, scores), expected) in scored.rows.iter().zip(&scored.report.per_image).zip(rows) {
         assert_eq!(row.id, expected["id"]);
         compare(scores, expected);
+    }
+    // The same through the file that `score` writes, and the means with their standard deviations.
+    let written = report::json(&scored, 0).unwrap();
+    for name in Scores::names() {
+        for key in ["mean", "std"] {
+            let (found, expected) = (&written["mean"][name][key], &expected["mean"][name][key]);
+            let difference = found.as_f64().unwrap() - expected.as_f64().unwrap();
+            assert!(
+                difference.abs() < 1e-6,
+                "{key} of {name}: {found}, {expected}"
+            );
+        }
+        let (found, expected) = (&written["pooled"][name], &expected["pooled"][name]);
+        let difference = found.as_f64().unwrap() - expected.as_f64().unwrap();
+        assert!(difference.abs() < 1e-6, "{name}: {found}, {expected}");
     }
 }
 
@@ -83,7 +96,7 @@ fn patterns_pair_what_rules_pair() {
 }
 
 /// Masks written as predictions and scored against a truth.
-fn score_masks(prediction: &Mask, truth: &Mask) -> Evaluated {
+pub fn score_masks(prediction: &Mask, truth: &Mask) -> Evaluated {
     let folder = tempfile::tempdir().unwrap();
     let path = |part: &str| folder.path().join(part);
     for (part, mask) in [("prediction", prediction), ("truth", truth)] {
@@ -94,27 +107,68 @@ fn score_masks(prediction: &Mask, truth: &Mask) -> Evaluated {
     evaluate_predictions(&files, 0.5).unwrap()
 }
 
+/// All metrics of two masks, by the names of reports.
+fn metrics_of_masks(prediction: &Mask, truth: &Mask) -> Vec<(&'static str, Option<f64>)> {
+    score_masks(prediction, truth)
+        .report
+        .pooled
+        .entries()
+        .into()
+}
+
 #[test]
-fn a_perfect_prediction_is_perfect_and_an_empty_one_undefined() {
+fn a_perfect_prediction_is_perfect() {
     let truth = Mask::from_fn(64, 64, |x, y| x % 16 < 4 || y == 40);
-    let perfect = score_masks(&truth, &truth).report.pooled;
-    for (name, value) in perfect.entries() {
+    for (name, value) in metrics_of_masks(&truth, &truth) {
         let best = match name {
             "betti0_error" | "brier" | "expected_calibration_error" => 0.0,
             _ => 1.0,
         };
         assert_eq!(value, Some(best), "{name}");
     }
-    let empty = score_masks(&Mask::filled(64, 64, false), &truth)
-        .report
-        .pooled;
-    assert_eq!((empty.precision, empty.thin_precision), (None, None));
-    assert_eq!(empty.recall, Some(0.0));
-    assert_eq!(empty.specificity, Some(1.0));
-    assert_eq!((empty.f1, empty.iou), (Some(0.0), Some(0.0)));
-    // All scores are equal: no better than chance.
-    assert_eq!(empty.roc_auc, Some(0.5));
-    assert_eq!(empty.mcc, None);
+}
+
+#[test]
+fn an_empty_prediction_has_the_documented_values() {
+    // Four lines one pixel wide, 4 · 64 of 64 · 64 pixels: 1/16 is vessel.
+    let truth = Mask::from_fn(64, 64, |x, _| x % 16 == 4);
+    let empty = metrics_of_masks(&Mask::filled(64, 64, false), &truth);
+    assert_eq!(
+        empty,
+        [
+            ("accuracy", Some(15.0 / 16.0)),
+            ("precision", None),
+            ("recall", Some(0.0)),
+            ("specificity", Some(1.0)),
+            ("f1", Some(0.0)),
+            ("dice", Some(0.0)),
+            ("iou", Some(0.0)),
+            ("mcc", None),
+            ("balanced_accuracy", Some(0.5)),
+            ("roc_auc", Some(0.5)),
+            ("average_precision", Some(1.0 / 16.0)),
+            ("cl_dice", None),
+            ("thin_recall", Some(0.0)),
+            ("thin_precision", None),
+            ("thin_f1", None),
+            ("betti0_error", Some(4.0)),
+            ("expected_calibration_error", Some(1.0 / 16.0)),
+            ("brier", Some(1.0 / 16.0)),
+        ]
+    );
+    let both = metrics_of_masks(&Mask::filled(64, 64, false), &Mask::filled(64, 64, false));
+    let defined = both.into_iter().filter(|(_, value)| value.is_some());
+    assert_eq!(
+        defined.collect::<Vec<_>>(),
+        [
+            ("accuracy", Some(1.0)),
+            ("specificity", Some(1.0)),
+            ("dice", Some(1.0)),
+            ("betti0_error", Some(0.0)),
+            ("expected_calibration_error", Some(0.0)),
+            ("brier", Some(0.0)),
+        ]
+    );
 }
 
 #[test]
@@ -135,107 +189,4 @@ fn sizes_that_differ_are_told_with_both_files() {
         .to_string();
     assert!(error.contains("9x8") && error.contains("8x8"), "{error}");
     assert!(error.matches("1.png").count() == 2, "{error}");
-}
-
-/// Every tag that is opened is closed, in order.
-fn assert_balanced(markup: &str) {
-    let mut open = Vec::new();
-    for tag in markup.split('<').skip(1) {
-        let tag = tag.split_once('>').expect("a tag ends").0;
-        let name = tag.split_whitespace().next().unwrap();
-        if let Some(name) = name.strip_prefix('/') {
-            assert_eq!(open.pop(), Some(name));
-        } else if !tag.ends_with('/') && !["!DOCTYPE", "meta", "img"].contains(&name) {
-            open.push(name);
-        }
-    }
-    assert!(open.is_empty(), "{open:?}");
-}
-
-fn entries() -> Vec<Entry> {
-    let entry = |system: &str, evaluated| Entry {
-        system: system.to_owned(),
-        dataset: "drive=<a & b>".to_owned(),
-        evaluated,
-    };
-    let files = FolderSet::new(fixture("truth"), Some(fixture("fov")), None).unwrap();
-    vec![
-        entry("soft | maps", scored()),
-        entry("a mask", evaluate_predictions(&files, 0.5).unwrap()),
-    ]
-}
-
-#[test]
-fn tables_hold_every_entry_and_every_image() {
-    let entries = entries();
-    let table = report::markdown(&entries, 0).unwrap();
-    let rows: Vec<&str> = table
-        .lines()
-        .filter(|line| line.starts_with("| "))
-        .collect();
-    assert_eq!(rows.len(), 4);
-    let f1 = format!("{:.4} (", entries[0].evaluated.report.pooled.f1.unwrap());
-    assert!(
-        rows[2].contains(&f1) && rows[2].contains("soft \\| maps"),
-        "{}",
-        rows[2]
-    );
-    // A mask has no ranking.
-    assert_eq!(rows[3].matches("| – ").count(), 4, "{}", rows[3]);
-    assert_eq!(table, report::markdown(&entries, 0).unwrap());
-    let csv = report::csv(&entries);
-    let lines: Vec<&str> = csv.lines().collect();
-    assert_eq!(lines.len(), 1 + 2 * (4 + 1));
-    let columns = lines[0].split(',').count();
-    assert!(lines.iter().all(|line| line.split(',').count() == columns));
-    // The same images: a paired test.
-    let twins = vec![entries[0].clone(), entries[0].clone()];
-    let table = report::markdown(&twins, 0).unwrap();
-    assert!(table.contains("+0.0000, p = 1.0000"), "{table}");
-}
-
-#[test]
-fn the_page_is_whole_and_needs_nothing_else() {
-    let entries = entries();
-    let here: Vec<&Entry> = entries.iter().collect();
-    for svg in [
-        report::roc_svg("a < b", &here),
-        report::precision_recall_svg("a", &here),
-        report::reliability_svg("a", &here),
-    ] {
-        assert_balanced(&svg);
-        assert!(svg.contains("polyline"));
-    }
-    // One system is a curve, the other a point.
-    let roc = report::roc_svg("ROC", &here);
-    assert_eq!(roc.matches("<circle").count(), 1);
-    let picture = Picture {
-        system: entries[0].system.clone(),
-        dataset: entries[0].dataset.clone(),
-        caption: "best".to_owned(),
-        png: vec![137, 80, 78, 71],
-    };
-    let page = report::html("A report", &entries, &[picture], 0).unwrap();
-    assert_balanced(&page);
-    assert!(page.contains("data:image/png;base64,iVBORw=="));
-    assert!(page.contains("drive=&lt;a &amp; b&gt;"));
-    for outside in ["http://", "https://", "src=\"/"] {
-        let without_namespace = page.replace("http://www.w3.org/2000/svg", "");
-        assert!(!without_namespace.contains(outside), "{outside}");
-    }
-}
-
-#[test]
-fn best_median_and_worst_are_found() {
-    let scored = scored();
-    let ranked = report::ranked_images(&scored);
-    let f1 = |index: usize| scored.report.per_image[index].f1.unwrap();
-    assert_eq!(
-        ranked.iter().map(|(rank, _)| *rank).collect::<Vec<_>>(),
-        [Rank::Best, Rank::Median, Rank::Worst]
-    );
-    assert!(f1(ranked[0].1) > f1(ranked[1].1) && f1(ranked[1].1) > f1(ranked[2].1));
-    let mut all: Vec<f64> = (0..4).map(f1).collect();
-    all.sort_by(|a, b| b.total_cmp(a));
-    assert_eq!(f1(ranked[1].1), all[2]);
 }

@@ -247,6 +247,17 @@ pub enum Error {
         /// The rule of the split and the remedy.
         reason: String,
     },
+    /// A fold that a data set does not have.
+    #[error("there is no {fold}; {}", match images {
+        Some(images) => format!("the data set has {images} images, so fold:1 to fold:{images}"),
+        None => "a fold has a number from 1, such as fold:3 or without_fold:3".to_owned(),
+    })]
+    NoFold {
+        /// The fold asked for.
+        fold: String,
+        /// Number of images there are, if a data set was looked at.
+        images: Option<usize>,
+    },
     /// A name that none of the known data sets or splits has.
     #[error("unknown {what} '{found}'; expected one of {expected}{}", suggestion.as_ref().map(|name| format!("; did you mean '{name}'?")).unwrap_or_default())]
     UnknownName {

@@ -104,6 +104,20 @@ impl Bootstrap {
         count: usize,
         mut statistic: impl FnMut(&[usize]) -> Option<f64>,
     ) -> Result<Option<Interval>> {
+        let [interval] = self.statistics(count, |drawn| [statistic(drawn)])?;
+        Ok(interval)
+    }
+
+    /// The intervals of several statistics of `count` images, all over the same draws; each as
+    /// [`statistic`](Self::statistic) gives it.
+    ///
+    /// # Errors
+    /// As [`statistic`](Self::statistic).
+    pub fn statistics<const N: usize>(
+        &self,
+        count: usize,
+        mut statistics: impl FnMut(&[usize]) -> [Option<f64>; N],
+    ) -> Result<[Option<Interval>; N]> {
         self.check()?;
         if count == 0 {
             return Err(Error::Empty {
@@ -111,28 +125,30 @@ impl Bootstrap {
             });
         }
         let mut drawn: Vec<usize> = (0..count).collect();
-        let Some(estimate) = statistic(&drawn).filter(|value| value.is_finite()) else {
-            return Ok(None);
-        };
+        let finite = |value: &f64| value.is_finite();
+        let estimates = statistics(&drawn).map(|value| value.filter(finite));
         let mut random = SplitMix64::new(self.seed);
-        let mut values = Vec::with_capacity(self.resamples);
+        let mut values: [Vec<f64>; N] = std::array::from_fn(|_| Vec::new());
         for _ in 0..self.resamples {
             drawn
                 .iter_mut()
                 .for_each(|index| *index = random.below(count as u64) as usize);
-            values.extend(statistic(&drawn).filter(|value| value.is_finite()));
+            for (values, value) in values.iter_mut().zip(statistics(&drawn)) {
+                values.extend(value.filter(finite));
+            }
         }
-        values.sort_unstable_by(f64::total_cmp);
         let tail = (1.0 - self.confidence) / 2.0;
-        let (Some(low), Some(high)) = (quantile(&values, tail), quantile(&values, 1.0 - tail))
-        else {
-            return Ok(None);
-        };
-        Ok(Some(Interval {
-            estimate,
-            low,
-            high,
-        }))
+        let mut intervals = [None; N];
+        for ((interval, estimate), mut values) in intervals.iter_mut().zip(estimates).zip(values) {
+            values.sort_unstable_by(f64::total_cmp);
+            let ends = quantile(&values, tail).zip(quantile(&values, 1.0 - tail));
+            *interval = estimate.zip(ends).map(|(estimate, (low, high))| Interval {
+                estimate,
+                low,
+                high,
+            });
+        }
+        Ok(intervals)
     }
 
     fn check(&self) -> Result<()> {

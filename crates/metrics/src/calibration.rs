@@ -84,6 +84,16 @@ impl Calibration {
             squared_error: 0,
         })
     }
+
+    /// Adds the sums of another with as many bins.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (bin, other) in self.bins.iter_mut().zip(&other.bins) {
+            bin.count += other.count;
+            bin.positives += other.positives;
+            bin.probability += other.probability;
+        }
+        self.squared_error += other.squared_error;
+    }
 }
 
 impl Metric for Calibration {
@@ -157,12 +167,7 @@ impl Metric for Calibration {
                 right,
             });
         }
-        for (bin, other) in self.bins.iter_mut().zip(&other.bins) {
-            bin.count += other.count;
-            bin.positives += other.positives;
-            bin.probability += other.probability;
-        }
-        self.squared_error += other.squared_error;
+        self.add(other);
         Ok(())
     }
 }

@@ -173,6 +173,11 @@ impl ComponentError {
         self.images += 1;
         self.sum += error;
     }
+
+    pub(crate) fn add_all(&mut self, other: &Self) {
+        self.images += other.images;
+        self.sum += other.sum;
+    }
 }
 
 impl Metric for ComponentError {
@@ -196,8 +201,7 @@ impl Metric for ComponentError {
 
     fn merge(&mut self, other: &Self) -> Result<()> {
         same_threshold(self.threshold, other.threshold)?;
-        self.images += other.images;
-        self.sum += other.sum;
+        self.add_all(other);
         Ok(())
     }
 }

@@ -38,6 +38,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod auc_matrix;
 mod bootstrap;
 mod calibration;
 mod cl_dice;
@@ -52,7 +53,9 @@ mod morphology;
 mod radix;
 mod random;
 mod ranking;
+mod report;
 mod scored_image;
+mod scores;
 mod significance;
 mod skeleton;
 mod summary;
@@ -60,6 +63,7 @@ mod sweep;
 mod thin;
 mod width;
 
+pub use auc_matrix::AucMatrix;
 pub use bootstrap::{Bootstrap, Interval};
 pub use calibration::{Calibration, CalibrationReport, ReliabilityBin};
 pub use cl_dice::{ClDice, ClDiceCounts};
@@ -68,11 +72,13 @@ pub use confusion::{Confusion, ThresholdedConfusion};
 pub use curve::CurvePoint;
 pub use distance::squared_distance;
 pub use error::{Error, Result};
-pub use evaluator::{Evaluator, Report, Scores};
+pub use evaluator::Evaluator;
 pub use metric::Metric;
 pub use morphology::{dilate3x3, erode3x3, thin_map};
 pub use ranking::{PooledScores, RankedScores, average_precision, roc_auc};
+pub use report::Report;
 pub use scored_image::{ScoredImage, scores_from_mask};
+pub use scores::Scores;
 pub use significance::{PairedTest, paired_permutation_test};
 pub use skeleton::skeletonize;
 pub use summary::{Summary, summarize};

@@ -25,24 +25,86 @@ const BUCKETS: usize = 1 << DIGIT;
 const PASSES: usize = 3;
 /// Below this the histograms cost more than comparing.
 const SMALL: usize = 2048;
+/// Beyond this a second copy of the keys is too much memory (64 MiB).
+const LARGE: usize = 1 << 24;
 
-/// Sorts keys in rising order: least-significant-digit radix sort, three passes of 11 bits.
-pub(crate) fn sort(keys: &mut Vec<u32>) {
+fn digit(key: u32, pass: usize) -> usize {
+    (key >> (DIGIT * pass as u32)) as usize & (BUCKETS - 1)
+}
+
+/// Sorts keys in rising order. Up to [`LARGE`] keys a second copy is made; more are first parted in place by their leading
+/// digit, and the copy is then as large as the largest part.
+pub(crate) fn sort(keys: &mut [u32]) {
+    sort_beyond(keys, LARGE);
+}
+
+fn sort_beyond(keys: &mut [u32], large: usize) {
+    let mut buffer = Vec::new();
+    if keys.len() <= large {
+        return sort_by_digits(keys, PASSES, &mut buffer);
+    }
+    let ends = part_by_leading_digit(keys);
+    let mut start = 0;
+    for end in ends {
+        sort_by_digits(&mut keys[start..end], PASSES - 1, &mut buffer);
+        start = end;
+    }
+}
+
+/// Moves every key to the part of its leading digit, in place (American flag sort); returns where the parts end.
+fn part_by_leading_digit(keys: &mut [u32]) -> [usize; BUCKETS] {
+    let leading = |key: u32| digit(key, PASSES - 1);
+    let mut ends = [0usize; BUCKETS];
+    for &key in keys.iter() {
+        ends[leading(key)] += 1;
+    }
+    let mut heads = [0usize; BUCKETS];
+    let mut total = 0;
+    for (head, end) in heads.iter_mut().zip(&mut ends) {
+        *head = total;
+        total += *end;
+        *end = total;
+    }
+    for part in 0..BUCKETS {
+        while heads[part] < ends[part] {
+            let mut key = keys[heads[part]];
+            while leading(key) != part {
+                let home = leading(key);
+                std::mem::swap(&mut key, &mut keys[heads[home]]);
+                heads[home] += 1;
+            }
+            keys[heads[part]] = key;
+            heads[part] += 1;
+        }
+    }
+    ends
+}
+
+/// Least-significant-digit radix sort by the lowest `passes` digits of 11 bits.
+fn sort_by_digits(keys: &mut [u32], passes: usize, buffer: &mut Vec<u32>) {
     if keys.len() < SMALL {
         keys.sort_unstable();
         return;
     }
-    let digit = |key: u32, pass: usize| (key >> (DIGIT * pass as u32)) as usize & (BUCKETS - 1);
     let mut histograms = [[0usize; BUCKETS]; PASSES];
     for &key in keys.iter() {
-        for (pass, histogram) in histograms.iter_mut().enumerate() {
+        for (pass, histogram) in histograms.iter_mut().take(passes).enumerate() {
             histogram[digit(key, pass)] += 1;
         }
     }
-    let mut other = vec![0; keys.len()];
-    for (pass, histogram) in histograms.iter().enumerate() {
-        if histogram.contains(&keys.len()) {
-            continue; // all keys share this digit
+    let length = keys.len();
+    // A digit that all keys share needs no pass.
+    let differs = |histogram: &[usize; BUCKETS]| !histogram.contains(&length);
+    if !histograms.iter().take(passes).any(differs) {
+        return;
+    }
+    if buffer.len() < length {
+        buffer.resize(length, 0);
+    }
+    let (mut from, mut to, mut swapped) = (keys, &mut buffer[..length], false);
+    for (pass, histogram) in histograms.iter().take(passes).enumerate() {
+        if !differs(histogram) {
+            continue;
         }
         let mut starts = [0usize; BUCKETS];
         let mut start = 0;
@@ -50,12 +112,15 @@ pub(crate) fn sort(keys: &mut Vec<u32>) {
             *slot = start;
             start += count;
         }
-        for &key in keys.iter() {
+        for &key in from.iter() {
             let slot = &mut starts[digit(key, pass)];
-            other[*slot] = key;
+            to[*slot] = key;
             *slot += 1;
         }
-        std::mem::swap(keys, &mut other);
+        (from, to, swapped) = (to, from, !swapped);
+    }
+    if swapped {
+        to.copy_from_slice(from);
     }
 }
 
@@ -95,8 +160,12 @@ mod tests {
         ) {
             let mut expected = keys.clone();
             expected.sort_unstable();
+            let mut parted = keys.clone();
             sort(&mut keys);
-            prop_assert_eq!(keys, expected);
+            prop_assert_eq!(&keys, &expected);
+            // As more keys than are copied whole.
+            sort_beyond(&mut parted, SMALL / 2);
+            prop_assert_eq!(parted, expected);
         }
     }
 }

@@ -57,6 +57,16 @@ impl WidthClass {
     pub fn recall(&self) -> Option<f64> {
         ratio(self.found.into(), self.target.into())
     }
+
+    /// The widths of the class in words, for tables and files: `below 3 px`, `3 to 5 px` (5 itself excluded), `from 7 px`.
+    pub fn name(&self) -> String {
+        match (self.low > 0.0, self.high < f32::INFINITY) {
+            (false, false) => "any width".to_owned(),
+            (false, true) => format!("below {} px", self.high),
+            (true, true) => format!("{} to {} px", self.low, self.high),
+            (true, false) => format!("from {} px", self.low),
+        }
+    }
 }
 
 /// Recall by the width of the target's vessels ([`vessel_width`]), pooled over images, at a fixed threshold.
@@ -96,6 +106,19 @@ impl WidthRecall {
             threshold,
             classes: classes.collect(),
         })
+    }
+
+    /// The threshold.
+    pub fn threshold(&self) -> f32 {
+        self.threshold
+    }
+
+    /// Adds the counts of another with the same classes.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (class, other) in self.classes.iter_mut().zip(&other.classes) {
+            class.target += other.target;
+            class.found += other.found;
+        }
     }
 
     pub(crate) fn count(
@@ -152,10 +175,7 @@ impl Metric for WidthRecall {
                 right,
             });
         }
-        for (class, other) in self.classes.iter_mut().zip(&other.classes) {
-            class.target += other.target;
-            class.found += other.found;
-        }
+        self.add(other);
         Ok(())
     }
 }

@@ -8,9 +8,6 @@ use super::{Entry, escape};
 const SIDE: f64 = 360.0;
 const MARGIN: f64 = 56.0;
 
-/// Points of a curve; more than a screen shows.
-const POINTS: usize = 400;
-
 /// Colour-blind safe (Okabe & Ito 2008).
 const COLORS: [&str; 7] = [
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000",
@@ -132,14 +129,14 @@ fn line(
 /// A curve of each system that gives probabilities, and the point of each that gives a mask.
 fn series(
     entries: &[&Entry],
-    curve: impl Fn(&Entry) -> Option<Vec<CurvePoint>>,
+    curve: impl for<'a> Fn(&'a Entry) -> &'a [CurvePoint],
     place: impl Fn(&CurvePoint) -> Option<(f64, f64)>,
     point: impl Fn(&Entry) -> Option<(f64, f64)>,
     summary: impl Fn(&Entry) -> String,
 ) -> Vec<Series> {
     let marks = entries.iter().filter_map(|entry| {
         let points: Vec<_> = match entry.is_ranked() {
-            true => curve(entry)?.iter().filter_map(&place).collect(),
+            true => curve(entry).iter().filter_map(&place).collect(),
             false => vec![point(entry)?],
         };
         let name = format!("{} ({})", entry.system, summary(entry));
@@ -152,7 +149,7 @@ fn series(
 pub fn roc_svg(title: &str, entries: &[&Entry]) -> String {
     let series = series(
         entries,
-        |entry| entry.evaluated.report.ranked.roc_curve(POINTS),
+        |entry| &entry.evaluated.report.roc,
         |p| Some((p.false_positive_rate()?, p.recall())),
         |entry| {
             let pooled = &entry.evaluated.report.pooled;
@@ -189,7 +186,7 @@ pub fn precision_recall_svg(title: &str, entries: &[&Entry]) -> String {
     };
     let series = series(
         entries,
-        |entry| entry.evaluated.report.ranked.precision_recall_curve(POINTS),
+        |entry| &entry.evaluated.report.precision_recall,
         |p| Some((p.recall(), p.precision()?)),
         |entry| {
             let pooled = &entry.evaluated.report.pooled;

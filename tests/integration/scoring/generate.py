@@ -50,7 +50,16 @@ def binary(truth, prediction, fov):
         "f1": metrics.f1_score(t, p),
         "iou": metrics.jaccard_score(t, p),
         "mcc": metrics.matthews_corrcoef(t, p),
+        "balanced_accuracy": metrics.balanced_accuracy_score(t, p),
     }
+
+
+def expected_calibration_error(truth, scores, bins=15):
+    """By NumPy: bins of equal width, closed on the right, 0 in the first."""
+    index = np.clip(np.ceil(scores.astype(np.float64) * bins).astype(int) - 1, 0, bins - 1)
+    count = np.bincount(index, minlength=bins)
+    gap = np.abs(np.bincount(index, scores.astype(np.float64), bins) - np.bincount(index, truth, bins))
+    return gap[count > 0].sum() / len(truth)
 
 
 def score(images):
@@ -60,6 +69,10 @@ def score(images):
     result = binary(truth[None], (scores > THRESHOLD)[None], np.ones((1, len(truth)), bool))
     result["roc_auc"] = metrics.roc_auc_score(truth, scores)
     result["average_precision"] = metrics.average_precision_score(truth, scores)
+    result["brier"] = metrics.brier_score_loss(truth, scores.astype(np.float64))
+    result["expected_calibration_error"] = expected_calibration_error(truth, scores)
+    # On masks that are not empty Dice is F1; scikit-image and scikit-learn have no other.
+    result["dice"] = metrics.f1_score(truth, scores > THRESHOLD)
     hit_p = len_p = hit_t = len_t = 0
     thin_t = thin_t_hit = thin_p = thin_p_hit = 0
     betti = []
@@ -76,6 +89,8 @@ def score(images):
     result["cl_dice"] = 2 * precision * sensitivity / (precision + sensitivity)
     result["thin_recall"] = ratio(thin_t_hit, thin_t)
     result["thin_precision"] = ratio(thin_p_hit, thin_p)
+    p, r = result["thin_precision"], result["thin_recall"]
+    result["thin_f1"] = 2 * p * r / (p + r)
     result["betti0_error"] = float(np.mean(betti))
     return {key: float(value) for key, value in result.items()}
 
@@ -100,6 +115,11 @@ def main():
         images.append(((values / depth).astype(np.float32), truth, fov))
         expected["per_image"].append({"id": f"{index}_map"} | score(images[-1:]))
     expected["pooled"] = score(images)
+    rows = expected["per_image"]
+    column = lambda name: np.array([row[name] for row in rows])
+    expected["mean"] = {
+        name: {"mean": column(name).mean(), "std": column(name).std(ddof=1)} for name in expected["pooled"]
+    }
     (HERE / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
 
 

@@ -32,7 +32,7 @@ impl FolderSet {
                 (Split::Train, Some(child)) => child <= 3,
                 (Split::Validation, Some(child)) => child == 4,
                 (Split::Test, Some(child)) => child >= 5,
-                (Split::All, _) => true,
+                (Split::All | Split::Fold(_) | Split::WithoutFold(_), _) => true,
                 (_, None) => false,
             })
             .not_empty(

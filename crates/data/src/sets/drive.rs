@@ -26,7 +26,7 @@ impl FolderSet {
             samples = samples.join(part(root, "training", true)?.retain(|id| match split {
                 Split::Train => !held_out(id),
                 Split::Validation => held_out(id),
-                Split::Test | Split::All => true,
+                Split::Test | Split::All | Split::Fold(_) | Split::WithoutFold(_) => true,
             }));
         }
         let rule =

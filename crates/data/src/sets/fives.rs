@@ -38,11 +38,11 @@ pub(super) fn train_and_test(
     if split.touches_test() {
         let test = part(&root.join("test"))?;
         // The two parts may number their images alike.
-        samples = match split {
-            Split::All => samples
+        samples = match split.takes_all() {
+            true => samples
                 .with_id_prefix("train_")
                 .join(test.with_id_prefix("test_")),
-            _ => test,
+            false => test,
         };
     }
     samples.not_empty(

@@ -18,7 +18,7 @@ impl FolderSet {
     ///
     /// 1. if their stems are equal (`a.jpg`, `a.png`); else
     /// 2. if they are equal once words for the file's role are taken off their ends, such as `_training`, `_test`,
-    ///    `_manual1`, `_mask`, `_label`, `_gt`, `_1stHO`, in any case (`21_training.tif`, `21_manual1.gif`); else
+    ///    `_manual1`, `_mask`, `_label`, `_gt`, `_1stHO`, `_prediction`, `_probability`, in any case (`21_training.tif`, `21_manual1.gif`); else
     /// 3. if the stems' leading tokens, up to the first `_`, `-`, `.` or blank, are equal (`7_left_eye.png`, `7-vessels.png`).
     ///
     /// The first rule that gives every photograph one mask, and every mask one photograph, is taken for the whole folder.

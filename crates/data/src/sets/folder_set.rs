@@ -121,6 +121,24 @@ impl FolderSet {
         ))
     }
 
+    /// Of all samples of a data set those of [`Split::Fold`] or [`Split::WithoutFold`]; all of them for another split.
+    ///
+    /// # Errors
+    /// [`Error::NoFold`] if there are fewer samples than the fold's number.
+    pub fn fold(self, split: Split) -> Result<Self> {
+        let (Split::Fold(fold) | Split::WithoutFold(fold)) = split else {
+            return Ok(self);
+        };
+        match (self.leave_one_out(fold.wrapping_sub(1)), split) {
+            (Ok((_, held_out)), Split::Fold(_)) => Ok(held_out),
+            (Ok((rest, _)), _) => Ok(rest),
+            (Err(_), _) => Err(Error::NoFold {
+                fold: split.to_string(),
+                images: Some(self.len()),
+            }),
+        }
+    }
+
     /// Reads every file, and parts the samples that can be read from the errors of those that cannot.
     ///
     /// Without this call a damaged file is an error when it is loaded.
@@ -185,11 +203,11 @@ impl FolderSet {
         match split {
             Split::Train => self.split_last(held_out).0,
             Split::Validation => self.split_last(held_out).1,
-            Split::Test | Split::All => self,
+            Split::Test | Split::All | Split::Fold(_) | Split::WithoutFold(_) => self,
         }
     }
 
-    /// This set, or an error that explains why there is nothing in it.
+    /// Of all samples those of a fold, if `split` is one; an error that explains why, if there is nothing in the split.
     pub(super) fn not_empty(
         self,
         dataset: &'static str,
@@ -197,7 +215,11 @@ impl FolderSet {
         split: Split,
         reason: &str,
     ) -> Result<Self> {
-        if self.is_empty() {
+        let part = match self.is_empty() {
+            true => self,
+            false => self.fold(split)?,
+        };
+        if part.is_empty() {
             return Err(Error::EmptySplit {
                 dataset,
                 path: path.to_owned(),
@@ -205,7 +227,7 @@ impl FolderSet {
                 reason: reason.to_owned(),
             });
         }
-        Ok(self)
+        Ok(part)
     }
 }
 

@@ -34,7 +34,7 @@ impl FolderSet {
                 (Split::Train, Some(number)) => number <= 4,
                 (Split::Validation, Some(number)) => number == 5,
                 (Split::Test, Some(number)) => number >= 6,
-                (Split::All, _) => true,
+                (Split::All | Split::Fold(_) | Split::WithoutFold(_), _) => true,
                 (_, None) => false,
             })
             .not_empty(

@@ -5,7 +5,7 @@ use super::listing::stem;
 use crate::{Error, Result};
 
 /// Words at the end of a stem that say what a file is, not whose it is.
-const ROLES: [&str; 29] = [
+const ROLES: [&str; 36] = [
     "image",
     "img",
     "original",
@@ -35,6 +35,13 @@ const ROLES: [&str; 29] = [
     "roi",
     "ah",
     "vk",
+    "pred",
+    "prediction",
+    "predictions",
+    "prob",
+    "probability",
+    "map",
+    "output",
 ];
 
 const SEPARATORS: [char; 4] = ['_', '-', '.', ' '];
@@ -160,6 +167,13 @@ mod tests {
             ("21_manual1", "21"),
             ("Image_01L_1stHO", "image_01l"),
             ("im0001.ah", "im0001"),
+            ("01_test_pred", "01"),
+            ("01_Prediction", "01"),
+            ("01-prob", "01"),
+            ("im0001_vessel_probability", "im0001"),
+            ("05.output", "05"),
+            ("a_map", "a"),
+            ("roadmap", "roadmap"),
             ("mask_3", "mask_3"),
             ("_mask", "_mask"),
             ("bitmask", "bitmask"),

@@ -110,7 +110,7 @@ impl DatasetSpec {
             DatasetKind::Folder => FolderSet::folder(&self.path, split),
             DatasetKind::Unlabelled => match split {
                 Split::Train | Split::All => FolderSet::unlabelled(&self.path),
-                Split::Validation | Split::Test => Err(Error::EmptySplit {
+                _ => Err(Error::EmptySplit {
                     dataset: "unlabelled",
                     path: self.path.clone(),
                     split: split.name(),

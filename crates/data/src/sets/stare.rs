@@ -18,7 +18,8 @@ impl FolderSet {
     ///
     /// The label is A. Hoover's (`ah`), the second label V. Kouznetsova's (`vk`). Ids are `im0001` to `im0324`; photographs
     /// beyond the 20 labelled ones are left out. Splits: the first 10 are for training, of which the last 2 are for
-    /// validation; the other 10 are for test. See [`leave_one_out`](FolderSet::leave_one_out) for the other usual protocol.
+    /// validation; the other 10 are for test. [`Split::Fold`] and [`Split::WithoutFold`] are the other usual
+    /// protocol, leave-one-out.
     ///
     /// # Errors
     /// A missing folder or first label, or an empty split, each as the [`Error`](crate::Error) that names it.
@@ -43,7 +44,7 @@ impl FolderSet {
             Split::Train => &IDS[..8],
             Split::Validation => &IDS[8..10],
             Split::Test => &IDS[10..],
-            Split::All => &IDS[..],
+            Split::All | Split::Fold(_) | Split::WithoutFold(_) => &IDS[..],
         };
         FolderSet::assemble(images, maps)?
             .retain(|id| wanted.contains(&id))

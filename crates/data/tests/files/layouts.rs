@@ -192,6 +192,23 @@ fn stare_takes_the_labelled_photographs_plain_or_gzipped() {
     assert_eq!((rest.len(), ids(&held_out)), (19, vec!["im0044"]));
     assert!(!ids(&rest).contains(&"im0044"));
     assert!(all.leave_one_out(20).is_err());
+    // The same by name.
+    let spec = |split: &str| {
+        let spec: DatasetSpec = format!("stare={}", folder.path().display()).parse()?;
+        spec.files(split.parse()?)
+    };
+    assert_eq!(ids(&spec("fold:6").unwrap()), ["im0044"]);
+    assert_eq!(spec("without_fold:6").unwrap(), rest);
+    let error = spec("fold:21").unwrap_err().to_string();
+    assert!(
+        error.contains("no fold:21") && error.contains("fold:1 to fold:20"),
+        "{error}"
+    );
+    for wrong in [
+        "fold", "fold:0", "fold:k", "fold:", "fold:-1", "train:3", "folds:3",
+    ] {
+        assert!(wrong.parse::<Split>().is_err(), "{wrong}");
+    }
 }
 
 #[test]

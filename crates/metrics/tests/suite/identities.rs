@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 use venule_metrics::{
-    Calibration, ClDice, ComponentError, Confusion, Evaluator, Metric, PooledScores, ScoredImage,
-    ThinVessels, ThresholdSweep, ThresholdedConfusion, WidthRecall, roc_auc, scores_from_mask,
-    skeletonize, thin_map,
+    Bootstrap, Calibration, ClDice, ComponentError, Confusion, Evaluator, Metric, PooledScores,
+    ScoredImage, Scores, ThinVessels, ThresholdSweep, ThresholdedConfusion, WidthRecall, roc_auc,
+    scores_from_mask, skeletonize, thin_map,
 };
 
 #[derive(Debug, Clone)]
@@ -96,6 +96,51 @@ proptest! {
             evaluator.compute()
         };
         prop_assert_eq!(report(&image), report(&other));
+    }
+
+    #[test]
+    fn a_report_keeps_what_its_parts_say(images in proptest::collection::vec(image(), 1..5)) {
+        let (mut evaluator, mut pooled) = (Evaluator::new(0.5).unwrap(), PooledScores::new());
+        for image in &images {
+            evaluator.update(&image.view()).unwrap();
+            pooled.update(&image.view()).unwrap();
+        }
+        let report = evaluator.compute();
+        // Finishing copies nothing and says the same.
+        prop_assert_eq!(&evaluator.finish(), &report);
+        let ranked = pooled.compute();
+        prop_assert_eq!(report.roc.clone(), ranked.roc_curve(400).unwrap_or_default());
+        let curve = ranked.precision_recall_curve(400).unwrap_or_default();
+        prop_assert_eq!(report.precision_recall.clone(), curve);
+        prop_assert_eq!(report.confusion, report.confusion_at_half);
+        let all: Vec<usize> = (0..images.len()).collect();
+        prop_assert_eq!(report.auc.roc_auc(&all).is_some(), report.pooled.roc_auc.is_some());
+
+        // The intervals of sums are those that adding the counts by hand gives, on the same draws.
+        let bootstrap = Bootstrap { resamples: 40, ..Bootstrap::default() };
+        let intervals = report.pooled_intervals(&bootstrap).unwrap();
+        let f1 = bootstrap.statistic(images.len(), |drawn| {
+            let mut sum = Confusion::default();
+            drawn.iter().for_each(|&image| sum.merge(&report.per_image_confusion[image]));
+            sum.f1()
+        });
+        prop_assert_eq!(intervals[4], ("f1", f1.unwrap()));
+        for ((name, interval), value) in intervals.into_iter().zip(report.pooled.values()) {
+            if name == "average_precision" {
+                prop_assert_eq!(interval, None);
+            } else if let Some(interval) = interval {
+                prop_assert_eq!(Some(interval.estimate), value, "{}", name);
+                prop_assert!(interval.low <= interval.high, "{}", name);
+            }
+        }
+        // The mean of an image alone is its value, and so are both ends.
+        let mut one = Evaluator::new(0.5).unwrap();
+        one.update(&images[0].view()).unwrap();
+        let one = one.finish();
+        for ((_, interval), value) in one.mean_intervals(&bootstrap).unwrap().into_iter().zip(one.pooled.values()) {
+            prop_assert_eq!(interval.map(|i| i.estimate), value);
+            prop_assert_eq!(interval.map(|i| (i.low, i.high)), value.zip(value));
+        }
     }
 
     #[test]
@@ -274,4 +319,27 @@ fn a_filled_square_keeps_a_skeleton() {
         let skeleton = skeletonize(&vec![true; side * side], side, side).unwrap();
         assert!(skeleton.contains(&true), "{side}");
     }
+}
+
+#[test]
+fn a_score_of_one_half_does_not_pass_one_half() {
+    let (target, scores) = ([true, true, false, false], [0.5, 0.4, 0.5, 0.1]);
+    let mut evaluator = Evaluator::new(0.3).unwrap();
+    let image = ScoredImage::new(2, 2, &scores, &target, None).unwrap();
+    evaluator.update(&image).unwrap();
+    let report = evaluator.finish();
+    // Nothing is called vessel: F1 is 0, and not undefined.
+    assert_eq!(report.confusion_at_half.f1(), Some(0.0));
+    assert_eq!((report.confusion.tp, report.confusion.fp), (2, 1));
+}
+
+#[test]
+fn classes_of_width_and_metrics_have_names() {
+    let widths = WidthRecall::new(0.5, &WidthRecall::BOUNDS).unwrap();
+    let names: Vec<String> = widths.compute().iter().map(|class| class.name()).collect();
+    assert_eq!(names, ["below 3 px", "3 to 5 px", "5 to 7 px", "from 7 px"]);
+    let one = WidthRecall::new(0.5, &[]).unwrap().compute();
+    assert_eq!(one[0].name(), "any width");
+    let names: std::collections::BTreeSet<_> = Scores::names().into_iter().collect();
+    assert_eq!(names.len(), Scores::COUNT);
 }
