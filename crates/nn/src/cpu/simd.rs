@@ -536,6 +536,7 @@ mod tests {
         // SAFETY: plain Rust.
         check(|v| unsafe { exp_kernel::<Portable>(v) });
     }
+
     #[inline(always)]
     unsafe fn transpose_kernel<S: Simd>(from: &[f32], row: usize, to: &mut [f32]) {
         assert!(from.len() == S::LANES * row && to.len() == S::LANES * row && row >= S::LANES);
@@ -544,22 +545,23 @@ mod tests {
     }
     dispatch! { fn transpose_square(from: &[f32], row: usize, to: &mut [f32]) = transpose_kernel }
 
+    fn check_transpose(lanes: usize, run: impl Fn(&[f32], usize, &mut [f32])) {
+        let row = lanes + 3;
+        let from: Vec<f32> = (0..lanes * row).map(|i| i as f32).collect();
+        let mut to = vec![-1.0; lanes * row];
+        run(&from, row, &mut to);
+        for (place, value) in to.iter().enumerate() {
+            let (y, x) = (place / row, place % row);
+            let expected = if x < lanes { from[x * row + y] } else { -1.0 };
+            assert_eq!(*value, expected, "row {y}, column {x}");
+        }
+    }
+
     #[test]
     fn a_transposed_square_has_rows_and_columns_exchanged() {
-        let check = |lanes: usize, run: &dyn Fn(&[f32], usize, &mut [f32])| {
-            let row = lanes + 3;
-            let from: Vec<f32> = (0..lanes * row).map(|i| i as f32).collect();
-            let mut to = vec![-1.0; lanes * row];
-            run(&from, row, &mut to);
-            for (place, value) in to.iter().enumerate() {
-                let (y, x) = (place / row, place % row);
-                let expected = if x < lanes { from[x * row + y] } else { -1.0 };
-                assert_eq!(*value, expected, "row {y}, column {x}");
-            }
-        };
-        check(register_tile().lanes, &transpose_square);
+        check_transpose(register_tile().lanes, transpose_square);
         // SAFETY: plain Rust.
-        check(8, &|from, row, to| unsafe {
+        check_transpose(8, |from, row, to| unsafe {
             transpose_kernel::<Portable>(from, row, to)
         });
     }

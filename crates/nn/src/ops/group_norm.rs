@@ -134,7 +134,7 @@ impl CustomOp3 for GroupNormOp {
 
 /// Whether groups, weight and bias suit so many channels.
 pub(super) fn check(c: usize, groups: usize, weight: &Tensor, bias: &Tensor) -> Result<()> {
-    if groups == 0 || c % groups != 0 || weight.dims() != [c] || bias.dims() != [c] {
+    if groups == 0 || !c.is_multiple_of(groups) || weight.dims() != [c] || bias.dims() != [c] {
         bail!(
             "group norm of {c} channels in {groups} groups needs a divisor of the channels and weight, bias of shape ({c}), not {:?}, {:?}",
             weight.shape(),
