@@ -103,7 +103,7 @@ fn settings() -> [Augment; 2 * COLUMNS] {
             a.scale = Jitter::always(0.35, 0.35);
         }),
         only(|a| a.blur = Jitter::always(1.5, 1.5)),
-        only(|a| a.gamma = Jitter::always(2.0, 2.0)),
+        only(|a| a.gamma = Jitter::always(0.6, 0.6)),
         only(|a| {
             a.contrast = Jitter::always(1.5, 1.5);
             a.brightness = Jitter::always(0.6, 0.6);
@@ -128,7 +128,7 @@ fn color_settings() -> [ColorJitter; 4] {
             ..none
         },
         ColorJitter {
-            hue: Jitter::always(25.0, 25.0),
+            hue: Jitter::always(10.0, 10.0),
             ..none
         },
     ]
