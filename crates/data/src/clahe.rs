@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -83,28 +85,69 @@ impl Clahe {
             })
             .collect();
 
-        let columns: Vec<Mix> = (0..width).map(|x| Mix::new(x, tile_w, across)).collect();
+        let (columns, rows) = (
+            Mixes::new(width, tile_w, across),
+            Mixes::new(height, tile_h, down),
+        );
         let mut out = Raster::filled(width, height, 0u8);
-        out.data_mut()
-            .par_chunks_mut(width)
-            .enumerate()
-            .for_each(|(y, row)| {
-                let vertical = Mix::new(y, tile_h, down);
-                let upper = &curves[vertical.first * across..][..across];
-                let lower = &curves[vertical.second * across..][..across];
-                for ((o, &v), mix) in row.iter_mut().zip(image.row(y)).zip(&columns) {
-                    let level = usize::from(v);
-                    let blend = |curves: &[[u8; LEVELS]]| {
-                        f32::from(curves[mix.first][level]) * (1.0 - mix.weight)
-                            + f32::from(curves[mix.second][level]) * mix.weight
-                    };
-                    let value =
-                        blend(upper) * (1.0 - vertical.weight) + blend(lower) * vertical.weight;
-                    *o = value.round_ties_even() as u8;
+        let mut rest = out.data_mut();
+        let mut bands = Vec::with_capacity(rows.spans.len());
+        for band in &rows.spans {
+            let (part, below) = rest.split_at_mut(band.places.len() * width);
+            bands.push((band, part));
+            rest = below;
+        }
+        bands.into_par_iter().for_each(|(band, out)| {
+            let upper = &curves[band.first * across..][..across];
+            let lower = &curves[band.second * across..][..across];
+            let cells: Vec<Cell> = columns
+                .spans
+                .iter()
+                .map(|span| cell(upper, lower, span))
+                .collect();
+            let lines = out.par_chunks_mut(width).zip(band.places.clone());
+            lines.for_each(|(out, y)| {
+                let lower_share = rows.weights[y];
+                for (span, cell) in columns.spans.iter().zip(&cells) {
+                    let places = span.places.clone();
+                    let levels = &image.row(y)[places.clone()];
+                    let shares = &columns.weights[places.clone()];
+                    for ((o, &level), &right_share) in
+                        out[places].iter_mut().zip(levels).zip(shares)
+                    {
+                        *o = mix(cell[usize::from(level)], right_share, lower_share);
+                    }
                 }
             });
+        });
         Ok(out)
     }
+}
+
+/// The four curves around a pixel, level by level: upper left, lower left, upper right, lower right.
+type Cell = Box<[[f32; 4]; LEVELS]>;
+
+fn cell(upper: &[[u8; LEVELS]], lower: &[[u8; LEVELS]], span: &Span) -> Cell {
+    let curves = [
+        &upper[span.first],
+        &lower[span.first],
+        &upper[span.second],
+        &lower[span.second],
+    ];
+    // One load of four neighbours in place of four loads from as many curves.
+    Box::new(std::array::from_fn(|level| {
+        curves.map(|curve| f32::from(curve[level]))
+    }))
+}
+
+/// First across, then down, as OpenCV, so that the roundings are the same.
+fn mix([upper_left, lower_left, upper_right, lower_right]: [f32; 4], right: f32, lower: f32) -> u8 {
+    let upper_value = upper_left * (1.0 - right) + upper_right * right;
+    let lower_value = lower_left * (1.0 - right) + lower_right * right;
+    let value = upper_value * (1.0 - lower) + lower_value * lower;
+    // From 2²³ on floats are whole numbers: the sum rounds half to even, its lowest byte is the level. Without SSE 4.1
+    // `round_ties_even` is a call of a function.
+    (value + 8_388_608.0).to_bits() as u8
 }
 
 /// OpenCV extends *both* directions if either is no multiple, by a whole extra tile count where it is one.
@@ -130,15 +173,31 @@ fn histogram(
     (left, top): (usize, usize),
     (tile_w, tile_h): (usize, usize),
 ) -> [u32; LEVELS] {
-    let mut bins = [0u32; LEVELS];
     let (width, height) = image.size();
+    // Four histograms in turn: neighbours are often equal, and a count would wait for the one before it.
+    let mut bins = [[0u32; LEVELS]; 4];
     for y in top..top + tile_h {
         let row = image.row(reflect(y, height));
-        for x in left..left + tile_w {
-            bins[usize::from(row[reflect(x, width)])] += 1;
+        let inside = &row[left.min(width)..(left + tile_w).min(width)];
+        let (fours, rest) = inside.as_chunks::<4>();
+        for four in fours {
+            for (bins, &level) in bins.iter_mut().zip(four) {
+                bins[usize::from(level)] += 1;
+            }
+        }
+        for &level in rest {
+            bins[0][usize::from(level)] += 1;
+        }
+        for x in left.max(width)..(left + tile_w).max(left.max(width)) {
+            bins[0][usize::from(row[reflect(x, width)])] += 1;
         }
     }
-    bins
+    let [first, others @ ..] = bins;
+    let mut sum = first;
+    for bins in others {
+        sum.iter_mut().zip(bins).for_each(|(sum, bin)| *sum += bin);
+    }
+    sum
 }
 
 /// Clips a histogram, redistributes what was cut, and integrates it to a gray-level curve.
@@ -169,23 +228,43 @@ fn curve(mut bins: [u32; LEVELS], clip_limit: f32) -> [u8; LEVELS] {
     })
 }
 
-/// The two tiles a row or column lies between, and the second one's share.
-struct Mix {
-    first: usize,
-    second: usize,
-    weight: f32,
+/// Between which tiles the rows, or columns, of an image lie.
+struct Mixes {
+    /// Stretches between the same two tiles, in order.
+    spans: Vec<Span>,
+    /// For each row or column the share of the second tile.
+    weights: Vec<f32>,
 }
 
-impl Mix {
-    fn new(position: usize, tile: usize, count: usize) -> Self {
-        let at = position as f32 * (1.0 / tile as f32) - 0.5;
-        let floor = at.floor();
+/// Rows or columns between the same two tiles.
+struct Span {
+    places: Range<usize>,
+    first: usize,
+    second: usize,
+}
+
+impl Mixes {
+    fn new(side: usize, tile: usize, count: usize) -> Self {
         let clamp = |index: f32| (index.max(0.0) as usize).min(count - 1);
-        Self {
-            first: clamp(floor),
-            second: clamp(floor + 1.0),
-            weight: at - floor,
+        let mut spans: Vec<Span> = Vec::with_capacity(count + 1);
+        let mut weights = Vec::with_capacity(side);
+        for place in 0..side {
+            let at = place as f32 * (1.0 / tile as f32) - 0.5;
+            let floor = at.floor();
+            let (first, second) = (clamp(floor), clamp(floor + 1.0));
+            weights.push(at - floor);
+            match spans.last_mut() {
+                Some(span) if (span.first, span.second) == (first, second) => {
+                    span.places.end = place + 1;
+                }
+                _ => spans.push(Span {
+                    places: place..place + 1,
+                    first,
+                    second,
+                }),
+            }
         }
+        Self { spans, weights }
     }
 }
 
@@ -205,6 +284,25 @@ mod tests {
         let curve = curve([4; LEVELS], 0.0);
         // sum = 4(i + 1) of 1024, times 255: 255(i + 1)/256
         assert_eq!((curve[0], curve[127], curve[255]), (1, 128, 255));
+    }
+
+    #[test]
+    fn halves_are_rounded_to_even_as_the_function_of_that_name_does() {
+        for tenth in 0..=2550u16 {
+            let value = f32::from(tenth) / 10.0;
+            let found = mix([value; 4], 0.0, 0.0);
+            assert_eq!(found, value.round_ties_even() as u8, "{value}");
+        }
+    }
+
+    #[test]
+    fn rows_and_columns_are_divided_without_a_gap() {
+        for (side, tile, count) in [(1, 1, 8), (7, 1, 8), (565, 71, 8), (64, 8, 8), (9, 9, 1)] {
+            let mixes = Mixes::new(side, tile, count);
+            let places = mixes.spans.iter().flat_map(|span| span.places.clone());
+            assert!(places.eq(0..side));
+            assert_eq!(mixes.weights.len(), side);
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
 
 use crate::{Error, LoaderConfig, Prepared, Result, Source};
 
@@ -14,6 +15,8 @@ pub struct Epoch {
     batch_size: usize,
     /// Place of the next example to hand out.
     next: usize,
+    /// Time spent in `next`.
+    waited: Duration,
     /// Empty if the caller's thread makes the examples.
     workers: Vec<JoinHandle<()>>,
 }
@@ -131,8 +134,33 @@ impl Epoch {
             shared,
             batch_size: config.batch_size,
             next: 0,
+            waited: Duration::ZERO,
             workers,
         }
+    }
+
+    /// How long the caller has waited for batches so far, all in all; without workers that is the time of making them.
+    ///
+    /// Beside the time that the batches' use takes it says whether the loader keeps up. The first batch of an epoch always
+    /// has to be waited for.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use venule_data::{AugmentedSet, Augment, FovPolicy, InMemory, Loader, LoaderConfig, PreparedSet, Preprocess, Sample};
+    /// # let set = InMemory::new(vec![Sample::unlabelled("a", image::RgbImage::new(32, 32))]);
+    /// # let set = PreparedSet::new(set, Preprocess::default(), FovPolicy::FullFrame);
+    /// # let views = AugmentedSet::new(Arc::new(set), Augment::standard(), (16, 16), 7)?;
+    /// let loader = Loader::new(Arc::new(views), LoaderConfig::default())?;
+    /// let mut epoch = loader.epoch(0);
+    /// // Borrowed, so that it can be asked afterwards.
+    /// for batch in epoch.by_ref() {
+    ///     batch?;
+    /// }
+    /// println!("waited {:?} for {} batches", epoch.waited(), loader.batches());
+    /// # Ok::<(), venule_data::Error>(())
+    /// ```
+    pub fn waited(&self) -> Duration {
+        self.waited
     }
 
     fn example(&self, place: usize) -> Result<Prepared> {
@@ -151,9 +179,11 @@ impl Iterator for Epoch {
         if self.next >= examples {
             return None;
         }
+        let asked = Instant::now();
         let places = self.next..examples.min(self.next + self.batch_size);
         self.next = places.end;
         let batch: Result<Vec<Prepared>> = places.map(|place| self.example(place)).collect();
+        self.waited += asked.elapsed();
         if batch.is_err() {
             self.next = examples;
         }

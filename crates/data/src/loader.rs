@@ -97,6 +97,43 @@ impl Default for LoaderConfig {
     }
 }
 
+/// Bytes a pixel of the photograph that reading and preparing it takes at most, with every filter and [`vesselness`](crate::vesselness).
+const PREPARING: usize = 64;
+
+/// Bytes a pixel of an example: image and weights in f32, label and field of view.
+const EXAMPLE: usize = 2 * size_of::<f32>() + 2;
+
+impl LoaderConfig {
+    /// A bound on the memory that an epoch over an [`AugmentedSet`] takes at its peak, in bytes: for photographs of at most
+    /// `pixels` pixels, prepared at no more than that, views of `crop` pixels, and a [`PreparedSet`] that keeps at most
+    /// `cached` bytes.
+    ///
+    /// With w workers (the caller's thread counts as one where there are none) and batches of b examples, p made ahead:
+    ///
+    /// `cached + w · 64 · pixels + ((p + 1) · b + w) · 10 · crop`
+    ///
+    /// The tensors that [`Batcher`](crate::Batcher) makes of a batch are not in it, nor is what the allocator keeps in reserve.
+    ///
+    /// ```
+    /// use venule_data::LoaderConfig;
+    /// let config = LoaderConfig { workers: 2, ..LoaderConfig::default() };
+    /// // 512 MiB kept, HRF's photographs, crops of 256 × 256
+    /// let bound = config.peak_bytes(512 << 20, 3504 * 2336, (256, 256));
+    /// assert_eq!(bound, (512 << 20) + 2 * 64 * 3504 * 2336 + (3 * 4 + 2) * 10 * 256 * 256);
+    /// ```
+    pub fn peak_bytes(&self, cached: usize, pixels: usize, crop: (usize, usize)) -> usize {
+        let workers = self.workers.max(1);
+        let preparing = workers.saturating_mul(PREPARING).saturating_mul(pixels);
+        let examples = (self.prefetch.saturating_add(1))
+            .saturating_mul(self.batch_size)
+            .saturating_add(workers);
+        let example = EXAMPLE.saturating_mul(crop.0).saturating_mul(crop.1);
+        cached
+            .saturating_add(preparing)
+            .saturating_add(examples.saturating_mul(example))
+    }
+}
+
 /// Makes the batches of an epoch, on threads of its own, ahead of their use.
 ///
 /// The order of an epoch depends on (seed, epoch) alone, and each example on what [`Source::example`] is given, so the

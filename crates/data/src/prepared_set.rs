@@ -7,6 +7,7 @@ use crate::{Dataset, FovPolicy, Prepared, Preprocess, Result};
 ///
 /// Use it whole for validation, or through [`AugmentedSet`](crate::AugmentedSet) for training. Nothing that was kept
 /// is dropped again: epochs visit every sample once, so that dropping the oldest would drop each just before its use.
+/// Threads that ask for one sample at the same time get one and the same: only the first of them prepares it.
 ///
 /// ```
 /// use venule_data::{FovPolicy, InMemory, PreparedSet, Preprocess, Sample};
@@ -28,7 +29,11 @@ pub struct PreparedSet<D> {
 struct Cache {
     bytes: usize,
     kept: HashMap<usize, Arc<Prepared>>,
+    /// Samples being prepared; who comes second waits for the first one's lock.
+    under_way: HashMap<usize, Slot>,
 }
+
+type Slot = Arc<Mutex<Option<Arc<Prepared>>>>;
 
 /// Bytes kept unless the caller says otherwise: 512 MiB.
 const DEFAULT_LIMIT: usize = 512 << 20;
@@ -58,6 +63,12 @@ impl<D: Dataset> PreparedSet<D> {
         self
     }
 
+    /// Bytes kept at present; at most the limit.
+    pub fn cached_bytes(&self) -> usize {
+        let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.bytes
+    }
+
     /// Number of samples.
     pub fn len(&self) -> usize {
         self.dataset.len()
@@ -83,23 +94,39 @@ impl<D: Dataset> PreparedSet<D> {
     /// # Errors
     /// What [`Dataset::load`] and [`Prepared::from_sample`] give.
     pub fn get(&self, index: usize) -> Result<Arc<Prepared>> {
-        // A panic elsewhere cannot leave the map half changed, so a poisoned lock is still good.
+        // A panic elsewhere cannot leave the maps half changed, so a poisoned lock is still good.
         let lock = || self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kept) = lock().kept.get(&index) {
-            return Ok(kept.clone());
+        let slot = {
+            let mut cache = lock();
+            if let Some(kept) = cache.kept.get(&index) {
+                return Ok(kept.clone());
+            }
+            cache.under_way.entry(index).or_default().clone()
+        };
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(prepared) = &*slot {
+            return Ok(prepared.clone());
         }
-        let sample = self.dataset.load(index)?;
-        let mut prepared = Prepared::from_sample(&sample, &self.preprocess, self.fov)?;
-        if self.vesselness {
-            prepared = prepared.with_vesselness(&sample.image)?;
-        }
-        let prepared = Arc::new(prepared);
+        // Nobody has prepared it, or who tried has failed: this thread's error is then its own.
+        let prepared = self.prepare(index);
         let mut cache = lock();
+        cache.under_way.remove(&index);
+        let prepared = prepared?;
         let bytes = cache.bytes.saturating_add(prepared.bytes());
         if bytes <= self.limit && !cache.kept.contains_key(&index) {
             cache.bytes = bytes;
             cache.kept.insert(index, prepared.clone());
         }
+        *slot = Some(prepared.clone());
         Ok(prepared)
+    }
+
+    fn prepare(&self, index: usize) -> Result<Arc<Prepared>> {
+        let sample = self.dataset.load(index)?;
+        let mut prepared = Prepared::from_sample(&sample, &self.preprocess, self.fov)?;
+        if self.vesselness {
+            prepared = prepared.with_vesselness(&sample.image)?;
+        }
+        Ok(Arc::new(prepared))
     }
 }

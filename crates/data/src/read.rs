@@ -57,19 +57,58 @@ pub fn read_image(path: impl AsRef<Path>) -> Result<RgbImage> {
 pub fn read_mask(path: impl AsRef<Path>) -> Result<Mask> {
     let path = path.as_ref();
     let image = decode::decode(path, source::read(path)?)?;
-    check_range(path, &image)?;
     let (width, height) = (image.width() as usize, image.height() as usize);
+    let wide = is_wide(&image);
+    if wide {
+        let brightest = image.to_rgb16().iter().copied().max();
+        check_range(path, brightest.unwrap_or(0), u16::MAX, 256)?;
+    }
+    let check = |brightest: Option<&u8>| {
+        check_range(
+            path,
+            u16::from(*brightest.unwrap_or(&0)),
+            u16::from(u8::MAX),
+            2,
+        )
+    };
     let data = match image {
         DynamicImage::ImageLuma8(gray) => {
-            gray.into_raw().iter().map(|&value| value > 127).collect()
+            check(gray.iter().max())?;
+            gray.iter().map(|&value| value > 127).collect()
         }
-        other => other
-            .into_rgb8()
-            .pixels()
-            .map(|pixel| pixel.0.iter().all(|&value| value > 127))
-            .collect(),
+        // What the GIF decoder gives: not copied to RGB first.
+        DynamicImage::ImageRgba8(image) => {
+            let pixels = image.as_raw().as_chunks::<4>().0;
+            let brightest = |[r, g, b, _]: &[u8; 4]| *r.max(g).max(b);
+            check(pixels.iter().map(brightest).max().as_ref())?;
+            pixels.iter().map(|&[r, g, b, _]| bright(r, g, b)).collect()
+        }
+        other => {
+            let image = other.into_rgb8();
+            if !wide {
+                check(image.iter().max())?;
+            }
+            let pixels = image.as_raw().as_chunks::<3>().0;
+            pixels.iter().map(|&[r, g, b]| bright(r, g, b)).collect()
+        }
     };
     Mask::new(width, height, data)
+}
+
+/// Whether all three exceed 127: their highest bits are set.
+fn bright(r: u8, g: u8, b: u8) -> bool {
+    r & g & b >= 128
+}
+
+/// Whether samples have 16 bits.
+fn is_wide(image: &DynamicImage) -> bool {
+    matches!(
+        image,
+        DynamicImage::ImageLuma16(_)
+            | DynamicImage::ImageLumaA16(_)
+            | DynamicImage::ImageRgb16(_)
+            | DynamicImage::ImageRgba16(_)
+    )
 }
 
 /// Reads a map of probabilities that another program wrote as a gray image: each value over the greatest its type can hold,
@@ -92,13 +131,7 @@ pub fn read_probability(path: impl AsRef<Path>) -> Result<Plane> {
     let path = path.as_ref();
     let image = decode::decode(path, source::read(path)?)?;
     let (width, height) = (image.width() as usize, image.height() as usize);
-    let wide = matches!(
-        image,
-        DynamicImage::ImageLuma16(_)
-            | DynamicImage::ImageLumaA16(_)
-            | DynamicImage::ImageRgb16(_)
-            | DynamicImage::ImageRgba16(_)
-    );
+    let wide = is_wide(&image);
     let data: Option<Vec<f32>> = match image {
         DynamicImage::ImageLuma8(gray) => Some(gray.iter().map(|&v| share(v, u8::MAX)).collect()),
         DynamicImage::ImageLuma16(gray) => Some(gray.iter().map(|&v| share(v, u16::MAX)).collect()),
@@ -133,30 +166,13 @@ where
     pixels.map(gray).collect()
 }
 
-/// Finds masks stored as class numbers (0 and 1) instead of black and white.
-fn check_range(path: &Path, image: &DynamicImage) -> Result<()> {
-    let (brightest, maximum, least) = match image {
-        DynamicImage::ImageLuma16(_)
-        | DynamicImage::ImageLumaA16(_)
-        | DynamicImage::ImageRgb16(_)
-        | DynamicImage::ImageRgba16(_) => {
-            let brightest = image.to_rgb16().iter().copied().max();
-            (u32::from(brightest.unwrap_or(0)), u32::from(u16::MAX), 256)
-        }
-        DynamicImage::ImageLuma8(gray) => {
-            let brightest = gray.iter().copied().max();
-            (u32::from(brightest.unwrap_or(0)), u32::from(u8::MAX), 2)
-        }
-        other => {
-            let brightest = other.to_rgb8().iter().copied().max();
-            (u32::from(brightest.unwrap_or(0)), u32::from(u8::MAX), 2)
-        }
-    };
+/// Finds masks stored as class numbers (0 and 1) instead of black and white: whose brightest sample is not black, but below `least`.
+fn check_range(path: &Path, brightest: u16, maximum: u16, least: u16) -> Result<()> {
     if (1..least).contains(&brightest) {
         return Err(Error::MaskRange {
             path: path.to_owned(),
-            brightest,
-            maximum,
+            brightest: u32::from(brightest),
+            maximum: u32::from(maximum),
         });
     }
     Ok(())

@@ -72,9 +72,8 @@ fn transform(
     }
     let rows = nearest_rows(mask, site, width, height);
 
-    // Lower envelope of the parabolas (x − u)² + height(u)² of each row. A segment is (column u, its first x).
-    let mut segments: Vec<(i64, i64)> = Vec::with_capacity(width);
     let mut squares = vec![0i64; width];
+    let mut envelope = Envelope::default();
     for (y, rows) in rows.chunks_exact(width).enumerate() {
         for (square, &row) in squares.iter_mut().zip(rows) {
             *square = if row == NONE {
@@ -83,50 +82,88 @@ fn transform(
                 (i64::from(row) - y as i64).pow(2)
             };
         }
-        segments.clear();
-        for (u, (&height, _)) in squares
-            .iter()
-            .zip(rows)
-            .enumerate()
-            .filter(|(_, (_, row))| **row != NONE)
-        {
-            let u = u as i64;
-            // A segment beaten at its own first column is beaten everywhere; a draw stays with the left one.
-            while let Some(&(left, first)) = segments.last()
-                && parabola(first, left, squares[left as usize]) > parabola(first, u, height)
-            {
-                segments.pop();
+        let mut emit = |x: i64, u: i64| {
+            let nearest = rows[u as usize] as usize * width + u as usize;
+            let distance = parabola(x, u, squares[u as usize]);
+            visit(y * width + x as usize, nearest as u32, distance as u32);
+        };
+        envelope.start();
+        for (u, &row) in rows.iter().enumerate() {
+            if row == NONE {
+                continue;
             }
-            match segments.last() {
-                None => segments.push((u, 0)),
-                Some(&(left, _)) => {
-                    let numerator = u * u - left * left + height - squares[left as usize];
-                    // Floor + 1; the numerator is not negative, since the left one wins at a column ≥ 0.
-                    let first = numerator / (2 * (u - left)) + 1;
-                    if first < width as i64 {
-                        segments.push((u, first));
-                    }
+            let u = u as i64;
+            if row != y as u32 {
+                envelope.add(u, &squares);
+                continue;
+            }
+            // A site in this row: nothing beyond it is nearer to what lies before it, and nothing before to what lies beyond.
+            if envelope.next < u {
+                envelope.add(u, &squares);
+                envelope.emit(u, &mut emit);
+            }
+            emit(u, u);
+            envelope.restart(u);
+        }
+        envelope.emit(width as i64, &mut emit);
+    }
+    Ok(())
+}
+
+/// Lower envelope of the parabolas (x − u)² + square(u) of a row, from a column on.
+#[derive(Default)]
+struct Envelope {
+    /// (column u, the first x where its parabola is the lowest), both rising.
+    segments: Vec<(i64, i64)>,
+    /// The first column that has not been emitted.
+    next: i64,
+}
+
+impl Envelope {
+    fn start(&mut self) {
+        self.segments.clear();
+        self.next = 0;
+    }
+
+    /// Begins anew after the site at column `u` of the row itself.
+    fn restart(&mut self, u: i64) {
+        self.segments.clear();
+        self.segments.push((u, u + 1));
+        self.next = u + 1;
+    }
+
+    /// Adds the parabola of column `u`, to the right of all others.
+    fn add(&mut self, u: i64, squares: &[i64]) {
+        let height = squares[u as usize];
+        // A segment beaten at its own first column is beaten everywhere; a draw stays with the left one.
+        while let Some(&(left, first)) = self.segments.last()
+            && parabola(first, left, squares[left as usize]) > parabola(first, u, height)
+        {
+            self.segments.pop();
+        }
+        match self.segments.last() {
+            None => self.segments.push((u, self.next)),
+            Some(&(left, _)) => {
+                let numerator = u * u - left * left + height - squares[left as usize];
+                // Floor + 1; the numerator is not negative, since the left one wins at a column ≥ 0.
+                let first = numerator / (2 * (u - left)) + 1;
+                if first < squares.len() as i64 {
+                    self.segments.push((u, first));
                 }
             }
         }
-        for (index, &(u, first)) in segments.iter().enumerate() {
-            let end = segments
-                .get(index + 1)
-                .map_or(width as i64, |&(_, next)| next);
-            let (height, nearest) = (
-                squares[u as usize],
-                rows[u as usize] as usize * width + u as usize,
-            );
-            for x in first..end {
-                visit(
-                    y * width + x as usize,
-                    nearest as u32,
-                    parabola(x, u, height) as u32,
-                );
+    }
+
+    /// Calls `emit(x, column of the lowest parabola)` for all columns up to `end`.
+    fn emit(&mut self, end: i64, emit: &mut impl FnMut(i64, i64)) {
+        for (index, &(u, first)) in self.segments.iter().enumerate() {
+            let next = self.segments.get(index + 1);
+            let last = next.map_or(end, |&(_, next)| next.min(end));
+            for x in first..last {
+                emit(x, u);
             }
         }
     }
-    Ok(())
 }
 
 fn parabola(x: i64, u: i64, height: i64) -> i64 {

@@ -49,39 +49,54 @@ pub(super) fn warp(
         .weights
         .as_ref()
         .map(|source| (source, Plane::filled(width, height, 0.0)));
+    let mut points = vec![(0.0f32, 0.0f32); width];
+    let (source_image, source_fov) = (prepared.image.data(), prepared.fov.data());
     let [[xx, xy], [yx, yy]] = view.matrix;
     for j in 0..height {
         let v = j as f32 + 0.5 - height as f32 / 2.0;
         let start = (view.centre.0 + xy * v, view.centre.1 + yy * v);
-        let grid_row = displacement.map(|field| (field, field.row(j)));
-        for i in 0..width {
+        // The points first, so that the loop below has room for what it needs in registers.
+        for (i, point) in points.iter_mut().enumerate() {
             let u = i as f32 + 0.5 - width as f32 / 2.0;
-            let (mut x, mut y) = (start.0 + xx * u, start.1 + yx * u);
-            if let Some((field, row)) = &grid_row {
-                let (dx, dy) = field.at(row, i);
-                (x, y) = (x + dx, y + dy);
+            *point = (start.0 + xx * u, start.1 + yx * u);
+        }
+        if let Some(field) = displacement {
+            let row = field.row(j);
+            for (i, point) in points.iter_mut().enumerate() {
+                let (dx, dy) = field.at(&row, i);
+                *point = (point.0 + dx, point.1 + dy);
             }
+        }
+        let span = j * width..(j + 1) * width;
+        let image_row = &mut image.data_mut()[span.clone()];
+        let fov_row = &mut fov.data_mut()[span.clone()];
+        let mut label_row = label
+            .as_mut()
+            .map(|(source, out)| (source.data(), &mut out.data_mut()[span.clone()]));
+        let mut weights_row = weights
+            .as_mut()
+            .map(|(source, out)| (source.data(), &mut out.data_mut()[span.clone()]));
+        for (i, &(x, y)) in points.iter().enumerate() {
             // Truncation takes -0.9 to 0, so the sign is asked first; i32, as it converts in one instruction.
             if x < 0.0 || y < 0.0 {
                 continue;
             }
-            let (column, row) = (x as i32 as usize, y as i32 as usize);
-            if column >= source_width || row >= source_height {
+            let (column, row) = (x as i32, y as i32);
+            if column as usize >= source_width || row as usize >= source_height {
                 continue;
             }
-            let from = row * source_width + column;
-            if !prepared.fov.data()[from] {
+            let from = row as usize * source_width + column as usize;
+            if !source_fov[from] {
                 continue;
             }
-            let to = j * width + i;
-            fov.data_mut()[to] = true;
-            let taps = Bilinear::new(x, y);
-            image.data_mut()[to] = taps.sample(&prepared.image);
-            if let Some((source, out)) = &mut label {
-                out.data_mut()[to] = source.data()[from];
+            fov_row[i] = true;
+            let taps = Bilinear::new((x, y), (column, row));
+            image_row[i] = taps.sample(source_image, prepared.size());
+            if let Some((source, out)) = &mut label_row {
+                out[i] = source[from];
             }
-            if let Some((source, out)) = &mut weights {
-                out.data_mut()[to] = taps.sample(source);
+            if let Some((source, out)) = &mut weights_row {
+                out[i] = taps.sample(source, prepared.size());
             }
         }
     }
@@ -103,44 +118,52 @@ struct Bilinear {
 }
 
 impl Bilinear {
-    fn new(x: f32, y: f32) -> Self {
-        // Adding 1 before truncating makes it a floor for what is never below -0.5.
-        let (left, top) = ((x + 0.5) as i32 - 1, (y + 0.5) as i32 - 1);
+    /// Around a point in the given column and row.
+    fn new((x, y): (f32, f32), (column, row): (i32, i32)) -> Self {
+        // In the first half of a pixel the one before it has its share.
+        let (across, down) = (x - column as f32 - 0.5, y - row as f32 - 0.5);
+        let before = |share: f32| (i32::from(share < 0.0), if share < 0.0 { 1.0 } else { 0.0 });
+        let ((left, one_across), (up, one_down)) = (before(across), before(down));
         Self {
-            first: (left, top),
-            share: (x - 0.5 - left as f32, y - 0.5 - top as f32),
+            first: (column - left, row - up),
+            share: (across + one_across, down + one_down),
         }
     }
 
-    fn sample(&self, plane: &Plane) -> f32 {
-        let (width, height) = plane.size();
+    /// The value of a plane of this (width, height) at the point. Inlined: it is most of what a view costs.
+    #[inline(always)]
+    fn sample(&self, plane: &[f32], (width, height): (usize, usize)) -> f32 {
         let (left, top) = self.first;
         let (across, down) = self.share;
-        let mix = |a: f32, b: f32, t: f32| a + (b - a) * t;
-        let inside =
-            left >= 0 && top >= 0 && left as usize + 1 < width && top as usize + 1 < height;
-        if inside {
-            let at = top as usize * width + left as usize;
-            let upper = &plane.data()[at..at + 2];
-            let lower = &plane.data()[at + width..at + width + 2];
-            mix(
-                mix(upper[0], upper[1], across),
-                mix(lower[0], lower[1], across),
-                down,
-            )
-        } else {
-            // Pixels beyond the frame count as 0, as in PyTorch's grid_sample(padding_mode="zeros").
-            let pixel = |dx: i32, dy: i32| {
-                let (x, y) = (left + dx, top + dy);
-                match x >= 0 && y >= 0 && (x as usize) < width && (y as usize) < height {
-                    true => plane.data()[y as usize * width + x as usize],
-                    false => 0.0,
-                }
-            };
-            let upper = mix(pixel(0, 0), pixel(1, 0), across);
-            mix(upper, mix(pixel(0, 1), pixel(1, 1), across), down)
+        // As unsigned numbers, -1 is too large as well.
+        if left as usize >= width - 1 || top as usize >= height - 1 {
+            return self.sample_at_the_rim(plane, (width, height));
         }
+        let at = top as usize * width + left as usize;
+        let taps = &plane[at..at + width + 2];
+        let upper = mix(taps[0], taps[1], across);
+        mix(upper, mix(taps[width], taps[width + 1], across), down)
     }
+
+    /// Pixels beyond the frame count as 0, as in PyTorch's `grid_sample(padding_mode="zeros")`.
+    #[cold]
+    fn sample_at_the_rim(&self, plane: &[f32], (width, height): (usize, usize)) -> f32 {
+        let (left, top) = self.first;
+        let (across, down) = self.share;
+        let pixel = |dx: i32, dy: i32| {
+            let (x, y) = (left + dx, top + dy);
+            match x >= 0 && y >= 0 && (x as usize) < width && (y as usize) < height {
+                true => plane[y as usize * width + x as usize],
+                false => 0.0,
+            }
+        };
+        let upper = mix(pixel(0, 0), pixel(1, 0), across);
+        mix(upper, mix(pixel(0, 1), pixel(1, 1), across), down)
+    }
+}
+
+fn mix(a: f32, b: f32, share: f32) -> f32 {
+    a + (b - a) * share
 }
 
 #[cfg(test)]

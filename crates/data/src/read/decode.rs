@@ -7,8 +7,11 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use super::{MAX_PIXELS, jpeg};
 use crate::{Error, Result};
 
-/// Most bytes a decoder may claim: 16-bit RGBA at [`MAX_PIXELS`] and as much again to work in.
-const MAX_DECODER_BYTES: u64 = 2 * 8 * MAX_PIXELS;
+/// Most bytes a decoder may claim beside pixels, for headers and what is packed into them, such as colour profiles.
+const HEADER_BYTES: u64 = 32 << 20;
+
+/// Most bytes it may claim a pixel: 16-bit RGBA, and as much again to work in.
+const PIXEL_BYTES: u64 = 2 * 8;
 
 /// The readable format that bytes begin like, with its name.
 pub(super) fn format_of(bytes: &[u8]) -> Option<(ImageFormat, &'static str)> {
@@ -43,7 +46,7 @@ pub(super) fn decode(path: &Path, bytes: Vec<u8>) -> Result<DynamicImage> {
         return Err(failed("the file ends before the image does".to_owned()));
     }
     // A last wall: a panic in a decoder must end in an error about this file, not in the end of a long training run.
-    let image = catch_unwind(AssertUnwindSafe(|| decode_as(path, format, name, bytes)))
+    let image = catch_unwind(AssertUnwindSafe(|| decode_as(path, format, name, &bytes)))
         .unwrap_or_else(|_| Err(failed("the decoder gave up on malformed data".to_owned())))?;
     match image {
         DynamicImage::ImageRgb32F(_) | DynamicImage::ImageRgba32F(_) => Err(failed(
@@ -57,19 +60,22 @@ fn decode_as(
     path: &Path,
     format: ImageFormat,
     name: &'static str,
-    bytes: Vec<u8>,
+    bytes: &[u8],
 ) -> Result<DynamicImage> {
     let failed = |cause: image::ImageError| Error::Decode {
         path: path.to_owned(),
         format: name,
         reason: cause.to_string(),
     };
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    let mut limits = Limits::default();
-    limits.max_alloc = Some(MAX_DECODER_BYTES);
-    reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(failed)?;
-    let (width, height) = decoder.dimensions();
+    let decoder = |most: u64| {
+        let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+        let mut limits = Limits::default();
+        limits.max_alloc = Some(most);
+        reader.limits(limits);
+        reader.into_decoder().map_err(failed)
+    };
+    // Opened twice: how much may be claimed depends on a size that the header tells, and some decoders unpack with the header.
+    let (width, height) = decoder(HEADER_BYTES)?.dimensions();
     let pixels = u64::from(width) * u64::from(height);
     if pixels == 0 || pixels > MAX_PIXELS {
         return Err(Error::PixelCount {
@@ -79,6 +85,7 @@ fn decode_as(
             limit: MAX_PIXELS,
         });
     }
+    let mut decoder = decoder(HEADER_BYTES + PIXEL_BYTES * pixels)?;
     let orientation = decoder.orientation().map_err(failed)?;
     let mut image = DynamicImage::from_decoder(decoder).map_err(failed)?;
     image.apply_orientation(orientation);

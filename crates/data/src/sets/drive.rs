@@ -31,7 +31,8 @@ impl FolderSet {
         }
         let rule =
             "21-36 are for training, 37-40 for validation, 01-20 for test; add the missing files";
-        samples.not_empty("DRIVE", root, split, rule)
+        // A photograph copied from one part to the other would be trained and tested on.
+        samples.unambiguous()?.not_empty("DRIVE", root, split, rule)
     }
 }
 

@@ -188,6 +188,21 @@ impl FolderSet {
         Ok(Self { samples })
     }
 
+    /// This set, or an error if two of its samples have one id.
+    pub(super) fn unambiguous(self) -> Result<Self> {
+        let mut seen = BTreeMap::new();
+        for files in &self.samples {
+            if let Some(first) = seen.insert(&files.id, &files.image) {
+                return Err(Error::AmbiguousId {
+                    id: files.id.clone(),
+                    first: first.clone(),
+                    second: files.image.clone(),
+                });
+            }
+        }
+        Ok(self)
+    }
+
     /// The samples whose id passes.
     pub(super) fn retain(mut self, keep: impl Fn(&str) -> bool) -> Self {
         self.samples.retain(|files| keep(&files.id));

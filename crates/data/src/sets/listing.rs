@@ -121,10 +121,18 @@ pub(super) fn by_id(
 /// A file's name without its extension, and without `.gz` before that.
 pub(super) fn stem(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    let name = without_gz(&name);
     match name.rsplit_once('.') {
         Some((stem, _)) if !stem.is_empty() => stem.to_owned(),
         _ => name.to_owned(),
+    }
+}
+
+/// A file name without `.gz` at its end, in any case.
+pub(super) fn without_gz(name: &str) -> &str {
+    match name.split_at_checked(name.len().saturating_sub(3)) {
+        Some((rest, end)) if end.eq_ignore_ascii_case(".gz") => rest,
+        _ => name,
     }
 }
 
@@ -190,6 +198,9 @@ mod tests {
         let cases = [
             ("a/21_training.tif", "21_training"),
             ("im0001.ah.ppm.gz", "im0001.ah"),
+            ("IM0001.PPM.GZ", "IM0001"),
+            ("gz", "gz"),
+            ("ö.gz", "ö"),
             ("no_extension", "no_extension"),
             ("two.dots.png", "two.dots"),
         ];

@@ -14,6 +14,7 @@ use crate::{Error, FolderSet, Result};
 /// assert_eq!(pattern.id("pred_07_final"), Some("07"));
 /// assert_eq!(pattern.id("07"), None);
 /// assert!("no place for it".parse::<NamePattern>().is_err());
+/// assert!("{id}_of_{id}".parse::<NamePattern>().is_err());
 /// # Ok::<(), venule_data::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,15 +54,16 @@ impl FromStr for NamePattern {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        match text.split_once("{id}") {
-            Some((before, after)) => Ok(Self {
-                before: before.to_owned(),
-                after: after.to_owned(),
+        let parts: Vec<&str> = text.split("{id}").collect();
+        match parts.as_slice() {
+            [before, after] => Ok(Self {
+                before: (*before).to_owned(),
+                after: (*after).to_owned(),
             }),
-            None => Err(Error::InvalidConfig {
+            _ => Err(Error::InvalidConfig {
                 field: "NamePattern",
                 found: format!("'{text}'"),
-                expected: "a file name without extension that holds {id}, such as {id}_manual2",
+                expected: "a file name without extension that holds {id} once, such as {id}_manual2",
             }),
         }
     }

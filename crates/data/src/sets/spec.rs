@@ -148,17 +148,7 @@ impl DatasetSpec {
             }
             joined = joined.join(samples);
         }
-        let mut seen = std::collections::BTreeMap::new();
-        for files in joined.files() {
-            if let Some(first) = seen.insert(&files.id, &files.image) {
-                return Err(Error::AmbiguousId {
-                    id: files.id.clone(),
-                    first: first.clone(),
-                    second: files.image.clone(),
-                });
-            }
-        }
-        Ok(joined)
+        joined.unambiguous()
     }
 }
 

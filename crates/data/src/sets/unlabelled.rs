@@ -1,15 +1,16 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::listing::{folder, images_below, natural_order};
+use super::listing::{folder, images_below, natural_order, without_gz};
 use crate::{FolderSet, Result, SampleFiles};
 
 impl FolderSet {
     /// All photographs in a folder and in the folders below it, of any mixture of formats.
     ///
     /// Ids are the paths below `root` without extension, with `/` between folders; where two files differ in extension
-    /// alone, their ids keep it. Files that neither are named like an image nor begin like one are left out. A damaged file
-    /// is an error when it is loaded; [`without_unreadable`](FolderSet::without_unreadable) finds and leaves out such files.
+    /// alone, or a file would be called as another with its extension, they keep it. Files that neither are named like an
+    /// image nor begin like one are left out. A damaged file is an error when it is loaded;
+    /// [`without_unreadable`](FolderSet::without_unreadable) finds and leaves out such files.
     ///
     /// ```
     /// use venule_data::{Dataset, FolderSet};
@@ -36,7 +37,7 @@ impl FolderSet {
             let below = path.strip_prefix(&root).unwrap_or(&path);
             let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
             let id = parts.join("/");
-            let plain = id.strip_suffix(".gz").unwrap_or(&id);
+            let plain = without_gz(&id);
             let stem = match plain.rsplit_once('.') {
                 Some((stem, extension)) if !extension.contains('/') && !stem.is_empty() => stem,
                 _ => plain,
@@ -44,9 +45,13 @@ impl FolderSet {
             let files = SampleFiles::unlabelled(id.clone(), &path);
             by_stem.entry(stem.to_owned()).or_default().push(files);
         }
+        let whole: BTreeSet<String> = by_stem.values().flatten().map(|f| f.id.clone()).collect();
         let mut samples = Vec::new();
         for (stem, mut alike) in by_stem {
-            if let [only] = alike.as_mut_slice() {
+            // `a.png.jpg` beside `a.png` keeps its extension too.
+            if let [only] = alike.as_mut_slice()
+                && (only.id == stem || !whole.contains(&stem))
+            {
                 only.id = stem;
             }
             samples.extend(alike);

@@ -1,7 +1,18 @@
 //! Image files and data sets: formats, damaged files, published layouts, real data where there is any.
 
+mod as_downloaded;
+#[cfg(target_os = "linux")]
+mod bombs;
+mod build;
 mod fov;
+mod fuzzed;
 mod hostile;
 mod layouts;
+#[cfg(target_os = "linux")]
+mod loader_memory;
+#[cfg(target_os = "linux")]
+mod memory;
 mod read;
 mod real;
+mod replay;
+mod shapes;

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use venule_data::{Dataset, DatasetSpec, FolderSet, Sample, Split, detect_fov};
+use venule_data::{Clahe, Dataset, DatasetSpec, FolderSet, Raster, Sample, Split, detect_fov};
 
 use crate::fov::intersection_over_union;
 
 /// The folder of one data set, or `None`, said aloud, where it is absent.
-fn data(name: &str) -> Option<PathBuf> {
+pub fn data(name: &str) -> Option<PathBuf> {
     let root = match std::env::var_os("VENULE_DATA") {
         Some(root) => PathBuf::from(root),
         None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
@@ -158,5 +158,28 @@ fn detected_fields_of_view_agree_with_the_official_ones() {
             overlaps.len()
         );
         assert!(mean >= 0.98 && worst >= 0.95, "mean {mean}, worst {worst}");
+    }
+}
+
+/// The CRC-32 sums of `fixtures/make_whole.py`: of what OpenCV makes of the same green channel.
+#[test]
+fn clahe_of_drive_equals_opencv_in_every_pixel() {
+    let Some(root) = data("DRIVE") else { return };
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/whole.json");
+    let expected: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let checksum = |bytes: &[u8]| {
+        let mut crc = flate2::Crc::new();
+        crc.update(bytes);
+        Some(u64::from(crc.sum()))
+    };
+    for name in ["21_training", "40_training"] {
+        let photograph = root.join(format!("training/images/{name}.tif"));
+        let image = venule_data::read_image(photograph).unwrap();
+        let green: Vec<u8> = image.pixels().map(|pixel| pixel.0[1]).collect();
+        assert_eq!(checksum(&green), expected[name]["input"].as_u64());
+        let green = Raster::new(565, 584, green).unwrap();
+        let out = Clahe::default().apply(&green).unwrap();
+        assert_eq!(checksum(out.data()), expected[name]["clahe"].as_u64());
     }
 }

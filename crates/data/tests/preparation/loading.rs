@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use image::{Rgb, RgbImage};
 use venule_data::{
-    Augment, AugmentedSet, Error, FovPolicy, InMemory, Loader, LoaderConfig, Mask, Plane, Prepared,
-    PreparedSet, Preprocess, Result, Sample, Source,
+    Augment, AugmentedSet, Dataset, Error, FovPolicy, InMemory, Loader, LoaderConfig, Mask, Plane,
+    Prepared, PreparedSet, Preprocess, Result, Sample, Source,
 };
 
 fn set(count: usize) -> InMemory {
@@ -185,6 +185,120 @@ fn no_more_is_made_ahead_than_asked_for_and_dropping_stops() {
     std::thread::sleep(Duration::from_millis(30));
     assert_eq!(source.made.load(Ordering::SeqCst), 12);
     drop(loader.epoch(1));
+}
+
+#[test]
+fn the_time_waited_is_that_of_the_batches_not_of_their_use() {
+    let waited = |workers: usize, pause: u64, use_: u64| {
+        let config = LoaderConfig {
+            batch_size: 1,
+            repeats: 1,
+            ..in_order(workers)
+        };
+        let loader = Loader::new(Odd::new(None, None, pause), config).unwrap();
+        let mut epoch = loader.epoch(0);
+        for batch in epoch.by_ref() {
+            batch.unwrap();
+            std::thread::sleep(Duration::from_millis(use_));
+        }
+        epoch.waited()
+    };
+    // 40 examples of 3 ms each, made by the caller: sleeping never ends early.
+    assert!(waited(0, 3, 0) >= Duration::from_millis(120));
+    // Made ahead in a third of the time of their use: only the first is waited for. What a busy machine adds is less than half.
+    let (kept_up, use_) = (waited(1, 3, 9), Duration::from_millis(9 * 40));
+    assert!(
+        kept_up >= Duration::from_millis(2) && kept_up < use_ / 2,
+        "{kept_up:?}"
+    );
+}
+
+/// Counts how often each sample is read, slowly.
+struct Counted {
+    set: InMemory,
+    loads: [AtomicUsize; 4],
+    fail_first: bool,
+}
+
+impl Dataset for Counted {
+    fn len(&self) -> usize {
+        self.loads.len()
+    }
+
+    fn id(&self, index: usize) -> &str {
+        self.set.id(index)
+    }
+
+    fn load(&self, index: usize) -> Result<Sample> {
+        let before = self.loads[index].fetch_add(1, Ordering::SeqCst);
+        std::thread::sleep(Duration::from_millis(20));
+        if self.fail_first && before == 0 {
+            return Err(Error::IndexOutOfRange { index, len: 0 });
+        }
+        self.set.load(index)
+    }
+}
+
+fn counted(fail_first: bool, cache: usize) -> PreparedSet<Counted> {
+    let dataset = Counted {
+        set: set(4),
+        loads: Default::default(),
+        fail_first,
+    };
+    PreparedSet::new(dataset, Preprocess::default(), FovPolicy::FullFrame).with_cache_limit(cache)
+}
+
+#[test]
+fn threads_that_ask_at_once_share_one_preparation() {
+    // Kept or not: those who wait are given what the first one made.
+    for cache in [0, usize::MAX] {
+        let prepared = counted(false, cache);
+        let start = std::sync::Barrier::new(8);
+        let same: Vec<_> = std::thread::scope(|scope| {
+            let ask = || {
+                start.wait();
+                prepared.get(2).unwrap()
+            };
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
+            threads.into_iter().map(|t| t.join().unwrap()).collect()
+        });
+        assert!(same.iter().all(|one| Arc::ptr_eq(one, &same[0])));
+        let loads = prepared.dataset().loads[2].load(Ordering::SeqCst);
+        assert_eq!(loads, 1, "with a cache of {cache} bytes");
+        // Later it is read anew only where nothing is kept.
+        prepared.get(2).unwrap();
+        let loads = prepared.dataset().loads[2].load(Ordering::SeqCst);
+        assert_eq!(loads, 1 + usize::from(cache == 0));
+    }
+}
+
+#[test]
+fn a_failed_preparation_is_tried_again_by_who_waited() {
+    let prepared = counted(true, usize::MAX);
+    let start = std::sync::Barrier::new(2);
+    let results = std::thread::scope(|scope| {
+        let ask = || {
+            start.wait();
+            prepared.get(1).is_ok()
+        };
+        [scope.spawn(ask), scope.spawn(ask)].map(|thread| thread.join().unwrap())
+    });
+    assert_eq!(results.iter().filter(|ok| **ok).count(), 1);
+    assert_eq!(prepared.dataset().loads[1].load(Ordering::SeqCst), 2);
+    assert!(prepared.get(1).is_ok());
+    assert_eq!(prepared.dataset().loads[1].load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn the_cache_stays_below_its_limit() {
+    let one = counted(false, usize::MAX).get(0).unwrap().bytes();
+    for limit in [0, one - 1, one, 3 * one + 1, usize::MAX] {
+        let prepared = counted(false, limit);
+        for index in [0, 1, 2, 3, 0] {
+            prepared.get(index).unwrap();
+        }
+        assert_eq!(prepared.cached_bytes(), one * (limit / one).min(4));
+    }
 }
 
 #[test]

@@ -2,4 +2,6 @@
 
 mod augment;
 mod filters;
+mod golden;
 mod loading;
+mod properties;
