@@ -4,7 +4,7 @@ mod common;
 
 use candle_core::{DType, Device, Result as TensorResult, Tensor};
 use common::Patches;
-use venule_nn::{Encoder, FeatureInfo, Features, Mode, Noise, ParamStore};
+use venule_nn::{Encoder, FeatureInfo, Features, Mode, NoEncoder, Noise, ParamStore};
 use venule_seg::{
     Decoder, Error, Freeze, MultiScaleConfig, MultiScaleDecoder, ProgressiveConfig,
     ProgressiveDecoder, SegmentationModel,
@@ -164,7 +164,6 @@ fn encoders_and_configurations_that_do_not_suit_are_errors() {
         assert!(matches!(result, Err(Error::Encoder { .. })), "{outputs:?}");
     }
     for outputs in [
-        vec![],
         vec![info(8, 4)],
         vec![info(8, 24)],
         vec![info(8, 8), info(8, 0)],
@@ -190,6 +189,23 @@ fn encoders_and_configurations_that_do_not_suit_are_errors() {
         ..multi_scale
     };
     assert!(config.validate().is_err());
+}
+
+#[test]
+fn without_an_encoder_the_multi_scale_decoder_sees_the_image_alone() {
+    let store = ParamStore::new(3, &Device::Cpu);
+    let decoder = MultiScaleDecoder::new(&MultiScaleConfig::tiny(), &[], &store.root()).unwrap();
+    let model = SegmentationModel::new(NoEncoder, decoder).unwrap();
+    assert_eq!(model.multiple(), 8);
+    let forward = |seed| {
+        let logits = model.forward(&images(seed, (2, 1, 19, 26)), Mode::Eval);
+        let logits = logits.unwrap();
+        assert_eq!(logits.dims(), [2, 1, 19, 26]);
+        values(&logits)
+    };
+    assert_ne!(forward(1), forward(2));
+    let named = store.params();
+    assert!(named.iter().all(|param| !param.name().contains("project")));
 }
 
 /// Promises strides it may not have.
