@@ -227,13 +227,15 @@ fn thread_counts_give_the_same_bits() -> Result<()> {
             let square = Var::from_tensor(&random(&[32, 32, 3, 3], 6)?)?;
             let weight = Var::from_tensor(&random(&[8], 2)?)?;
             let bias = Var::from_tensor(&random(&[8], 3)?)?;
+            let point = Var::from_tensor(&random(&[32, 32, 1, 1], 7)?)?;
             let y = conv3x3(x.as_tensor(), narrow.as_tensor(), None)?;
             let y = conv3x3(&y, square.as_tensor(), None)?;
+            let y = conv1x1(&y, point.as_tensor(), None)?;
             let y = conv3x3(&y, wide.as_tensor(), None)?;
             let y = group_norm_relu(&y, 2, weight.as_tensor(), bias.as_tensor(), 1e-5)?;
             let y = max_pool2x2(&upsample2x(&y)?)?;
             let grads = y.sqr()?.sum_all()?.backward()?;
-            [&x, &narrow, &square, &wide, &weight, &bias]
+            [&x, &narrow, &square, &point, &wide, &weight, &bias]
                 .iter()
                 .map(|v| grads.get(v.as_tensor()).unwrap().clone())
                 .chain([y])

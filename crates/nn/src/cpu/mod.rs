@@ -3,6 +3,7 @@
 
 pub(crate) mod allocator;
 pub(crate) mod attention;
+pub(crate) mod conv1x1;
 pub(crate) mod conv3x3;
 pub(crate) mod gelu;
 pub(crate) mod group_norm;

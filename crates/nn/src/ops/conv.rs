@@ -2,7 +2,7 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tenso
 
 use super::{has_kernel, values, with_values};
 use crate::cpu::conv3x3::{MapShape, channel_sums};
-use crate::cpu::{conv3x3, winograd};
+use crate::cpu::{conv1x1, conv3x3, winograd};
 
 /// 3×3 convolution of (B, C, H, W) with weight (O, C, 3, 3) and optional bias (O): stride 1, zero padding 1, so that H and W
 /// stay.
@@ -14,11 +14,7 @@ pub fn conv3x3(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Ten
     if !has_kernel(x) {
         return with_bias(conv3x3_composed(x, weight)?, bias);
     }
-    let (x, weight) = (x.contiguous()?, weight.contiguous()?);
-    match bias {
-        Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, Conv3x3Op),
-        None => x.apply_op2(&weight, Conv3x3Op),
-    }
+    Convolution::ThreeByThree.apply(x, weight, bias)
 }
 
 /// 1×1 convolution of (B, C, H, W) with weight (O, C, 1, 1) and optional bias (O): a matrix product over the channels.
@@ -27,16 +23,13 @@ pub fn conv3x3(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Ten
 /// If the shapes do not fit together.
 pub fn conv1x1(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     check(x, weight, bias, 1)?;
-    let (b, c, h, w) = x.dims4()?;
-    let o = weight.dim(0)?;
-    let weight = weight.reshape((1, o, c))?.broadcast_as((b, o, c))?;
-    let y = weight
-        .contiguous()?
-        .matmul(&x.contiguous()?.reshape((b, c, h * w))?)?;
-    with_bias(y.reshape((b, o, h, w))?, bias)
+    if !has_kernel(x) || x.elem_count() == 0 {
+        return with_bias(conv1x1_composed(x, weight)?, bias);
+    }
+    Convolution::OneByOne.apply(x, weight, bias)
 }
 
-/// Convolution of the values of a map.
+/// 3×3 convolution of the values of a map.
 pub(super) fn forward(
     x: &[f32],
     shape: MapShape,
@@ -96,9 +89,21 @@ fn tiles_pay(inputs: usize, outputs: usize) -> bool {
     inputs * outputs >= 10 * (inputs + outputs)
 }
 
-struct Conv3x3Op;
+/// A convolution that keeps height and width.
+enum Convolution {
+    OneByOne,
+    ThreeByThree,
+}
 
-impl Conv3x3Op {
+impl Convolution {
+    fn apply(self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+        let (x, weight) = (x.contiguous()?, weight.contiguous()?);
+        match bias {
+            Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, self),
+            None => x.apply_op2(&weight, self),
+        }
+    }
+
     fn forward(
         &self,
         x: (&CpuStorage, &Layout),
@@ -108,8 +113,12 @@ impl Conv3x3Op {
         let shape = map_shape(x.1.shape())?;
         let outputs = weight.1.shape().dims4()?.0;
         let (x, weight) = (values(x.0, x.1)?, values(weight.0, weight.1)?);
+        let output = match self {
+            Self::OneByOne => conv1x1::convolve(x, shape, weight, outputs, bias),
+            Self::ThreeByThree => forward(x, shape, weight, outputs, bias),
+        };
         Ok((
-            CpuStorage::F32(forward(x, shape, weight, outputs, bias)),
+            CpuStorage::F32(output),
             (shape.batch, outputs, shape.height, shape.width).into(),
         ))
     }
@@ -120,7 +129,14 @@ impl Conv3x3Op {
         let input_grad = if x.track_op() {
             let output = with_values(weight, |weight| {
                 with_values(grad, |grad| {
-                    Ok(input_gradient(grad, outputs, weight, inputs.channels))
+                    Ok(match self {
+                        Self::OneByOne => {
+                            conv1x1::input_gradient(grad, outputs, weight, inputs.channels)
+                        }
+                        Self::ThreeByThree => {
+                            input_gradient(grad, outputs, weight, inputs.channels)
+                        }
+                    })
                 })
             })?;
             Some(Tensor::from_vec(output, x.shape(), x.device())?)
@@ -130,7 +146,12 @@ impl Conv3x3Op {
         let weight_grad = if weight.track_op() {
             let output = with_values(x, |x| {
                 with_values(grad, |grad| {
-                    Ok(weight_gradient(x, inputs, grad, outputs.channels))
+                    Ok(match self {
+                        Self::OneByOne => {
+                            conv1x1::weight_gradient(x, inputs, grad, outputs.channels)
+                        }
+                        Self::ThreeByThree => weight_gradient(x, inputs, grad, outputs.channels),
+                    })
                 })
             })?;
             Some(Tensor::from_vec(output, weight.shape(), x.device())?)
@@ -151,9 +172,9 @@ pub(super) fn map_shape(shape: &Shape) -> Result<MapShape> {
     })
 }
 
-impl CustomOp2 for Conv3x3Op {
+impl CustomOp2 for Convolution {
     fn name(&self) -> &'static str {
-        "conv3x3"
+        "convolution"
     }
 
     fn cpu_fwd(
@@ -178,9 +199,9 @@ impl CustomOp2 for Conv3x3Op {
     }
 }
 
-impl CustomOp3 for Conv3x3Op {
+impl CustomOp3 for Convolution {
     fn name(&self) -> &'static str {
-        "conv3x3_bias"
+        "convolution with bias"
     }
 
     fn cpu_fwd(
@@ -239,6 +260,16 @@ fn with_bias(y: Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
         Some(bias) => y.broadcast_add(&bias.reshape((1, bias.dim(0)?, 1, 1))?),
         None => Ok(y),
     }
+}
+
+fn conv1x1_composed(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    let (b, c, h, w) = x.dims4()?;
+    let o = weight.dim(0)?;
+    let weight = weight.reshape((1, o, c))?.broadcast_as((b, o, c))?;
+    let y = weight
+        .contiguous()?
+        .matmul(&x.contiguous()?.reshape((b, c, h * w))?)?;
+    y.reshape((b, o, h, w))
 }
 
 pub(crate) fn conv3x3_composed(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
