@@ -262,19 +262,29 @@ fn threshold(
 }
 
 /// Where a threshold comes from; of a stored one what the weights say of their training.
-fn explain(origin: ThresholdOrigin, segmenter: &Segmenter) -> String {
+pub fn explain(origin: ThresholdOrigin, segmenter: &Segmenter) -> String {
     let provenance = &segmenter.checkpoint().provenance;
-    let images = match provenance.data.as_slice() {
+    if origin != ThresholdOrigin::Stored {
+        return origin.to_string();
+    }
+    let chosen = match provenance.threshold_images.as_slice() {
+        [] => String::new(),
+        images => format!(", where it was chosen on {}", named(images)),
+    };
+    format!(
+        "{origin}{chosen}; they were trained on {} with seed {} by version {}",
+        named(&provenance.data),
+        provenance.seed,
+        provenance.version
+    )
+}
+
+/// How many images, and the first and the last of them.
+fn named(images: &[String]) -> String {
+    match images {
         [] => "images they do not name".to_owned(),
         [only] => format!("image {only}"),
-        [first, .., last] => format!("{} images ({first} to {last})", provenance.data.len()),
-    };
-    match origin {
-        ThresholdOrigin::Stored => format!(
-            "{origin}, which were trained on {images} with seed {} by version {}",
-            provenance.seed, provenance.version
-        ),
-        _ => origin.to_string(),
+        [first, .., last] => format!("{} images ({first} to {last})", images.len()),
     }
 }
 

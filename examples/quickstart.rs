@@ -114,6 +114,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
         batch_size: 8,
         crops_per_image: 20,
         workers: 1,
+        cache_bytes: 1 << 30,
         vessel_weight: 0.0,
     };
     let mut task = Pretraining::new(&MaeConfig::tiny(), data, 0.75, args.seed, &Device::Cpu)?;
@@ -133,6 +134,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
         validation: boxed(validation),
         fov: FovPolicy::GivenOrDetect,
         workers: 1,
+        cache_bytes: 1 << 30,
     };
     let mut task = Finetuning::new(&recipe, data, args.seed, &Device::Cpu)?;
     task.load_encoder(&encoder)?;

@@ -19,8 +19,12 @@ const PROVENANCE: &str = "provenance";
 /// Where weights come from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
-    /// What they were trained on.
+    /// What they were trained on: the images' ids, from a run file each with its data set before it (`drive_21`).
     pub data: Vec<String>,
+    /// The images that the stored threshold was chosen on, named likewise. None where it was given, no validation has
+    /// chosen one, or the file is older than this list.
+    #[serde(default)]
+    pub threshold_images: Vec<String>,
     /// What the encoder was pretrained on, if it was.
     pub pretrained: Option<String>,
     /// Seed of the run.
@@ -30,10 +34,17 @@ pub struct Provenance {
 }
 
 impl Provenance {
-    /// Weights trained by this version.
+    /// Names data sets before ids that do not say theirs.
+    pub(crate) fn prefix_names(&mut self, prefix: &str) {
+        let names = self.data.iter_mut();
+        names.for_each(|id| id.insert_str(0, prefix));
+    }
+
+    /// Weights trained by this version, whose threshold nothing has chosen yet.
     pub fn new(data: Vec<String>, pretrained: Option<String>, seed: u64) -> Self {
         Self {
             data,
+            threshold_images: Vec::new(),
             pretrained,
             seed,
             version: env!("CARGO_PKG_VERSION").to_owned(),

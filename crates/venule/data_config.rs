@@ -209,12 +209,42 @@ pub(crate) fn files(data: &[DataConfig], purpose: Purpose) -> Result<FolderSet> 
             let files = data.files(split.parse()?)?;
             // Ids of several data sets are told apart by their names.
             joined = joined.join(match several {
-                true => files.with_id_prefix(&format!("{kind}_")),
+                true => files.with_id_prefix(&prefix(kind)),
                 false => files,
             });
         }
     }
     Ok(joined)
+}
+
+/// What names an image's data set before its id in the weights: nothing where several data sets serve a purpose, since
+/// [`files`] has done so then.
+pub(crate) fn prefix_of_one(data: &[DataConfig], purpose: Purpose) -> Result<String> {
+    let mut serving = data.iter().filter(|data| !data.splits(purpose).is_empty());
+    match (serving.next(), serving.next()) {
+        (Some(only), None) => Ok(prefix(only.name.parse()?)),
+        _ => Ok(String::new()),
+    }
+}
+
+/// What stands before the ids of a data set among others.
+fn prefix(kind: DatasetKind) -> String {
+    format!("{kind}_")
+}
+
+/// More than any machine has: 1 TiB.
+const MAX_CACHE_MIB: usize = 1 << 20;
+
+/// The bytes of a cache.
+pub(crate) fn cache_bytes(mib: usize) -> Result<usize> {
+    match mib {
+        ..=MAX_CACHE_MIB => Ok(mib.saturating_mul(1 << 20)),
+        _ => Err(Error::Config {
+            field: "cache_mib",
+            value: mib.to_string(),
+            expected: "a cache takes 0 (nothing is kept) to 1048576 MiB",
+        }),
+    }
 }
 
 /// Checks each data set.

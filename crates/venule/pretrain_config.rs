@@ -112,6 +112,10 @@ pub struct PretrainConfig {
     /// Threads that load and augment; the batches are the same for any number. Default: 1.
     #[serde(default = "one")]
     pub workers: usize,
+    /// MiB of prepared photographs kept in memory at most, 0 to 1,048,576; what is not kept is read anew in each epoch. It changes
+    /// no result. Default: 3072.
+    #[serde(default = "cache_mib")]
+    pub cache_mib: usize,
     /// Model, input, masking, optimiser and schedule, after the preset's.
     pub recipe: PretrainRecipe,
     /// The data sets, joined; of each only the splits of its `train` are taken, without their labels.
@@ -123,6 +127,10 @@ fn one() -> usize {
     1
 }
 
+fn cache_mib() -> usize {
+    3072
+}
+
 impl RunFile for PretrainConfig {
     fn preset(name: &str) -> Result<Self> {
         Ok(Self {
@@ -130,12 +138,14 @@ impl RunFile for PretrainConfig {
             fov: FovPolicy::default(),
             skip_unreadable: false,
             workers: one(),
+            cache_mib: cache_mib(),
             recipe: PretrainRecipe::preset(name)?,
             data: Vec::new(),
         })
     }
 
     fn validate(&self) -> Result<()> {
+        data_config::cache_bytes(self.cache_mib)?;
         data_config::validate(&self.data)
     }
 
@@ -186,9 +196,12 @@ impl PretrainConfig {
             batch_size: recipe.batch_size,
             crops_per_image: recipe.crops_per_image,
             workers: self.workers,
+            cache_bytes: data_config::cache_bytes(self.cache_mib)?,
             vessel_weight: recipe.vessel_weight,
         };
         let seed = recipe.train.seed;
-        Pretraining::new(&recipe.model, data, recipe.mask_ratio, seed, device)
+        let mut task = Pretraining::new(&recipe.model, data, recipe.mask_ratio, seed, device)?;
+        task.prefix_names(&data_config::prefix_of_one(&self.data, Purpose::Train)?);
+        Ok(task)
     }
 }

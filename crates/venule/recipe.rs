@@ -2,7 +2,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use venule_data::{Augment, Preprocess, Resize};
+use venule_data::{Augment, ColorJitter, Preprocess, Resize};
 use venule_loss::{Bce, Composite, Dice, Focal, Loss, ThinBce, Tversky};
 use venule_train::{EmaConfig, PlateauConfig, Schedule, Span, TrainConfig, Warmup};
 
@@ -98,7 +98,11 @@ pub struct Recipe {
     pub model: ModelConfig,
     /// How a photograph becomes the network's input.
     pub preprocess: Preprocess,
-    /// What happens to a training image.
+    /// How the colours of a training photograph change before the channel is taken. Default: not at all; else each crop's
+    /// photograph is prepared anew.
+    #[serde(default)]
+    pub color: ColorJitter,
+    /// What happens to a prepared training image.
     pub augment: Augment,
     /// Side of the square crops.
     pub crop: usize,
@@ -135,6 +139,7 @@ impl Recipe {
                 resize,
                 ..Preprocess::default()
             },
+            color: ColorJitter::none(),
             augment: Augment::standard(),
             crop,
             crops_per_image: 10,
@@ -165,6 +170,7 @@ impl Recipe {
                     resize: Some(Resize::Square(512)),
                     ..Preprocess::default()
                 },
+                color: ColorJitter::none(),
                 augment: Augment::standard(),
                 crop: 512,
                 crops_per_image: 1,

@@ -60,6 +60,10 @@ pub struct RunConfig {
     /// Threads that load and augment; the batches are the same for any number. Default: 1.
     #[serde(default = "one")]
     pub workers: usize,
+    /// MiB of training photographs kept in memory at most, 0 to 1,048,576; what is not kept is read anew in each epoch. It changes
+    /// no result. Default: 2048.
+    #[serde(default = "cache_mib")]
+    pub cache_mib: usize,
     /// Model, input, loss, optimiser and schedule, after the preset's.
     pub recipe: Recipe,
     /// The data sets, joined.
@@ -69,6 +73,10 @@ pub struct RunConfig {
 
 fn one() -> usize {
     1
+}
+
+fn cache_mib() -> usize {
+    2048
 }
 
 impl RunFile for RunConfig {
@@ -81,13 +89,15 @@ impl RunFile for RunConfig {
             unfreeze_every: None,
             threshold: None,
             workers: one(),
+            cache_mib: cache_mib(),
             recipe: Recipe::preset(name)?,
             data: Vec::new(),
         })
     }
 
-    /// Also that no split of a data set serves two purposes: what was trained on proves nothing in a test.
+    /// The size of the cache, the data sets, and that no split of a data set serves two purposes: what was trained on proves nothing in a test.
     fn validate(&self) -> Result<()> {
+        data_config::cache_bytes(self.cache_mib)?;
         data_config::validate(&self.data)?;
         data_config::validate_purposes(&self.data)
     }
@@ -132,8 +142,11 @@ impl RunConfig {
             validation: Box::new(self.files(Purpose::Validation)?),
             fov: self.fov,
             workers: self.workers,
+            cache_bytes: data_config::cache_bytes(self.cache_mib)?,
         };
         let mut task = Finetuning::new(&self.recipe, data, self.recipe.train.seed, device)?;
+        let prefix = |purpose| data_config::prefix_of_one(&self.data, purpose);
+        task.prefix_names(&prefix(Purpose::Train)?, &prefix(Purpose::Validation)?);
         if let Some(threshold) = self.threshold {
             task = task.with_threshold(threshold)?;
         }

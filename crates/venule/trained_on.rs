@@ -5,8 +5,8 @@ use crate::Provenance;
 impl Provenance {
     /// Whether image `id` of a split of a data set is among those the weights were trained on, as far as names tell.
     ///
-    /// Weights trained on several data sets name `hrf_01_dr`: image `01_dr` of HRF and of no other. Weights trained on one
-    /// name `01_dr` alone, which counts for the set whose makers name all the images so, and for plain folders. "Retina
+    /// Weights trained from a run file name `hrf_01_dr`: image `01_dr` of HRF and of no other. Others may name `01_dr`
+    /// alone, which counts for the set whose makers name all the images so, and for plain folders. "Retina
     /// Blood Vessel" is made of DRIVE: weights trained on the one have seen every image of the other.
     ///
     /// ```

@@ -52,6 +52,7 @@ impl Place {
             validation: spec.open(Split::Validation)?,
             fov: FovPolicy::GivenOrDetect,
             workers: 1,
+            cache_bytes: 1 << 30,
         };
         let mut task = Finetuning::new(&recipe(64), data, 1, &Device::Cpu)?;
         Trainer::new(short_run(&self.run(), 1, 1))?.fit(&mut task)?;
@@ -390,6 +391,7 @@ fn an_empty_data_set_is_refused() {
         validation: empty(),
         fov: FovPolicy::FullFrame,
         workers: 1,
+        cache_bytes: 1 << 30,
     };
     let found = error(Finetuning::new(&recipe(64), data, 1, &Device::Cpu));
     assert_says(&found, &["training images", "choose a folder"]);

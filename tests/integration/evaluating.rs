@@ -6,13 +6,16 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use serde_json::Value;
-use venule::candle_core::DType;
+use venule::candle_core::{DType, Device};
 use venule::data::{FovPolicy, InMemory, Mask, Resize, Sample, mask_image, resize_mask, write_png};
-use venule::report::KeptMasks;
-use venule::{DatasetSummary, Evaluated, Protocol, Purpose, RunConfig, evaluate};
+use venule::report::{KeptMasks, ThresholdOrigin};
+use venule::{
+    Checkpoint, DatasetSummary, Evaluated, Protocol, Provenance, Purpose, RunConfig, Segmenter,
+    VesselModel, evaluate,
+};
 
 use crate::programs::{dataset_info, evaluate as program};
-use crate::support::{photograph, segmenter};
+use crate::support::{photograph, segmenter, tiny_checkpoint};
 
 /// Photographs whose given field of view is not the whole frame.
 fn set(count: usize) -> InMemory {
@@ -314,6 +317,43 @@ fn the_program_tells_systems_and_sets_apart() {
     assert!(error.contains("given twice"), "{error}");
     let error = refused(&["--weights", &a]);
     assert!(error.contains("given twice"), "{error}");
+}
+
+#[test]
+fn the_origin_of_a_stored_threshold_is_told() {
+    let explained = |change: fn(&mut Checkpoint), origin| {
+        let mut checkpoint = tiny_checkpoint();
+        checkpoint.provenance.data = ["drive_21", "drive_36"].map(str::to_owned).to_vec();
+        change(&mut checkpoint);
+        let model = VesselModel::new(&checkpoint.model, 1, &Device::Cpu).unwrap();
+        program::explain(origin, &Segmenter::new(checkpoint, model))
+    };
+    let trained = "they were trained on 2 images (drive_21 to drive_36) with seed 0 by version ";
+    assert_eq!(
+        explained(
+            |c| c.provenance.threshold_images = vec!["drive_37".to_owned()],
+            ThresholdOrigin::Stored
+        ),
+        format!("stored in the weights, where it was chosen on image drive_37; {trained}")
+    );
+    assert_eq!(
+        explained(|_| (), ThresholdOrigin::Stored),
+        format!("stored in the weights; {trained}")
+    );
+    assert_eq!(explained(|_| (), ThresholdOrigin::Given), "given");
+}
+
+#[test]
+fn weights_from_before_a_threshold_named_its_images_are_read() {
+    let old = r#"{"data":["21"],"pretrained":null,"seed":3,"version":"0.1.0"}"#;
+    let provenance: Provenance = serde_json::from_str(old).unwrap();
+    let expected = Provenance {
+        data: vec!["21".to_owned()],
+        seed: 3,
+        version: "0.1.0".to_owned(),
+        ..Provenance::default()
+    };
+    assert_eq!(provenance, expected);
 }
 
 #[test]

@@ -46,6 +46,7 @@ fn a_preset_trains_evaluates_saves_and_loads() {
             validation: photographs(64, 1),
             fov: FovPolicy::GivenOrDetect,
             workers: 0,
+            cache_bytes: 1 << 30,
         };
         let mut recipe = recipe;
         // The recipes' sizes are for real photographs.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use venule::data::{CropCentre, Preprocess};
+use venule::data::{CropCentre, Jitter, Preprocess};
 use venule::train::{EmaConfig, PlateauConfig, Schedule, Span};
 use venule::{PretrainConfig, PretrainRecipe, Recipe, RunConfig, RunFile};
 
@@ -158,6 +158,13 @@ fn one_setting_is_changed_by_its_path() {
             "{key} = {value}: {error}"
         );
     }
+    let colored = with(
+        "recipe.color.hue",
+        "{ probability = 0.5, min = -9.0, max = 9.0 }",
+    )
+    .unwrap();
+    assert_eq!(colored.recipe.color.hue, Jitter::sometimes(0.5, -9.0, 9.0));
+    assert_round_trip(&colored);
     let terms = with("recipe.loss", "{ terms = { bce = 0.0 } }").unwrap();
     assert!(terms.recipe.loss.build().is_err());
 }
@@ -176,6 +183,8 @@ fn what_a_run_file_may_not_say() {
     );
     refused("preset = \"compcat\"", "seed, compact, tiny");
     refused("preset = 3", "must be a name");
+    refused("cache_mib = 1048577", "0 (nothing is kept) to 1048576 MiB");
+    refused("cache_mib = -1", "cache_mib");
     refused("preset = ", "TOML");
     refused(
         "[[data]]\nname = \"drvie\"\npath = \"x\"",
@@ -197,6 +206,15 @@ fn what_a_run_file_may_not_say() {
     let pretraining = "[recipe]\nmask_ration = 0.5".parse::<PretrainConfig>();
     let error = pretraining.unwrap_err().to_string();
     assert!(error.contains("did you mean 'mask_ratio'?"), "{error}");
+}
+
+#[test]
+fn the_cache_has_a_size() {
+    let run: RunConfig = "preset = 'tiny'\ncache_mib = 0".parse().unwrap();
+    assert_eq!(run.cache_mib, 0);
+    let of = |text: &str| text.parse::<PretrainConfig>().unwrap().cache_mib;
+    assert_eq!((of(""), of("cache_mib = 7")), (3072, 7));
+    assert_eq!(RunConfig::preset("tiny").unwrap().cache_mib, 2048);
 }
 
 #[test]

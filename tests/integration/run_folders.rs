@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use venule::candle_core::Device;
 use venule::data::{mask_image, write_png};
 use venule::train::{BEST_FILE, FINAL_FILE, LOG_FILE, LogLine, Outcome, Report, read_log};
-use venule::{DataConfig, PretrainConfig, RunConfig, RunFile};
+use venule::{DataConfig, PretrainConfig, RunConfig, RunFile, Segmenter};
 
 use crate::program::AnyResult;
 use crate::program::training::{Place, finetune, pretrain, status};
@@ -104,6 +104,12 @@ fn the_record_of_a_run_repeats_it_to_the_byte() {
         };
         assert_eq!(same(&a), same(&b), "{record}");
     }
+    // The weights say what they were trained on and what their threshold was chosen on, with the data set.
+    let segmenter = Segmenter::from_file(first.join(FINAL_FILE)).unwrap();
+    let provenance = &segmenter.checkpoint().provenance;
+    let trained_on = ["folder_0", "folder_1", "folder_2", "folder_3", "folder_4"];
+    assert_eq!(provenance.data, trained_on);
+    assert_eq!(provenance.threshold_images, ["folder_5"]);
     let data = text(&first, "data.tsv");
     assert_eq!(data.lines().count(), 1 + 5 + 1 + 1);
     let test: Vec<&str> = data.lines().last().unwrap().split('\t').collect();

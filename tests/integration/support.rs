@@ -5,7 +5,7 @@ use std::path::Path;
 
 use venule::candle_core::{Device, Tensor};
 use venule::data::{
-    Augment, FovPolicy, InMemory, Preprocess, Sample, SyntheticFundus, mask_image,
+    Augment, ColorJitter, FovPolicy, InMemory, Preprocess, Sample, SyntheticFundus, mask_image,
     synthetic_fundus, write_png,
 };
 use venule::mae::MaeConfig;
@@ -30,6 +30,7 @@ pub fn recipe(crop: usize) -> Recipe {
     Recipe {
         model: ModelConfig::tiny(),
         preprocess: Preprocess::default(),
+        color: ColorJitter::none(),
         augment: Augment::none(),
         crop,
         crops_per_image: 1,
@@ -45,6 +46,7 @@ pub fn finetuning(recipe: &Recipe, count: usize, seed: u64) -> Finetuning {
         validation: photographs(recipe.crop, 1),
         fov: FovPolicy::GivenOrDetect,
         workers: 1,
+        cache_bytes: 1 << 30,
     };
     Finetuning::new(recipe, data, seed, &Device::Cpu).unwrap()
 }
@@ -60,6 +62,7 @@ pub fn pretraining_data() -> PretrainingData {
         batch_size: 2,
         crops_per_image: 1,
         workers: 1,
+        cache_bytes: 1 << 30,
         vessel_weight: 1.0,
     }
 }

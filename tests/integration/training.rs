@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use venule::candle_core::{Tensor, Var};
-use venule::data::{Augment, FovPolicy};
+use venule::data::{Augment, ColorJitter, FovPolicy, Jitter};
 use venule::nn::ParamStore;
 use venule::tasks::Finetuning;
 use venule::train::{
@@ -148,6 +148,57 @@ fn the_best_threshold_is_stored_with_the_best_weights() {
     let f1 = evaluated.report.pooled.f1.unwrap();
     assert!((f1 - best.score).abs() < 1e-9, "{f1} {}", best.score);
     assert_eq!(evaluated.report.threshold, segmenter.checkpoint().threshold);
+    // Beside it stands what it was chosen on.
+    let chosen_on = &segmenter.checkpoint().provenance.threshold_images;
+    assert_eq!(chosen_on, &[photograph(64, 0).id]);
+}
+
+#[test]
+fn a_threshold_that_no_validation_chose_names_no_images() {
+    let images = |validate_every, threshold: Option<f32>| {
+        let mut task = finetuning(&recipe(64), 1, 6);
+        if let Some(threshold) = threshold {
+            task = task.with_threshold(threshold).unwrap();
+        }
+        let config = TrainConfig {
+            epochs: 1,
+            validate_every,
+            ..TrainConfig::default()
+        };
+        train(&mut task, config);
+        task.checkpoint().provenance.threshold_images
+    };
+    assert_eq!(images(1, None).len(), 1);
+    assert!(images(0, None).is_empty());
+    assert!(images(1, Some(0.3)).is_empty());
+}
+
+#[test]
+fn colours_change_what_is_learnt() {
+    let first_loss = |color| {
+        let mut task = finetuning(
+            &Recipe {
+                color,
+                ..recipe(64)
+            },
+            1,
+            6,
+        );
+        let start = Position {
+            epoch: 0,
+            batch: 0,
+            step: 0,
+            seed: 6,
+        };
+        values(&task.step(start).unwrap().loss)
+    };
+    let hue = ColorJitter {
+        hue: Jitter::always(40.0, 40.0),
+        ..ColorJitter::none()
+    };
+    let plain = first_loss(ColorJitter::none());
+    assert_ne!(first_loss(hue), plain);
+    assert_eq!(first_loss(hue), first_loss(hue));
 }
 
 #[test]
@@ -222,7 +273,14 @@ fn assert_resumes<T: Task>(
 fn an_interrupted_finetuning_ends_as_if_it_had_not_been() {
     // Within the first epoch, at its end, and within the second.
     for stop in [2, 3, 4] {
-        let make = || finetuning(&augmented(), 3, 5);
+        let recipe = Recipe {
+            color: ColorJitter {
+                saturation: Jitter::always(0.5, 1.5),
+                ..ColorJitter::none()
+            },
+            ..augmented()
+        };
+        let make = || finetuning(&recipe, 3, 5);
         let settings = short_run(Path::new(""), 2, 5);
         assert_resumes(make, &settings, stop, &[BEST_FILE, FINAL_FILE]);
     }

@@ -42,7 +42,7 @@ pub trait Transform: Send + Sync {
 /// the image and the weights, `false` in the masks. Then, on the image: blur, gamma, contrast and brightness, noise.
 ///
 /// The sampling does not average when a view shrinks its source, so keep scales below about 2. Colour can only change
-/// before the channel is chosen: see [`ColorJitter`].
+/// before the channel is chosen: see [`ColorJitter`] and [`RecoloredSet`](crate::RecoloredSet).
 ///
 /// ```
 /// use venule_data::{Augment, Mask, Plane, Prepared};

@@ -1,6 +1,6 @@
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use crate::kept::Kept;
 use crate::{Dataset, FovPolicy, Prepared, Preprocess, Result};
 
 /// A data set whose samples are preprocessed on demand and, up to a limit of bytes, kept.
@@ -21,22 +21,8 @@ pub struct PreparedSet<D> {
     preprocess: Preprocess,
     fov: FovPolicy,
     vesselness: bool,
-    limit: usize,
-    cache: Mutex<Cache>,
+    kept: Kept<Prepared>,
 }
-
-#[derive(Default)]
-struct Cache {
-    bytes: usize,
-    kept: HashMap<usize, Arc<Prepared>>,
-    /// Samples being prepared; who comes second waits for the first one's lock.
-    under_way: HashMap<usize, Slot>,
-}
-
-type Slot = Arc<Mutex<Option<Arc<Prepared>>>>;
-
-/// Bytes kept unless the caller says otherwise: 512 MiB.
-const DEFAULT_LIMIT: usize = 512 << 20;
 
 impl<D: Dataset> PreparedSet<D> {
     /// Wraps a data set; keeps up to 512 MiB of prepared samples.
@@ -46,8 +32,7 @@ impl<D: Dataset> PreparedSet<D> {
             preprocess,
             fov,
             vesselness: false,
-            limit: DEFAULT_LIMIT,
-            cache: Mutex::default(),
+            kept: Kept::default(),
         }
     }
 
@@ -59,14 +44,13 @@ impl<D: Dataset> PreparedSet<D> {
 
     /// Keeps at most this many bytes; 0 keeps nothing. What is returned does not depend on it.
     pub fn with_cache_limit(mut self, bytes: usize) -> Self {
-        self.limit = bytes;
+        self.kept = Kept::up_to(bytes);
         self
     }
 
     /// Bytes kept at present; at most the limit.
     pub fn cached_bytes(&self) -> usize {
-        let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        cache.bytes
+        self.kept.bytes()
     }
 
     /// Number of samples.
@@ -94,39 +78,16 @@ impl<D: Dataset> PreparedSet<D> {
     /// # Errors
     /// What [`Dataset::load`] and [`Prepared::from_sample`] give.
     pub fn get(&self, index: usize) -> Result<Arc<Prepared>> {
-        // A panic elsewhere cannot leave the maps half changed, so a poisoned lock is still good.
-        let lock = || self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        let slot = {
-            let mut cache = lock();
-            if let Some(kept) = cache.kept.get(&index) {
-                return Ok(kept.clone());
-            }
-            cache.under_way.entry(index).or_default().clone()
-        };
-        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(prepared) = &*slot {
-            return Ok(prepared.clone());
-        }
-        // Nobody has prepared it, or who tried has failed: this thread's error is then its own.
-        let prepared = self.prepare(index);
-        let mut cache = lock();
-        cache.under_way.remove(&index);
-        let prepared = prepared?;
-        let bytes = cache.bytes.saturating_add(prepared.bytes());
-        if bytes <= self.limit && !cache.kept.contains_key(&index) {
-            cache.bytes = bytes;
-            cache.kept.insert(index, prepared.clone());
-        }
-        *slot = Some(prepared.clone());
-        Ok(prepared)
+        self.kept
+            .get(index, Prepared::bytes, || self.prepare(index))
     }
 
-    fn prepare(&self, index: usize) -> Result<Arc<Prepared>> {
+    fn prepare(&self, index: usize) -> Result<Prepared> {
         let sample = self.dataset.load(index)?;
         let mut prepared = Prepared::from_sample(&sample, &self.preprocess, self.fov)?;
         if self.vesselness {
             prepared = prepared.with_vesselness(&sample.image)?;
         }
-        Ok(Arc::new(prepared))
+        Ok(prepared)
     }
 }

@@ -6,8 +6,8 @@ use candle_core::{Device, Var};
 use image::RgbImage;
 use serde_json::{Value, json};
 use venule_data::{
-    AugmentedSet, Batcher, Dataset, FovPolicy, Loader, LoaderConfig, Mask, Plane, Prepared,
-    PreparedSet, overlay,
+    AugmentedSet, Batcher, ColorJitter, Dataset, FovPolicy, Loader, LoaderConfig, Mask, Plane,
+    Prepared, PreparedSet, RecoloredSet, Source, overlay,
 };
 use venule_loss::Composite;
 use venule_mae::{ImportReport, PretrainedWeights};
@@ -31,6 +31,8 @@ pub struct FinetuningData {
     pub fov: FovPolicy,
     /// Threads that load and augment; 0 does it between steps.
     pub workers: usize,
+    /// Bytes of training photographs kept in memory at most; what is not kept is read anew in each epoch.
+    pub cache_bytes: usize,
 }
 
 /// A validation image: the network's input, and the truth at native size.
@@ -51,9 +53,13 @@ pub struct Finetuning {
     loss: Composite,
     batches: Batches,
     held: Vec<Held>,
+    /// Names of the validation images.
+    held_names: Vec<String>,
     /// Set by hand, or found by validation.
     threshold: f32,
     fixed_threshold: bool,
+    /// Whether a validation has chosen it.
+    chosen_threshold: bool,
     batch_size: usize,
     checkpoint: Checkpoint,
     /// Epochs from one block of the encoder to the next, if it is unfrozen gradually.
@@ -80,6 +86,8 @@ impl Finetuning {
             threshold: 0.5,
             provenance: Provenance::new(ids.collect(), None, seed),
         };
+        let held_names = (0..data.validation.len()).map(|i| data.validation.id(i).to_owned());
+        let held_names = held_names.collect();
         let mut held = Vec::with_capacity(data.validation.len());
         for index in 0..data.validation.len() {
             let sample = data.validation.load(index)?;
@@ -96,19 +104,9 @@ impl Finetuning {
                 shown: (index < SHOWN).then_some((sample.id, sample.image)),
             });
         }
-        let set = PreparedSet::new(data.train, recipe.preprocess.clone(), data.fov)
-            .with_cache_limit(2 << 30);
-        for index in 0..set.len() {
-            // Every image is read before training starts, so that a bad one is told at once.
-            if set.get(index)?.label.is_none() {
-                let id = set.dataset().id(index).to_owned();
-                return Err(Error::Unlabelled { id });
-            }
-        }
-        let crop = (recipe.crop, recipe.crop);
-        let source = AugmentedSet::new(Arc::new(set), recipe.augment.clone(), crop, seed)?;
+        let source = training_views(recipe, data.train, data.fov, data.cache_bytes, seed)?;
         let loader = Loader::new(
-            Arc::new(source),
+            source,
             LoaderConfig {
                 batch_size: recipe.batch_size,
                 repeats: recipe.crops_per_image,
@@ -122,8 +120,10 @@ impl Finetuning {
             loss: recipe.loss.build()?,
             batches: Batches::new(loader, Batcher::new(device.clone())),
             held,
+            held_names,
             threshold: 0.5,
             fixed_threshold: false,
+            chosen_threshold: false,
             batch_size: recipe.batch_size,
             checkpoint,
             unfreeze_every: None,
@@ -196,6 +196,13 @@ impl Finetuning {
         Ok(self)
     }
 
+    /// Names the data sets before the images' ids in what the weights say of themselves.
+    pub(crate) fn prefix_names(&mut self, train: &str, validation: &str) {
+        self.checkpoint.provenance.prefix_names(train);
+        let held = self.held_names.iter_mut();
+        held.for_each(|name| name.insert_str(0, validation));
+    }
+
     /// The model in training.
     pub fn model(&self) -> &VesselModel {
         &self.model
@@ -203,10 +210,12 @@ impl Finetuning {
 
     /// What a checkpoint of this moment says.
     pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint {
-            threshold: self.threshold,
-            ..self.checkpoint.clone()
+        let mut checkpoint = self.checkpoint.clone();
+        checkpoint.threshold = self.threshold;
+        if self.chosen_threshold {
+            checkpoint.provenance.threshold_images = self.held_names.clone();
         }
+        checkpoint
     }
 
     /// Pooled F1 over the held-out images at the best (or the fixed) threshold.
@@ -230,6 +239,45 @@ impl Finetuning {
             None => (0.0, 0.5, at_half),
         })
     }
+}
+
+/// Random crops of labelled photographs. Every image is read before training starts, so that a bad one is told at once.
+fn training_views(
+    recipe: &Recipe,
+    train: Box<dyn Dataset>,
+    fov: FovPolicy,
+    cache_bytes: usize,
+    seed: u64,
+) -> Result<Arc<dyn Source>> {
+    let crop = (recipe.crop, recipe.crop);
+    let (preprocess, augment) = (recipe.preprocess.clone(), recipe.augment.clone());
+    let labelled = |prepared: &Prepared| match prepared.label {
+        Some(_) => Ok(()),
+        None => Err(Error::Unlabelled {
+            id: prepared.id.clone(),
+        }),
+    };
+    if recipe.color == ColorJitter::none() {
+        let set = PreparedSet::new(train, preprocess, fov).with_cache_limit(cache_bytes);
+        for index in 0..set.len() {
+            labelled(&*set.get(index)?)?;
+        }
+        return Ok(Arc::new(AugmentedSet::new(
+            Arc::new(set),
+            augment,
+            crop,
+            seed,
+        )?));
+    }
+    for index in 0..train.len() {
+        labelled(&Prepared::from_sample(
+            &train.load(index)?,
+            &preprocess,
+            fov,
+        )?)?;
+    }
+    let views = RecoloredSet::new(train, preprocess, fov, recipe.color, augment, crop, seed)?;
+    Ok(Arc::new(views.with_cache_limit(cache_bytes)))
 }
 
 impl Task for Finetuning {
@@ -286,6 +334,7 @@ impl Task for Finetuning {
         }
         let (f1, threshold, at_half) = self.score()?;
         self.threshold = threshold;
+        self.chosen_threshold = !self.fixed_threshold;
         let number = |name: &str, value: Option<f64>| (name.to_owned(), value.unwrap_or(0.0));
         Ok(Some(Validation {
             score: f1,
@@ -330,13 +379,18 @@ impl Task for Finetuning {
     }
 
     fn state(&self) -> Value {
-        json!({ "threshold": self.threshold })
+        json!({ "threshold": self.threshold, "chosen": self.chosen_threshold })
     }
 
     fn load_state(&mut self, state: &Value) -> std::result::Result<(), BoxError> {
         let threshold = state.get("threshold").and_then(Value::as_f64);
         let threshold = threshold.ok_or("the state of a fine-tuning must hold a threshold")?;
         self.threshold = threshold as f32;
+        // States of before this was kept do not say.
+        self.chosen_threshold = state
+            .get("chosen")
+            .and_then(Value::as_bool)
+            .unwrap_or(false);
         Ok(())
     }
 }

@@ -34,6 +34,8 @@ pub struct PretrainingData {
     pub crops_per_image: usize,
     /// Threads that load and augment; 0 does it between steps.
     pub workers: usize,
+    /// Bytes of prepared photographs kept in memory at most; what is not kept is read anew in each epoch.
+    pub cache_bytes: usize,
     /// Strength w of the vessel-weighted loss, which multiplies the error by 1 + w·vesselness; 0 is the plain loss.
     pub vessel_weight: f64,
 }
@@ -85,7 +87,7 @@ impl Pretraining {
         let names = (0..data.photographs.len()).map(|i| data.photographs.id(i).to_owned());
         let provenance = Provenance::new(names.collect(), None, seed);
         let mut set = PreparedSet::new(data.photographs, data.preprocess.clone(), data.fov)
-            .with_cache_limit(3 << 30);
+            .with_cache_limit(data.cache_bytes);
         if data.vessel_weight > 0.0 {
             set = set.with_vesselness();
         }
@@ -111,6 +113,11 @@ impl Pretraining {
             preprocess: data.preprocess,
             provenance,
         })
+    }
+
+    /// Names the data set before the photographs' ids in what the weights say of themselves.
+    pub(crate) fn prefix_names(&mut self, prefix: &str) {
+        self.provenance.prefix_names(prefix);
     }
 
     /// The autoencoder.

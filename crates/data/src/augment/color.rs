@@ -11,6 +11,9 @@ use crate::draw::{Draw, Purpose};
 /// of YIQ, saturation scales the distance from luma, contrast the distance from the image's mean luma, brightness
 /// the whole.
 ///
+/// In training [`RecoloredSet`](crate::RecoloredSet) applies it to each view's photograph. Standardisation afterwards undoes a
+/// change of brightness or contrast but for what it clips; saturation and hue mix red and blue into the channel taken.
+///
 /// ```
 /// use venule_data::{ColorJitter, Jitter};
 /// let photo = image::RgbImage::from_pixel(2, 2, image::Rgb([120, 80, 40]));
@@ -19,7 +22,7 @@ use crate::draw::{Draw, Purpose};
 /// # Ok::<(), venule_data::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct ColorJitter {
     /// Factor on all channels.
     pub brightness: Jitter,
@@ -34,8 +37,14 @@ pub struct ColorJitter {
 const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
 const YIQ: [[f32; 3]; 3] = [LUMA, [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]];
 
+impl Default for ColorJitter {
+    fn default() -> Self {
+        Self::none()
+    }
+}
+
 impl ColorJitter {
-    /// No change.
+    /// No change. The default.
     pub const fn none() -> Self {
         Self {
             brightness: Jitter::NEVER,
@@ -45,18 +54,26 @@ impl ColorJitter {
         }
     }
 
-    /// The photograph with other colours, the same for the same (`seed`, `epoch`, `index`).
+    /// Checks the settings.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) for factors outside 0..=100 or a hue outside ±360.
-    pub fn apply(&self, image: &RgbImage, seed: u64, epoch: u64, index: u64) -> Result<RgbImage> {
+    pub fn validate(&self) -> Result<()> {
         self.brightness
             .validate("ColorJitter::brightness", 0.0, 100.0)?;
         self.contrast
             .validate("ColorJitter::contrast", 0.0, 100.0)?;
         self.saturation
             .validate("ColorJitter::saturation", 0.0, 100.0)?;
-        self.hue.validate("ColorJitter::hue", -360.0, 360.0)?;
+        self.hue.validate("ColorJitter::hue", -360.0, 360.0)
+    }
+
+    /// The photograph with other colours, the same for the same (`seed`, `epoch`, `index`).
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate).
+    pub fn apply(&self, image: &RgbImage, seed: u64, epoch: u64, index: u64) -> Result<RgbImage> {
+        self.validate()?;
         let mut draw = Draw::new(seed, epoch, index, Purpose::Colour);
         let brightness = self.brightness.draw(1.0, &mut draw);
         let contrast = self.contrast.draw(1.0, &mut draw);

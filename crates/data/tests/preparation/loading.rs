@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use image::{Rgb, RgbImage};
 use venule_data::{
-    Augment, AugmentedSet, Dataset, Error, FovPolicy, InMemory, Loader, LoaderConfig, Mask, Plane,
-    Prepared, PreparedSet, Preprocess, Result, Sample, Source,
+    Augment, AugmentedSet, ColorJitter, Dataset, Error, FovPolicy, InMemory, Jitter, Loader,
+    LoaderConfig, Mask, Plane, Prepared, PreparedSet, Preprocess, RecoloredSet, Result, Sample,
+    Source,
 };
 
 fn set(count: usize) -> InMemory {
@@ -270,6 +271,112 @@ fn threads_that_ask_at_once_share_one_preparation() {
         let loads = prepared.dataset().loads[2].load(Ordering::SeqCst);
         assert_eq!(loads, 1 + usize::from(cache == 0));
     }
+}
+
+/// Views of red and green stripes: the green channel alone, standardised, changes where hue mixes red into it.
+fn recolored(color: ColorJitter, cache: usize) -> RecoloredSet<Counted, Augment> {
+    let sample = |i: usize| {
+        let photo = RgbImage::from_fn(40, 30, |x, y| {
+            Rgb([(x * 6) as u8, (y * 5 + i as u32) as u8, 30])
+        });
+        let mut sample = Sample::unlabelled(format!("s{i}"), photo);
+        sample.label = Some(Mask::from_fn(40, 30, |x, y| (x + y + i).is_multiple_of(6)));
+        sample
+    };
+    let dataset = Counted {
+        set: InMemory::new((0..4).map(sample).collect()),
+        loads: Default::default(),
+        fail_first: false,
+    };
+    let (input, fov) = (Preprocess::default(), FovPolicy::FullFrame);
+    RecoloredSet::new(
+        dataset,
+        input,
+        fov,
+        color,
+        Augment::standard(),
+        (16, 16),
+        11,
+    )
+    .unwrap()
+    .with_cache_limit(cache)
+}
+
+#[test]
+fn colours_change_the_image_of_a_view_and_nothing_else() {
+    let hue = ColorJitter {
+        hue: Jitter::always(-40.0, 40.0),
+        ..ColorJitter::none()
+    };
+    let (colored, plain) = (
+        recolored(hue, 0),
+        recolored(ColorJitter::none(), usize::MAX),
+    );
+    for draw in 0..4 {
+        let [new, old] = [&colored, &plain].map(|set| set.example(2, 1, draw).unwrap());
+        assert_ne!(new.image, old.image);
+        assert_eq!((&new.label, &new.fov), (&old.label, &old.fov));
+        assert_eq!(colored.example(2, 1, draw).unwrap(), new);
+    }
+    assert_ne!(
+        colored.example(2, 1, 0).unwrap().image,
+        colored.example(3, 1, 0).unwrap().image
+    );
+    // Without a jitter the views are those of photographs prepared once.
+    let set = PreparedSet::new(
+        &plain.dataset().set,
+        Preprocess::default(),
+        FovPolicy::FullFrame,
+    );
+    let once = AugmentedSet::new(Arc::new(set), Augment::standard(), (16, 16), 11).unwrap();
+    assert_eq!(
+        plain.example(2, 1, 3).unwrap(),
+        once.example(2, 1, 3).unwrap()
+    );
+}
+
+#[test]
+fn recoloured_batches_depend_neither_on_workers_nor_on_the_cache() {
+    let color = ColorJitter {
+        hue: Jitter::always(-40.0, 40.0),
+        saturation: Jitter::sometimes(0.5, 0.5, 1.5),
+        ..ColorJitter::none()
+    };
+    let expected = all(
+        &Loader::new(Arc::new(recolored(color, 0)), config(0)).unwrap(),
+        3,
+    );
+    // A photograph of 40 · 30 pixels takes 3 bytes a pixel, its label and field of view one each.
+    for (workers, cache, kept) in [(1, 2 * 6000 + 1, 2), (3, usize::MAX, 4)] {
+        let set = Arc::new(recolored(color, cache));
+        let loader = Loader::new(set.clone(), config(workers)).unwrap();
+        assert_eq!(all(&loader, 3), expected, "{workers} workers");
+        let loads = set.dataset().loads.iter();
+        let once = loads
+            .filter(|loads| loads.load(Ordering::SeqCst) == 1)
+            .count();
+        assert_eq!((set.cached_bytes(), once), (6000 * kept, kept));
+    }
+    let off = ColorJitter {
+        hue: Jitter::always(0.0, 400.0),
+        ..color
+    };
+    let views = RecoloredSet::new(
+        set(1),
+        Preprocess::default(),
+        FovPolicy::FullFrame,
+        off,
+        Augment::none(),
+        (8, 8),
+        1,
+    );
+    assert!(matches!(
+        views.err(),
+        Some(Error::InvalidConfig {
+            field: "ColorJitter::hue",
+            ..
+        })
+    ));
 }
 
 #[test]

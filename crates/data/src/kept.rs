@@ -1,0 +1,84 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::Result;
+
+/// What was made once for an index and is kept, up to a limit of bytes.
+///
+/// Nothing that was kept is dropped again: epochs visit every sample once, so that dropping the oldest would drop each just
+/// before its use.
+pub(crate) struct Kept<T> {
+    limit: usize,
+    state: Mutex<State<T>>,
+}
+
+struct State<T> {
+    bytes: usize,
+    kept: HashMap<usize, Arc<T>>,
+    /// Those being made; who comes second waits for the first one's lock.
+    under_way: HashMap<usize, Slot<T>>,
+}
+
+type Slot<T> = Arc<Mutex<Option<Arc<T>>>>;
+
+/// Bytes kept unless the caller says otherwise: 512 MiB.
+const DEFAULT_LIMIT: usize = 512 << 20;
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self::up_to(DEFAULT_LIMIT)
+    }
+}
+
+impl<T> Kept<T> {
+    pub(crate) fn up_to(limit: usize) -> Self {
+        Self {
+            limit,
+            state: Mutex::new(State {
+                bytes: 0,
+                kept: HashMap::new(),
+                under_way: HashMap::new(),
+            }),
+        }
+    }
+
+    /// Bytes kept at present.
+    pub(crate) fn bytes(&self) -> usize {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.bytes
+    }
+
+    /// What is kept for an index, or else what `make` gives; threads that ask at the same time get one and the same.
+    pub(crate) fn get(
+        &self,
+        index: usize,
+        bytes: impl FnOnce(&T) -> usize,
+        make: impl FnOnce() -> Result<T>,
+    ) -> Result<Arc<T>> {
+        // A panic elsewhere cannot leave the maps half changed, so a poisoned lock is still good.
+        let lock = || self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = {
+            let mut state = lock();
+            if let Some(kept) = state.kept.get(&index) {
+                return Ok(kept.clone());
+            }
+            state.under_way.entry(index).or_default().clone()
+        };
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(made) = &*slot {
+            return Ok(made.clone());
+        }
+        // Nobody has made it, or who tried has failed: this thread's error is then its own.
+        let made = make().map(Arc::new);
+        let mut state = lock();
+        state.under_way.remove(&index);
+        let made = made?;
+        let bytes = state.bytes.saturating_add(bytes(&made));
+        if bytes <= self.limit && !state.kept.contains_key(&index) {
+            state.bytes = bytes;
+            state.kept.insert(index, made.clone());
+        }
+        *slot = Some(made.clone());
+        Ok(made)
+    }
+}
