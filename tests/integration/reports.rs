@@ -79,11 +79,12 @@ fn tables_hold_every_entry_and_every_metric() {
         .unwrap();
     let expected = format!("{:.4} ({:.4}–{:.4})", pooled.f1.unwrap(), f1.low, f1.high);
     assert_eq!(at(soft, "F1 (95 %"), expected);
+    let value = format!("{:.4} (", pooled.average_precision.unwrap());
+    assert!(at(soft, "AP (95 %").starts_with(&value));
     for (name, value) in [
         ("precision", pooled.precision),
         ("recall", pooled.recall),
         ("MCC", pooled.mcc),
-        ("AP", pooled.average_precision),
         ("thin-vessel recall", pooled.thin_recall),
         ("thin-vessel precision", pooled.thin_precision),
         ("thin-vessel F1", pooled.thin_f1),
@@ -94,7 +95,7 @@ fn tables_hold_every_entry_and_every_metric() {
         assert_eq!(at(soft, name), format!("{:.4}", value.unwrap()), "{name}");
     }
     // A mask has no ranking and no probabilities.
-    for name in ["F1 at 0.5", "ROC AUC", "AP", "ECE", "Brier"] {
+    for name in ["F1 at 0.5", "ROC AUC", "AP (", "ECE", "Brier"] {
         assert_eq!(at(mask, name), "–", "{name}");
     }
     // Recall by width, in a table of its own.
@@ -405,8 +406,12 @@ fn what_is_undefined_is_null_and_never_missing() {
         }
     }
     assert_eq!(json["pooled_intervals"]["precision"], Value::Null);
-    // Average precision does not follow from sums over images.
-    assert_eq!(json["pooled_intervals"]["average_precision"], Value::Null);
+    let of = |object: &Value| object["average_precision"].clone();
+    let interval = of(&json["pooled_intervals"]);
+    assert_eq!(interval["low"], interval["high"], "one image has one draw");
+    assert!(
+        (interval["low"].as_f64().unwrap() - of(&json["pooled"]).as_f64().unwrap()).abs() < 1e-12
+    );
     // One image has no standard deviation, a file took no seconds, the widest vessels have no upper bound.
     assert_eq!(json["mean"]["f1"].get("std"), Some(&Value::Null));
     assert_eq!(json["per_image"][0].get("seconds"), Some(&Value::Null));

@@ -1,51 +1,4 @@
-use crate::ScoredImage;
-
-/// Bins to an octave of probability: neighbouring bins differ by less than one per cent.
-const PER_OCTAVE: u32 = 7;
-/// Probabilities under 2⁻³² share a bin, and so do those within 2⁻³² of 1.
-const LOWEST: u32 = (127 - 32) << 23;
-/// Number of bins below ½.
-const HALF: usize = 31 << PER_OCTAVE;
-const BINS: usize = 2 * HALF + 1;
-
-/// The probabilities of one image in bins that are fine near 0 and near 1, vessel and background apart.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ScoreHistogram {
-    positives: Vec<u32>,
-    negatives: Vec<u32>,
-}
-
-/// The bin of a probability; rises with it.
-fn bin(probability: f32) -> usize {
-    let steps = |p: f32| ((p.to_bits().max(LOWEST) - LOWEST) >> (23 - PER_OCTAVE)) as usize;
-    // Adding +0 turns −0, whose bits are large, into +0.
-    let probability = (probability + 0.0).min(1.0);
-    if probability < 0.5 {
-        steps(probability)
-    } else {
-        2 * HALF - steps(1.0 - probability)
-    }
-}
-
-impl ScoreHistogram {
-    /// Of an image of probabilities.
-    pub(crate) fn of(image: &ScoredImage<'_>) -> Self {
-        let mut histogram = Self {
-            positives: vec![0; BINS],
-            negatives: vec![0; BINS],
-        };
-        for (index, (&score, &target)) in image.scores().iter().zip(image.targets()).enumerate() {
-            if image.valid().is_none_or(|valid| valid[index]) {
-                let counts = match target {
-                    true => &mut histogram.positives,
-                    false => &mut histogram.negatives,
-                };
-                counts[bin(score)] += 1;
-            }
-        }
-        histogram
-    }
-}
+use crate::score_histogram::ScoreHistogram;
 
 /// How often the vessel pixels of each image outrank the background pixels of each other: from this the ROC AUC of any
 /// draw of images follows without looking at a pixel again, as the bootstrap needs it.
@@ -61,8 +14,7 @@ pub struct AucMatrix {
 }
 
 impl AucMatrix {
-    pub(crate) fn new<'a>(images: impl Iterator<Item = &'a ScoreHistogram>) -> Self {
-        let images: Vec<&ScoreHistogram> = images.collect();
+    pub(crate) fn new(images: &[ScoreHistogram]) -> Self {
         let total = |counts: &[u32]| counts.iter().map(|&count| u64::from(count)).sum::<u64>();
         // Background pixels that a vessel pixel of each bin outranks, half of those in its own bin included.
         let outranked = images.iter().map(|image| {
@@ -77,7 +29,7 @@ impl AucMatrix {
         });
         let outranked: Vec<Vec<f64>> = outranked.collect();
         let mut wins = Vec::with_capacity(images.len() * images.len());
-        for image in &images {
+        for image in images {
             for outranked in &outranked {
                 let bins = image.positives.iter().zip(outranked);
                 wins.push(bins.map(|(&count, won)| f64::from(count) * won).sum());
@@ -111,20 +63,8 @@ impl AucMatrix {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::roc_auc;
+    use crate::{ScoredImage, roc_auc};
     use proptest::prelude::*;
-
-    #[test]
-    fn bins_rise_with_the_probability() {
-        let rising = [
-            0.0, 1e-12, 1e-9, 0.001, 0.2, 0.499, 0.5, 0.51, 0.9, 0.999, 0.999_999, 1.0,
-        ];
-        for pair in rising.windows(2) {
-            assert!(bin(pair[0]) <= bin(pair[1]), "{pair:?}");
-        }
-        assert_eq!((bin(-0.0), bin(0.0), bin(1.0)), (0, 0, BINS - 1));
-        assert!(bin(0.25) < bin(0.2525) && bin(0.9) < bin(0.901));
-    }
 
     proptest! {
         #[test]
@@ -142,7 +82,7 @@ mod tests {
                     ScoreHistogram::of(&ScoredImage::flat(&scores, &targets, None).unwrap())
                 })
                 .collect();
-            let matrix = AucMatrix::new(histograms.iter());
+            let matrix = AucMatrix::new(&histograms);
             for drawn in [vec![0, 1, 2], vec![1, 1, 0], vec![2, 2, 2]] {
                 let (scores, targets) = flat(&drawn);
                 let exact = roc_auc(&scores, &targets, None).unwrap();

@@ -1,8 +1,8 @@
-use crate::auc_matrix::ScoreHistogram;
 use crate::confusion::same_threshold;
+use crate::score_histogram::ScoreHistogram;
 use crate::scored_image::check_threshold;
 use crate::scores::Tally;
-use crate::{AucMatrix, Metric, PooledScores, Report, Result, ScoredImage, Scores};
+use crate::{Metric, PooledScores, Report, Result, ScoredImage, Scores};
 
 /// All metrics at once, pooled and per image, for images of probabilities at a fixed threshold.
 ///
@@ -21,10 +21,10 @@ pub struct Evaluator {
 
 /// What is kept of an image besides its scores.
 #[derive(Debug, Clone, PartialEq)]
-struct Image {
-    tally: Tally,
-    histogram: ScoreHistogram,
-    row: Scores,
+pub(crate) struct Image {
+    pub(crate) tally: Tally,
+    pub(crate) histogram: ScoreHistogram,
+    pub(crate) row: Scores,
 }
 
 impl Evaluator {
@@ -45,14 +45,8 @@ impl Evaluator {
 
     /// The value over everything seen, as [`compute`](Metric::compute), without a copy of the scores.
     pub fn finish(self) -> Report {
-        let auc = AucMatrix::new(self.images.iter().map(|image| &image.histogram));
-        let (per_image, tallies) = self
-            .images
-            .into_iter()
-            .map(|image| (image.row, image.tally))
-            .unzip();
         let ranked = self.scores.rank();
-        Report::new(self.total, self.empty, &ranked, per_image, tallies, auc)
+        Report::new(self.total, self.empty, &ranked, self.images)
     }
 }
 

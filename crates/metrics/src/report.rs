@@ -1,3 +1,5 @@
+use crate::evaluator::Image;
+use crate::score_histogram::{ScoreHistogram, average_precision};
 use crate::scores::Tally;
 use crate::{
     AucMatrix, Bootstrap, CalibrationReport, Confusion, CurvePoint, Interval, Metric, RankedScores,
@@ -34,6 +36,7 @@ pub struct Report {
     pub auc: AucMatrix,
     empty: Tally,
     tallies: Vec<Tally>,
+    histograms: Vec<ScoreHistogram>,
 }
 
 impl Report {
@@ -44,10 +47,16 @@ impl Report {
         pooled: Tally,
         empty: Tally,
         ranked: &RankedScores,
-        per_image: Vec<Scores>,
-        tallies: Vec<Tally>,
-        auc: AucMatrix,
+        images: Vec<Image>,
     ) -> Self {
+        let mut per_image = Vec::with_capacity(images.len());
+        let mut tallies = Vec::with_capacity(images.len());
+        let mut histograms = Vec::with_capacity(images.len());
+        for image in images {
+            per_image.push(image.row);
+            tallies.push(image.tally);
+            histograms.push(image.histogram);
+        }
         let points = Self::CURVE_POINTS;
         Self {
             threshold: empty.widths.threshold(),
@@ -61,9 +70,10 @@ impl Report {
             per_image,
             per_image_confusion: tallies.iter().map(|tally| tally.confusion).collect(),
             per_image_width_recall: tallies.iter().map(|tally| tally.widths.compute()).collect(),
-            auc,
+            auc: AucMatrix::new(&histograms),
             empty,
             tallies,
+            histograms,
         }
     }
 
@@ -104,8 +114,8 @@ impl Report {
     }
 
     /// The intervals of the pooled values, by the names of [`Scores::entries`]: images are drawn and their sums added.
-    /// The ends of that of `roc_auc` come from the [`AucMatrix`]; `average_precision` has none, since it does not follow
-    /// from sums. `None` where a value is undefined.
+    /// The ends of those of `roc_auc` ([`AucMatrix`]) and `average_precision` count scores as equal that differ by less than one
+    /// per cent. `None` where a value is undefined.
     ///
     /// # Errors
     /// If there is no image, or the bootstrap's settings are out of range.
@@ -117,7 +127,8 @@ impl Report {
             let mut sum = self.empty.clone();
             let tallies = drawn.iter().filter_map(|&index| self.tallies.get(index));
             tallies.for_each(|tally| sum.add(tally));
-            sum.scores(self.auc.roc_auc(drawn), None).values()
+            let precision = average_precision(&self.histograms, drawn);
+            sum.scores(self.auc.roc_auc(drawn), precision).values()
         })?;
         let exact = intervals.into_iter().zip(self.pooled.values());
         let exact = exact.map(|(interval, value)| {
