@@ -79,11 +79,18 @@ fn tables_hold_every_entry_and_every_metric() {
         .unwrap();
     let expected = format!("{:.4} ({:.4}–{:.4})", pooled.f1.unwrap(), f1.low, f1.high);
     assert_eq!(at(soft, "F1 (95 %"), expected);
+    let precision = interval
+        .iter()
+        .find(|(name, _)| *name == "average_precision");
+    let ends = precision.unwrap().1.unwrap();
+    let value = pooled.average_precision.unwrap();
+    assert!(ends.low <= value && value <= ends.high, "{value} {ends:?}");
+    let expected = format!("{value:.4} ({:.4}–{:.4})", ends.low, ends.high);
+    assert_eq!(at(soft, "AP (95 %"), expected);
     for (name, value) in [
         ("precision", pooled.precision),
         ("recall", pooled.recall),
         ("MCC", pooled.mcc),
-        ("AP", pooled.average_precision),
         ("thin-vessel recall", pooled.thin_recall),
         ("thin-vessel precision", pooled.thin_precision),
         ("thin-vessel F1", pooled.thin_f1),
@@ -405,8 +412,13 @@ fn what_is_undefined_is_null_and_never_missing() {
         }
     }
     assert_eq!(json["pooled_intervals"]["precision"], Value::Null);
-    // Average precision does not follow from sums over images.
-    assert_eq!(json["pooled_intervals"]["average_precision"], Value::Null);
+    // One image is the same in every draw: an interval of no width.
+    let precision = &json["pooled"]["average_precision"];
+    let interval = &json["pooled_intervals"]["average_precision"];
+    assert_eq!(
+        (&interval["low"], &interval["high"]),
+        (precision, precision)
+    );
     // One image has no standard deviation, a file took no seconds, the widest vessels have no upper bound.
     assert_eq!(json["mean"]["f1"].get("std"), Some(&Value::Null));
     assert_eq!(json["per_image"][0].get("seconds"), Some(&Value::Null));

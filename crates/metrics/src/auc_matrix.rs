@@ -1,51 +1,4 @@
-use crate::ScoredImage;
-
-/// Bins to an octave of probability: neighbouring bins differ by less than one per cent.
-const PER_OCTAVE: u32 = 7;
-/// Probabilities under 2⁻³² share a bin, and so do those within 2⁻³² of 1.
-const LOWEST: u32 = (127 - 32) << 23;
-/// Number of bins below ½.
-const HALF: usize = 31 << PER_OCTAVE;
-const BINS: usize = 2 * HALF + 1;
-
-/// The probabilities of one image in bins that are fine near 0 and near 1, vessel and background apart.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ScoreHistogram {
-    positives: Vec<u32>,
-    negatives: Vec<u32>,
-}
-
-/// The bin of a probability; rises with it.
-fn bin(probability: f32) -> usize {
-    let steps = |p: f32| ((p.to_bits().max(LOWEST) - LOWEST) >> (23 - PER_OCTAVE)) as usize;
-    // Adding +0 turns −0, whose bits are large, into +0.
-    let probability = (probability + 0.0).min(1.0);
-    if probability < 0.5 {
-        steps(probability)
-    } else {
-        2 * HALF - steps(1.0 - probability)
-    }
-}
-
-impl ScoreHistogram {
-    /// Of an image of probabilities.
-    pub(crate) fn of(image: &ScoredImage<'_>) -> Self {
-        let mut histogram = Self {
-            positives: vec![0; BINS],
-            negatives: vec![0; BINS],
-        };
-        for (index, (&score, &target)) in image.scores().iter().zip(image.targets()).enumerate() {
-            if image.valid().is_none_or(|valid| valid[index]) {
-                let counts = match target {
-                    true => &mut histogram.positives,
-                    false => &mut histogram.negatives,
-                };
-                counts[bin(score)] += 1;
-            }
-        }
-        histogram
-    }
-}
+use crate::score_histogram::ScoreHistogram;
 
 /// How often the vessel pixels of each image outrank the background pixels of each other: from this the ROC AUC of any
 /// draw of images follows without looking at a pixel again, as the bootstrap needs it.
@@ -67,7 +20,7 @@ impl AucMatrix {
         // Background pixels that a vessel pixel of each bin outranks, half of those in its own bin included.
         let outranked = images.iter().map(|image| {
             let mut below = 0u64;
-            let at = image.negatives.iter().map(|&count| {
+            let at = image.negatives().iter().map(|&count| {
                 let count = u64::from(count);
                 let outranked = (2 * below + count) as f64 / 2.0;
                 below += count;
@@ -79,13 +32,19 @@ impl AucMatrix {
         let mut wins = Vec::with_capacity(images.len() * images.len());
         for image in &images {
             for outranked in &outranked {
-                let bins = image.positives.iter().zip(outranked);
+                let bins = image.positives().iter().zip(outranked);
                 wins.push(bins.map(|(&count, won)| f64::from(count) * won).sum());
             }
         }
         Self {
-            positives: images.iter().map(|image| total(&image.positives)).collect(),
-            negatives: images.iter().map(|image| total(&image.negatives)).collect(),
+            positives: images
+                .iter()
+                .map(|image| total(image.positives()))
+                .collect(),
+            negatives: images
+                .iter()
+                .map(|image| total(image.negatives()))
+                .collect(),
             wins,
         }
     }
@@ -111,20 +70,8 @@ impl AucMatrix {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::roc_auc;
+    use crate::{ScoredImage, roc_auc};
     use proptest::prelude::*;
-
-    #[test]
-    fn bins_rise_with_the_probability() {
-        let rising = [
-            0.0, 1e-12, 1e-9, 0.001, 0.2, 0.499, 0.5, 0.51, 0.9, 0.999, 0.999_999, 1.0,
-        ];
-        for pair in rising.windows(2) {
-            assert!(bin(pair[0]) <= bin(pair[1]), "{pair:?}");
-        }
-        assert_eq!((bin(-0.0), bin(0.0), bin(1.0)), (0, 0, BINS - 1));
-        assert!(bin(0.25) < bin(0.2525) && bin(0.9) < bin(0.901));
-    }
 
     proptest! {
         #[test]

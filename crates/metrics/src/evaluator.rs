@@ -1,5 +1,6 @@
-use crate::auc_matrix::ScoreHistogram;
 use crate::confusion::same_threshold;
+use crate::report::Draws;
+use crate::score_histogram::ScoreHistogram;
 use crate::scored_image::check_threshold;
 use crate::scores::Tally;
 use crate::{AucMatrix, Metric, PooledScores, Report, Result, ScoredImage, Scores};
@@ -46,13 +47,17 @@ impl Evaluator {
     /// The value over everything seen, as [`compute`](Metric::compute), without a copy of the scores.
     pub fn finish(self) -> Report {
         let auc = AucMatrix::new(self.images.iter().map(|image| &image.histogram));
-        let (per_image, tallies) = self
-            .images
-            .into_iter()
-            .map(|image| (image.row, image.tally))
+        let parts = self.images.into_iter();
+        let (per_image, (tallies, histograms)) = parts
+            .map(|image| (image.row, (image.tally, image.histogram)))
             .unzip();
         let ranked = self.scores.rank();
-        Report::new(self.total, self.empty, &ranked, per_image, tallies, auc)
+        let draws = Draws {
+            empty: self.empty,
+            tallies,
+            histograms,
+        };
+        Report::new(self.total, &ranked, per_image, auc, draws)
     }
 }
 

@@ -54,6 +54,7 @@ mod radix;
 mod random;
 mod ranking;
 mod report;
+mod score_histogram;
 mod scored_image;
 mod scores;
 mod significance;

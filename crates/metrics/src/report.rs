@@ -1,3 +1,4 @@
+use crate::score_histogram::{ScoreHistogram, average_precision};
 use crate::scores::Tally;
 use crate::{
     AucMatrix, Bootstrap, CalibrationReport, Confusion, CurvePoint, Interval, Metric, RankedScores,
@@ -32,8 +33,16 @@ pub struct Report {
     pub per_image_width_recall: Vec<Vec<WidthClass>>,
     /// The ROC AUC of any draw of the images.
     pub auc: AucMatrix,
-    empty: Tally,
-    tallies: Vec<Tally>,
+    draws: Draws,
+}
+
+/// What the pooled metrics of any draw of images are summed from.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Draws {
+    /// The sums of no image.
+    pub(crate) empty: Tally,
+    pub(crate) tallies: Vec<Tally>,
+    pub(crate) histograms: Vec<ScoreHistogram>,
 }
 
 impl Report {
@@ -42,15 +51,15 @@ impl Report {
 
     pub(crate) fn new(
         pooled: Tally,
-        empty: Tally,
         ranked: &RankedScores,
         per_image: Vec<Scores>,
-        tallies: Vec<Tally>,
         auc: AucMatrix,
+        draws: Draws,
     ) -> Self {
+        let tallies = &draws.tallies;
         let points = Self::CURVE_POINTS;
         Self {
-            threshold: empty.widths.threshold(),
+            threshold: draws.empty.widths.threshold(),
             pooled: pooled.scores(ranked.roc_auc(), ranked.average_precision()),
             confusion: pooled.confusion,
             confusion_at_half: pooled.at_half,
@@ -62,8 +71,7 @@ impl Report {
             per_image_confusion: tallies.iter().map(|tally| tally.confusion).collect(),
             per_image_width_recall: tallies.iter().map(|tally| tally.widths.compute()).collect(),
             auc,
-            empty,
-            tallies,
+            draws,
         }
     }
 
@@ -104,8 +112,8 @@ impl Report {
     }
 
     /// The intervals of the pooled values, by the names of [`Scores::entries`]: images are drawn and their sums added.
-    /// The ends of that of `roc_auc` come from the [`AucMatrix`]; `average_precision` has none, since it does not follow
-    /// from sums. `None` where a value is undefined.
+    /// The ends of those of `roc_auc` and `average_precision` come from scores in bins less than one per cent wide, as in
+    /// the [`AucMatrix`]. `None` where a value is undefined.
     ///
     /// # Errors
     /// If there is no image, or the bootstrap's settings are out of range.
@@ -113,11 +121,17 @@ impl Report {
         &self,
         bootstrap: &Bootstrap,
     ) -> Result<Vec<(&'static str, Option<Interval>)>> {
-        let intervals = bootstrap.statistics(self.tallies.len(), |drawn| {
-            let mut sum = self.empty.clone();
-            let tallies = drawn.iter().filter_map(|&index| self.tallies.get(index));
-            tallies.for_each(|tally| sum.add(tally));
-            sum.scores(self.auc.roc_auc(drawn), None).values()
+        let Draws {
+            empty,
+            tallies,
+            histograms,
+        } = &self.draws;
+        let intervals = bootstrap.statistics(tallies.len(), |drawn| {
+            let mut sum = empty.clone();
+            let drawn_tallies = drawn.iter().filter_map(|&index| tallies.get(index));
+            drawn_tallies.for_each(|tally| sum.add(tally));
+            let precision = average_precision(histograms, drawn);
+            sum.scores(self.auc.roc_auc(drawn), precision).values()
         })?;
         let exact = intervals.into_iter().zip(self.pooled.values());
         let exact = exact.map(|(interval, value)| {
