@@ -14,12 +14,13 @@ pub struct AucMatrix {
 }
 
 impl AucMatrix {
-    pub(crate) fn new(images: &[ScoreHistogram]) -> Self {
+    pub(crate) fn new<'a>(images: impl Iterator<Item = &'a ScoreHistogram>) -> Self {
+        let images: Vec<&ScoreHistogram> = images.collect();
         let total = |counts: &[u32]| counts.iter().map(|&count| u64::from(count)).sum::<u64>();
         // Background pixels that a vessel pixel of each bin outranks, half of those in its own bin included.
         let outranked = images.iter().map(|image| {
             let mut below = 0u64;
-            let at = image.negatives.iter().map(|&count| {
+            let at = image.negatives().iter().map(|&count| {
                 let count = u64::from(count);
                 let outranked = (2 * below + count) as f64 / 2.0;
                 below += count;
@@ -29,15 +30,21 @@ impl AucMatrix {
         });
         let outranked: Vec<Vec<f64>> = outranked.collect();
         let mut wins = Vec::with_capacity(images.len() * images.len());
-        for image in images {
+        for image in &images {
             for outranked in &outranked {
-                let bins = image.positives.iter().zip(outranked);
+                let bins = image.positives().iter().zip(outranked);
                 wins.push(bins.map(|(&count, won)| f64::from(count) * won).sum());
             }
         }
         Self {
-            positives: images.iter().map(|image| total(&image.positives)).collect(),
-            negatives: images.iter().map(|image| total(&image.negatives)).collect(),
+            positives: images
+                .iter()
+                .map(|image| total(image.positives()))
+                .collect(),
+            negatives: images
+                .iter()
+                .map(|image| total(image.negatives()))
+                .collect(),
             wins,
         }
     }
@@ -82,7 +89,7 @@ mod tests {
                     ScoreHistogram::of(&ScoredImage::flat(&scores, &targets, None).unwrap())
                 })
                 .collect();
-            let matrix = AucMatrix::new(&histograms);
+            let matrix = AucMatrix::new(histograms.iter());
             for drawn in [vec![0, 1, 2], vec![1, 1, 0], vec![2, 2, 2]] {
                 let (scores, targets) = flat(&drawn);
                 let exact = roc_auc(&scores, &targets, None).unwrap();

@@ -1,8 +1,9 @@
 use crate::confusion::same_threshold;
+use crate::report::Draws;
 use crate::score_histogram::ScoreHistogram;
 use crate::scored_image::check_threshold;
 use crate::scores::Tally;
-use crate::{Metric, PooledScores, Report, Result, ScoredImage, Scores};
+use crate::{AucMatrix, Metric, PooledScores, Report, Result, ScoredImage, Scores};
 
 /// All metrics at once, pooled and per image, for images of probabilities at a fixed threshold.
 ///
@@ -21,10 +22,10 @@ pub struct Evaluator {
 
 /// What is kept of an image besides its scores.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Image {
-    pub(crate) tally: Tally,
-    pub(crate) histogram: ScoreHistogram,
-    pub(crate) row: Scores,
+struct Image {
+    tally: Tally,
+    histogram: ScoreHistogram,
+    row: Scores,
 }
 
 impl Evaluator {
@@ -45,8 +46,18 @@ impl Evaluator {
 
     /// The value over everything seen, as [`compute`](Metric::compute), without a copy of the scores.
     pub fn finish(self) -> Report {
+        let auc = AucMatrix::new(self.images.iter().map(|image| &image.histogram));
+        let parts = self.images.into_iter();
+        let (per_image, (tallies, histograms)) = parts
+            .map(|image| (image.row, (image.tally, image.histogram)))
+            .unzip();
         let ranked = self.scores.rank();
-        Report::new(self.total, self.empty, &ranked, self.images)
+        let draws = Draws {
+            empty: self.empty,
+            tallies,
+            histograms,
+        };
+        Report::new(self.total, &ranked, per_image, auc, draws)
     }
 }
 

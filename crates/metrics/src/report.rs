@@ -1,4 +1,3 @@
-use crate::evaluator::Image;
 use crate::score_histogram::{ScoreHistogram, average_precision};
 use crate::scores::Tally;
 use crate::{
@@ -34,9 +33,16 @@ pub struct Report {
     pub per_image_width_recall: Vec<Vec<WidthClass>>,
     /// The ROC AUC of any draw of the images.
     pub auc: AucMatrix,
-    empty: Tally,
-    tallies: Vec<Tally>,
-    histograms: Vec<ScoreHistogram>,
+    draws: Draws,
+}
+
+/// What the pooled metrics of any draw of images are summed from.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Draws {
+    /// The sums of no image.
+    pub(crate) empty: Tally,
+    pub(crate) tallies: Vec<Tally>,
+    pub(crate) histograms: Vec<ScoreHistogram>,
 }
 
 impl Report {
@@ -45,21 +51,15 @@ impl Report {
 
     pub(crate) fn new(
         pooled: Tally,
-        empty: Tally,
         ranked: &RankedScores,
-        images: Vec<Image>,
+        per_image: Vec<Scores>,
+        auc: AucMatrix,
+        draws: Draws,
     ) -> Self {
-        let mut per_image = Vec::with_capacity(images.len());
-        let mut tallies = Vec::with_capacity(images.len());
-        let mut histograms = Vec::with_capacity(images.len());
-        for image in images {
-            per_image.push(image.row);
-            tallies.push(image.tally);
-            histograms.push(image.histogram);
-        }
+        let tallies = &draws.tallies;
         let points = Self::CURVE_POINTS;
         Self {
-            threshold: empty.widths.threshold(),
+            threshold: draws.empty.widths.threshold(),
             pooled: pooled.scores(ranked.roc_auc(), ranked.average_precision()),
             confusion: pooled.confusion,
             confusion_at_half: pooled.at_half,
@@ -70,10 +70,8 @@ impl Report {
             per_image,
             per_image_confusion: tallies.iter().map(|tally| tally.confusion).collect(),
             per_image_width_recall: tallies.iter().map(|tally| tally.widths.compute()).collect(),
-            auc: AucMatrix::new(&histograms),
-            empty,
-            tallies,
-            histograms,
+            auc,
+            draws,
         }
     }
 
@@ -114,8 +112,8 @@ impl Report {
     }
 
     /// The intervals of the pooled values, by the names of [`Scores::entries`]: images are drawn and their sums added.
-    /// The ends of those of `roc_auc` ([`AucMatrix`]) and `average_precision` count scores as equal that differ by less than one
-    /// per cent. `None` where a value is undefined.
+    /// The ends of those of `roc_auc` and `average_precision` come from scores in bins less than one per cent wide, as in
+    /// the [`AucMatrix`]. `None` where a value is undefined.
     ///
     /// # Errors
     /// If there is no image, or the bootstrap's settings are out of range.
@@ -123,11 +121,16 @@ impl Report {
         &self,
         bootstrap: &Bootstrap,
     ) -> Result<Vec<(&'static str, Option<Interval>)>> {
-        let intervals = bootstrap.statistics(self.tallies.len(), |drawn| {
-            let mut sum = self.empty.clone();
-            let tallies = drawn.iter().filter_map(|&index| self.tallies.get(index));
-            tallies.for_each(|tally| sum.add(tally));
-            let precision = average_precision(&self.histograms, drawn);
+        let Draws {
+            empty,
+            tallies,
+            histograms,
+        } = &self.draws;
+        let intervals = bootstrap.statistics(tallies.len(), |drawn| {
+            let mut sum = empty.clone();
+            let drawn_tallies = drawn.iter().filter_map(|&index| tallies.get(index));
+            drawn_tallies.for_each(|tally| sum.add(tally));
+            let precision = average_precision(histograms, drawn);
             sum.scores(self.auc.roc_auc(drawn), precision).values()
         })?;
         let exact = intervals.into_iter().zip(self.pooled.values());

@@ -42,8 +42,10 @@ pub(super) fn decode(path: &Path, bytes: Vec<u8>) -> Result<DynamicImage> {
         reason,
     };
     // The JPEG decoder fills what a truncated file lacks with gray and reports nothing.
-    if format == ImageFormat::Jpeg && !jpeg::is_complete(&bytes) {
-        return Err(failed("the file ends before the image does".to_owned()));
+    if format == ImageFormat::Jpeg
+        && let Some(what) = jpeg::lacks(&bytes)
+    {
+        return Err(failed(what.to_owned()));
     }
     // A last wall: a panic in a decoder must end in an error about this file, not in the end of a long training run.
     let image = catch_unwind(AssertUnwindSafe(|| decode_as(path, format, name, &bytes)))

@@ -85,6 +85,23 @@ fn a_truncated_file_is_an_error_or_still_whole() {
 }
 
 #[test]
+fn a_progressive_jpeg_without_its_last_scans_is_no_image() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = std::fs::read(fixture("progressive.jpg")).unwrap();
+    assert!(read(folder.path(), &bytes).is_ok());
+    let scan = |pair: &[u8]| pair == [0xff, 0xda];
+    let pairs = bytes.windows(2).enumerate();
+    let scans: Vec<usize> = pairs.filter(|(_, p)| scan(p)).map(|(at, _)| at).collect();
+    assert!(scans.len() > 5, "{scans:?}");
+    // Cut before each scan, and closed as a tool that repairs a download does.
+    for &at in &scans {
+        let closed = [&bytes[..at], &[0xff, 0xd9]].concat();
+        let error = read(folder.path(), &closed).unwrap_err().to_string();
+        assert!(error.contains("scans of a progressive image"), "{error}");
+    }
+}
+
+#[test]
 fn headers_that_promise_too_much_or_nothing_are_errors() {
     let folder = tempfile::tempdir().unwrap();
     let error_of = |bytes: &[u8]| read(folder.path(), bytes).unwrap_err();
