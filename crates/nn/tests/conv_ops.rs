@@ -217,6 +217,13 @@ fn a_relu_at_zero_has_no_gradient() -> Result<()> {
 }
 
 #[test]
+fn a_1x1_convolution_to_no_channels_is_empty() -> Result<()> {
+    let y = conv1x1(&random(&[2, 3, 4, 5], 1)?, &random(&[0, 3, 1, 1], 2)?, None)?;
+    assert_eq!(y.dims(), [2, 0, 4, 5]);
+    Ok(())
+}
+
+#[test]
 fn thread_counts_give_the_same_bits() -> Result<()> {
     let run = |threads: usize| -> Result<Vec<Vec<f32>>> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();

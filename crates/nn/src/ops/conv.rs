@@ -23,7 +23,7 @@ pub fn conv3x3(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Ten
 /// If the shapes do not fit together.
 pub fn conv1x1(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     check(x, weight, bias, 1)?;
-    if !has_kernel(x) || x.elem_count() == 0 {
+    if !has_kernel(x) || x.elem_count() == 0 || weight.elem_count() == 0 {
         return with_bias(conv1x1_composed(x, weight)?, bias);
     }
     Convolution::OneByOne.apply(x, weight, bias)
