@@ -5,7 +5,10 @@ use image::{DynamicImage, Rgb, RgbImage};
 use crate::{Error, Mask, Plane, Result};
 
 mod decode;
+mod gray_gif;
 mod jpeg;
+mod lzw;
+mod plain_tiff;
 mod source;
 
 pub(crate) use source::looks_like_image;
@@ -76,7 +79,7 @@ pub fn read_mask(path: impl AsRef<Path>) -> Result<Mask> {
             check(gray.iter().max())?;
             gray.iter().map(|&value| value > 127).collect()
         }
-        // What the GIF decoder gives: not copied to RGB first.
+        // What the GIF decoder gives for colours: not copied to RGB first.
         DynamicImage::ImageRgba8(image) => {
             let pixels = image.as_raw().as_chunks::<4>().0;
             let brightest = |[r, g, b, _]: &[u8; 4]| *r.max(g).max(b);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
-use super::{MAX_PIXELS, jpeg};
+use super::{MAX_PIXELS, gray_gif, jpeg, plain_tiff};
 use crate::{Error, Result};
 
 /// Most bytes a decoder may claim beside pixels, for headers and what is packed into them, such as colour profiles.
@@ -86,6 +86,15 @@ fn decode_as(
             height,
             limit: MAX_PIXELS,
         });
+    }
+    // The kinds in which data sets come, faster.
+    let common = match format {
+        ImageFormat::Tiff => plain_tiff::decode(bytes),
+        ImageFormat::Gif => gray_gif::decode(bytes),
+        _ => None,
+    };
+    if let Some(image) = common {
+        return Ok(image);
     }
     let mut decoder = decoder(HEADER_BYTES + PIXEL_BYTES * pixels)?;
     let orientation = decoder.orientation().map_err(failed)?;
