@@ -1,7 +1,7 @@
 use gif::{ColorOutput, DecodeOptions};
 use image::{DynamicImage, GrayImage};
 
-/// The first frame of a GIF as gray levels, if it fills the screen, hides no pixel, and all colours in it are gray, as in DRIVE's
+/// The first frame of a GIF as gray levels, if it fills the screen, hides no pixel, and its colours are gray, as in DRIVE's
 /// labels and fields of view; the crate `image` would unpack four bytes a pixel.
 ///
 /// `None` for any other GIF, and for a damaged one: that crate reads those, or says what is wrong.
@@ -18,17 +18,14 @@ pub(super) fn decode(bytes: &[u8]) -> Option<DynamicImage> {
     let mut pixels = vec![0; usize::from(width) * usize::from(height)];
     file.read_into_buffer(&mut pixels).ok()?;
 
-    let mut used = [false; 256];
-    for &index in &pixels {
-        used[usize::from(index)] = true;
-    }
+    let greatest = usize::from(pixels.iter().copied().max()?);
     let colours = file.palette().ok()?.as_chunks::<3>().0;
     let mut levels = [0; 256];
-    for (index, level) in levels.iter_mut().enumerate().filter(|(i, _)| used[*i]) {
-        match colours.get(index) {
-            Some(&[r, g, b]) if r == g && g == b => *level = g,
-            _ => return None,
+    for (level, &[r, g, b]) in levels.iter_mut().zip(colours.get(..=greatest)?) {
+        if r != g || g != b {
+            return None;
         }
+        *level = g;
     }
     for pixel in &mut pixels {
         *pixel = levels[usize::from(*pixel)];
@@ -76,7 +73,7 @@ mod tests {
             let expected = image::load_from_memory(&bytes).unwrap();
             assert_eq!(found.into_rgb8(), expected.into_rgb8(), "change {index}");
         }
-        // A colour that no pixel has does not matter.
+        // A colour behind those that the pixels have does not matter.
         assert!(decode(&file([200, 0, 0], |_| {})).is_some());
     }
 

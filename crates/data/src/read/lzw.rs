@@ -1,90 +1,125 @@
 /// Empties the table of strings.
 const CLEAR: usize = 256;
 
+/// Ends a strip.
+const END: usize = 257;
+
 /// The first code that stands for a string of earlier bytes.
 const FIRST: usize = 258;
 
 /// Codes of the widest kind, 12 bits.
 const CODES: usize = 4096;
 
-/// Fills `out` from a strip packed by TIFF's LZW: codes of 9 to 12 bits, highest bit first, widened one code early.
-///
-/// Each string of the table is a stretch of `out` itself, since every entry is what the code before it gave and one byte more.
-/// `None` if the strip does not begin by clearing the table, ends before `out` is full, or holds a code without a meaning.
-pub(super) fn unpack(packed: &[u8], out: &mut [u8]) -> Option<()> {
-    let mut bits = Bits::new(packed);
-    // (start in `out`, length) by code.
-    let mut strings = [(0, 0); CODES];
-    let mut next = FIRST;
-    let mut width = 9;
-    if bits.take(width)? != CLEAR {
-        return None;
-    }
-    let mut previous = None;
-    let mut at = 0;
-    while at < out.len() {
-        let code = bits.take(width)?;
-        if code == CLEAR {
-            (next, width, previous) = (FIRST, 9, None);
-            continue;
-        }
-        if let Some((start, length)) = previous
-            && next < CODES
-        {
-            strings[next] = (start, length + 1);
-            next += 1;
-            if next + 1 == 1 << width && width < 12 {
-                width += 1;
-            }
-        }
-        let length = match code {
-            0..CLEAR => {
-                out[at] = code as u8;
-                1
-            }
-            FIRST.. if code < next => {
-                let (start, length) = strings[code];
-                let length = length.min(out.len() - at);
-                copy(out, start, at, length);
-                length
-            }
-            // The end of the strip, or a string not yet known.
-            _ => return None,
-        };
-        previous = Some((at, length));
-        at += length;
-    }
-    Some(())
+/// Bytes of a string that lie in the table itself.
+const HEAD: usize = 8;
+
+/// What a code stands for: a stretch of what was unpacked, since every string is that of the code before it and one byte more.
+#[derive(Clone, Copy)]
+struct Text {
+    /// Its first bytes, the first one lowest. Nearly all strings of a photograph end here, and reading back bytes that were
+    /// just written would stall.
+    head: u64,
+    start: u32,
+    length: u32,
 }
 
-/// Copies `length` bytes of `out` from `start` to `at`, which lies after it. Of a string that ends with the byte it begins at `at`,
-/// the last byte is its first. May change bytes behind the copy.
-#[inline]
-fn copy(out: &mut [u8], start: usize, at: usize, length: usize) {
-    // Strings are short: eight bytes at once, more than needed, cost less than an exact copy.
-    const STEP: usize = 8;
-    let mut done = 0;
-    while done < length {
-        let from = start + done;
-        let to = at + done;
-        match out.get(from..from + STEP) {
-            Some(bytes) if to + STEP <= out.len() => {
-                let bytes: [u8; STEP] = std::array::from_fn(|i| bytes[i]);
-                out[to..to + STEP].copy_from_slice(&bytes);
-            }
-            _ => out.copy_within(from..from + (length - done).min(STEP), to),
+/// Unpacks strips of TIFF's LZW: codes of 9 to 12 bits, highest bit first, widened one code early.
+pub(super) struct Lzw {
+    texts: Box<[Text; CODES]>,
+}
+
+impl Lzw {
+    pub(super) fn new() -> Self {
+        let text = |code| Text {
+            head: code as u64,
+            start: 0,
+            length: 1,
+        };
+        Self {
+            texts: Box::new(std::array::from_fn(text)),
         }
-        done += STEP;
     }
-    if start + length > at {
-        out[at + length - 1] = out[start];
+
+    /// Fills `out`, of at most 2^32 bytes, from a strip.
+    ///
+    /// `None` if the strip does not begin by clearing the table, ends before `out` is full, or holds a code without a meaning.
+    pub(super) fn unpack(&mut self, packed: &[u8], out: &mut [u8]) -> Option<()> {
+        let mut bits = Bits::new(packed);
+        let (mut next, mut width) = (FIRST, 9);
+        if bits.take(width)? != CLEAR {
+            return None;
+        }
+        let mut previous: Option<Text> = None;
+        let mut at = 0;
+        while at < out.len() {
+            let code = bits.take(width)?;
+            if code == CLEAR {
+                (next, width, previous) = (FIRST, 9, None);
+                continue;
+            }
+            if let Some(text) = previous
+                && next < CODES
+            {
+                // The newest string ends with the byte that the next one begins with, which may be that string itself.
+                let begins = if code < next { self.texts[code] } else { text };
+                self.texts[next] = text.and(begins.head as u8);
+                next += 1;
+                if next + 1 == 1 << width && width < 12 {
+                    width += 1;
+                }
+            }
+            if code >= next || code == END {
+                return None;
+            }
+            let mut text = self.texts[code];
+            text.write(out, at);
+            text.start = at as u32;
+            previous = Some(text);
+            at += text.length as usize;
+        }
+        Some(())
+    }
+}
+
+impl Text {
+    /// With one byte more.
+    #[inline]
+    fn and(self, byte: u8) -> Self {
+        let within = (self.length as usize) < HEAD;
+        let shift = if within { 8 * self.length } else { 0 };
+        let more = if within { u64::from(byte) << shift } else { 0 };
+        Self {
+            head: self.head | more,
+            length: self.length + 1,
+            ..self
+        }
+    }
+
+    /// Writes it to `out` from `at` on, as far as there is room. May change the bytes behind it.
+    #[inline]
+    fn write(&self, out: &mut [u8], at: usize) {
+        let head = self.head.to_le_bytes();
+        match out.get_mut(at..at + HEAD) {
+            Some(room) => room.copy_from_slice(&head),
+            None => {
+                let room = &mut out[at..];
+                room.copy_from_slice(&head[..room.len()]);
+                return;
+            }
+        }
+        let length = (self.length as usize).min(out.len() - at);
+        if length > HEAD {
+            // The last byte read may be the first one written above.
+            let start = self.start as usize;
+            out.copy_within(start + HEAD..start + length, at + HEAD);
+        }
     }
 }
 
 /// Codes from bytes, highest bit first.
 struct Bits<'a> {
     bytes: &'a [u8],
-    /// Bits not yet taken, from the highest on; zero below them.
+    /// Bits not yet taken, from the highest on. Those below the `held` ones are 0 or what comes next.
     buffer: u64,
     held: u32,
 }
@@ -112,7 +147,15 @@ impl<'a> Bits<'a> {
         Some(code as usize)
     }
 
+    #[inline]
     fn fill(&mut self) {
+        if let Some(eight) = self.bytes.first_chunk() {
+            self.buffer |= u64::from_be_bytes(*eight) >> self.held;
+            let whole = (u64::BITS - self.held) / 8;
+            self.held += 8 * whole;
+            self.bytes = &self.bytes[whole as usize..];
+            return;
+        }
         while self.held <= u64::BITS - 8
             && let Some((&byte, rest)) = self.bytes.split_first()
         {
@@ -127,8 +170,9 @@ impl<'a> Bits<'a> {
 mod tests {
     use super::*;
 
-    /// Ends a strip.
-    const END: usize = 257;
+    fn unpack(packed: &[u8], out: &mut [u8]) -> Option<()> {
+        Lzw::new().unpack(packed, out)
+    }
 
     /// Packs codes of the given widths, highest bit first.
     fn packed(codes: &[(usize, u32)]) -> Vec<u8> {

@@ -5,7 +5,7 @@ use tiff::ColorType;
 use tiff::decoder::Decoder;
 use tiff::tags::{CompressionMethod, PhotometricInterpretation, PlanarConfiguration, Tag};
 
-use super::lzw;
+use super::lzw::Lzw;
 
 /// An upright 8-bit gray or RGB image in strips of plain LZW, as DRIVE's photographs and HRF's fields of view are, decoded without the
 /// crate `tiff`, whose LZW takes most of the time that reading DRIVE takes.
@@ -43,7 +43,8 @@ pub(super) fn decode(bytes: &[u8]) -> Option<DynamicImage> {
         return None;
     }
     let (offsets, lengths) = (list(Tag::StripOffsets)?, list(Tag::StripByteCounts)?);
-    let rows = list(Tag::RowsPerStrip).map_or(u64::from(height), |rows| rows[0]);
+    let rows =
+        list(Tag::RowsPerStrip).map_or(Some(u64::from(height)), |rows| rows.first().copied())?;
     let rows = rows.min(u64::from(height)) as usize;
 
     let row = width as usize * samples;
@@ -54,11 +55,12 @@ pub(super) fn decode(bytes: &[u8]) -> Option<DynamicImage> {
     {
         return None;
     }
+    let mut lzw = Lzw::new();
     let strips = offsets.iter().zip(&lengths);
     for (out, (&offset, &length)) in pixels.chunks_mut(rows * row).zip(strips) {
         let start = usize::try_from(offset).ok()?;
         let end = start.checked_add(usize::try_from(length).ok()?)?;
-        lzw::unpack(bytes.get(start..end)?, out)?;
+        lzw.unpack(bytes.get(start..end)?, out)?;
     }
     match samples {
         1 => GrayImage::from_raw(width, height, pixels).map(DynamicImage::from),
