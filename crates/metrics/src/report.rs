@@ -138,10 +138,12 @@ impl Report {
             interval.zip(value).map(|(interval, estimate)| {
                 // What bins change in the estimate they change in the ends as well.
                 let shift = estimate - interval.estimate;
+                // Not out of the metric's range, though.
+                let end = |end: f64| (end + shift).clamp(end.min(0.0), end.max(1.0));
                 Interval {
                     estimate,
-                    low: interval.low + shift,
-                    high: interval.high + shift,
+                    low: end(interval.low),
+                    high: end(interval.high),
                 }
             })
         });

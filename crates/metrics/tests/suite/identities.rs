@@ -129,6 +129,8 @@ proptest! {
             if let Some(interval) = interval {
                 prop_assert_eq!(Some(interval.estimate), value, "{}", name);
                 prop_assert!(interval.low <= interval.high, "{}", name);
+                let share = ["roc_auc", "average_precision"].contains(&name);
+                prop_assert!(!share || interval.low >= 0.0 && interval.high <= 1.0, "{}", name);
             }
         }
         // The mean of an image alone is its value, and so are both ends.
