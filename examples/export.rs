@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use venule::candle_core::{DType, Device};
-use venule::data::{DatasetSpec, Split};
+use venule::data::{DatasetSpec, Resize, Split};
 use venule::{Checkpoint, Protocol, Segmenter};
 
 /// Writes weights in half precision, with all that is needed to use them.
@@ -30,6 +30,10 @@ struct Args {
     /// The split of that data set: train, validation, test or all
     #[arg(long, default_value = "validation", requires = "threshold_on")]
     threshold_split: Split,
+    /// In use, bring photographs to this diameter of the field of view in pixels, instead of that of training: a smaller one is
+    /// faster
+    #[arg(long)]
+    fov_diameter: Option<f32>,
 }
 
 fn main() -> ExitCode {
@@ -38,9 +42,13 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> support::AnyResult<ExitCode> {
     let (mut checkpoint, model) = Checkpoint::load(&args.weights, &Device::Cpu)?;
+    let mut segmenter = Segmenter::from_file(&args.weights)?;
+    if let Some(diameter) = args.fov_diameter {
+        checkpoint.preprocess.resize = Some(Resize::FovDiameter(diameter));
+        segmenter = segmenter.with_resize(checkpoint.preprocess.resize)?;
+    }
     if let Some(spec) = &args.threshold_on {
         let set = spec.open(args.threshold_split)?;
-        let segmenter = Segmenter::from_file(&args.weights)?;
         let best = Protocol::default().choose_threshold(&segmenter, set.as_ref())?;
         println!(
             "threshold {:.4} instead of {:.4}: F1 {:.4} on {} images",

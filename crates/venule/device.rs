@@ -1,3 +1,5 @@
+use std::num::NonZeroUsize;
+
 use candle_core::Device;
 
 use crate::{Error, Result};
@@ -44,12 +46,16 @@ pub fn parse_device(name: &str) -> Result<Device> {
     }
 }
 
-/// Sets how many CPU threads all computation of this process uses; 0 leaves the choice to the machine. To be called before
-/// the first tensor operation.
+/// Sets how many CPU threads all computation of this process uses; 0 leaves the choice to the machine. To be called at the start
+/// of a program, before the first tensor operation and the first thread: candle's own threads, beside those of the kernels, are
+/// bounded only [then](venule_nn::bound_candle_threads).
 ///
 /// # Errors
 /// [`Error::Config`] if the threads were started before.
 pub fn set_threads(threads: usize) -> Result<()> {
+    if let Some(threads) = NonZeroUsize::new(threads) {
+        venule_nn::bound_candle_threads(threads);
+    }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
     pool.build_global().map_err(|_| Error::Config {
         field: "threads",

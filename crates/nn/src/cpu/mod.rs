@@ -14,5 +14,6 @@ pub(crate) mod matmul;
 pub(crate) mod pool;
 pub(crate) mod scratch;
 pub(crate) mod simd;
+pub(crate) mod threads;
 pub(crate) mod upsample;
 pub(crate) mod winograd;
