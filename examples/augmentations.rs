@@ -14,7 +14,7 @@ use image::{GenericImage, Rgb, RgbImage};
 use support::AnyResult;
 use venule::data::{
     Augment, ColorJitter, CropCentre, Elastic, FovPolicy, Jitter, Prepared, Preprocess,
-    SyntheticFundus, probability_image, synthetic_fundus, write_png,
+    SyntheticFundus, mask_image, synthetic_fundus, write_png,
 };
 
 /// Draws each augmentation: pairs of rows, images above their labels.
@@ -151,5 +151,5 @@ fn label(view: &Prepared) -> AnyResult<RgbImage> {
         .label
         .as_ref()
         .ok_or("a synthetic photograph has a label")?;
-    Ok(image::DynamicImage::ImageLuma8(probability_image(label)?).into_rgb8())
+    Ok(image::DynamicImage::ImageLuma8(mask_image(label)?).into_rgb8())
 }

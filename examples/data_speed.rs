@@ -17,8 +17,8 @@ use rayon::prelude::*;
 use support::AnyResult;
 use venule::candle_core::Device;
 use venule::data::{
-    AugmentedSet, Batcher, Clahe, Dataset, FolderSet, FovPolicy, Loader, LoaderConfig, Prepared,
-    PreparedSet, Raster, Split, read_image, read_mask,
+    AugmentedSet, Batcher, Clahe, Dataset, FolderSet, FovPolicy, Loader, LoaderConfig, Mask,
+    Prepared, PreparedSet, Raster, Split, read_image, read_mask,
 };
 use venule::loss::Loss;
 use venule::metrics::{roc_auc, skeletonize, squared_distance};
@@ -205,10 +205,7 @@ fn augment(args: &Args) -> AnyResult<()> {
             let view = recipe
                 .augment
                 .sample(source, (256, 256), 0, 0, view as u64)?;
-            let vessel = |share: &&f32| **share == 1.0;
-            Ok(view
-                .label
-                .map_or(0, |l| l.data().iter().filter(vessel).count()))
+            Ok(view.label.as_ref().map_or(0, Mask::count))
         });
         views.sum::<AnyResult<usize>>().map(|sum| sum as f64)
     })

@@ -58,6 +58,8 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
             set.len()
         );
         checkpoint.threshold = best.threshold;
+        let names = (0..set.len()).map(|index| format!("{}_{}", spec.kind, set.id(index)));
+        checkpoint.provenance.threshold_images = names.collect();
     }
     checkpoint.save(&args.out, &model, DType::F16)?;
     println!(

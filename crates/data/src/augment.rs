@@ -49,7 +49,7 @@ pub trait Transform: Send + Sync {
 /// let prepared = Prepared {
 ///     id: "01".into(),
 ///     image: Plane::from_fn(64, 48, |x, y| (x + y) as f32),
-///     label: Some(Mask::from_fn(64, 48, |x, _| x % 9 == 0).to_plane()),
+///     label: Some(Mask::from_fn(64, 48, |x, _| x % 9 == 0)),
 ///     fov: Mask::filled(64, 48, true),
 ///     weights: None,
 /// };

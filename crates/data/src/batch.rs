@@ -1,6 +1,6 @@
 use candle_core::{Device, Tensor};
 
-use crate::{Error, Plane, Prepared, Result};
+use crate::{Error, Mask, Plane, Prepared, Result};
 
 /// Several samples of one size as tensors, stacked along the first dimension.
 #[derive(Clone, Debug)]
@@ -9,7 +9,7 @@ pub struct Batch {
     pub ids: Vec<String>,
     /// (B, 1, H, W) f32: the network's input.
     pub images: Tensor,
-    /// (B, 1, H, W) f32 in 0..=1: the share of each pixel that is vessel.
+    /// (B, 1, H, W) f32 of 0 and 1: vessel pixels.
     pub labels: Option<Tensor>,
     /// (B, 1, H, W) f32 of 0 and 1: pixels in the field of view.
     pub valid: Tensor,
@@ -76,10 +76,8 @@ impl Batcher {
                 .expect_size(&format!("the image of sample '{id}'"), first.size())?;
             sample.check_sizes()?;
             finite("image", id, &sample.image)?;
-            for (what, map) in [("label", &sample.label), ("weights", &sample.weights)] {
-                if let Some(map) = map {
-                    finite(what, id, map)?;
-                }
+            if let Some(weights) = &sample.weights {
+                finite("weights", id, weights)?;
             }
             let same = |what, has: bool, expected: bool| match has == expected {
                 true => Ok(()),
@@ -96,17 +94,20 @@ impl Batcher {
                 out.extend_from_slice(plane(s).map_or(&[], Plane::data))
             })
         };
-        let valid = self.stack(samples, |s, out| {
-            out.extend(s.fov.data().iter().map(|&on| f32::from(u8::from(on))));
-        })?;
+        let masks = |mask: fn(&Prepared) -> Option<&Mask>| {
+            self.stack(samples, |s, out| {
+                let pixels = mask(s).map_or(&[][..], Mask::data).iter();
+                out.extend(pixels.map(|&on| f32::from(u8::from(on))));
+            })
+        };
         Ok(Batch {
             ids: samples.iter().map(|s| s.id.clone()).collect(),
             images: planes(|s| Some(&s.image))?,
             labels: match first.label {
-                Some(_) => Some(planes(|s| s.label.as_ref())?),
+                Some(_) => Some(masks(|s| s.label.as_ref())?),
                 None => None,
             },
-            valid,
+            valid: masks(|s| Some(&s.fov))?,
             weights: match first.weights {
                 Some(_) => Some(planes(|s| s.weights.as_ref())?),
                 None => None,
@@ -142,13 +143,12 @@ fn finite(what: &'static str, id: &str, plane: &Plane) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Mask;
 
     fn sample(id: &str, value: f32) -> Prepared {
         Prepared {
             id: id.into(),
             image: Plane::from_fn(3, 2, |x, y| value + (y * 3 + x) as f32),
-            label: Some(Mask::from_fn(3, 2, |x, _| x == 1).to_plane()),
+            label: Some(Mask::from_fn(3, 2, |x, _| x == 1)),
             fov: Mask::from_fn(3, 2, |_, y| y == 0),
             weights: Some(Plane::filled(3, 2, 0.25)),
         }

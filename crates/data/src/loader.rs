@@ -100,8 +100,8 @@ impl Default for LoaderConfig {
 /// Bytes a pixel of the photograph that reading and preparing it takes at most, with every filter and [`vesselness`](crate::vesselness).
 const PREPARING: usize = 64;
 
-/// Bytes a pixel of an example: image, label and weights in f32, and the field of view.
-const EXAMPLE: usize = 3 * size_of::<f32>() + size_of::<bool>();
+/// Bytes a pixel of an example: image and weights in f32, label and field of view.
+const EXAMPLE: usize = 2 * size_of::<f32>() + 2;
 
 impl LoaderConfig {
     /// A bound on the memory that an epoch over an [`AugmentedSet`] takes at its peak, in bytes: for photographs of at most
@@ -110,7 +110,7 @@ impl LoaderConfig {
     ///
     /// With w workers (the caller's thread counts as one where there are none) and batches of b examples, p made ahead:
     ///
-    /// `cached + w · 64 · pixels + ((p + 1) · b + w) · 13 · crop`
+    /// `cached + w · 64 · pixels + ((p + 1) · b + w) · 10 · crop`
     ///
     /// The tensors that [`Batcher`](crate::Batcher) makes of a batch are not in it, nor is what the allocator keeps in reserve.
     ///
@@ -119,7 +119,7 @@ impl LoaderConfig {
     /// let config = LoaderConfig { workers: 2, ..LoaderConfig::default() };
     /// // 512 MiB kept, HRF's photographs, crops of 256 × 256
     /// let bound = config.peak_bytes(512 << 20, 3504 * 2336, (256, 256));
-    /// assert_eq!(bound, (512 << 20) + 2 * 64 * 3504 * 2336 + (3 * 4 + 2) * 13 * 256 * 256);
+    /// assert_eq!(bound, (512 << 20) + 2 * 64 * 3504 * 2336 + (3 * 4 + 2) * 10 * 256 * 256);
     /// ```
     pub fn peak_bytes(&self, cached: usize, pixels: usize, crop: (usize, usize)) -> usize {
         let workers = self.workers.max(1);

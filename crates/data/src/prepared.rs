@@ -45,8 +45,8 @@ pub struct Prepared {
     pub id: String,
     /// The network's input; 0 outside the field of view.
     pub image: Plane,
-    /// The share of each pixel that is vessel, if known: 0 or 1, but for a photograph that was [shrunk](Preprocess::fit_label).
-    pub label: Option<Plane>,
+    /// Vessel pixels, if known.
+    pub label: Option<Mask>,
     /// Pixels that count.
     pub fov: Mask,
     /// Per-pixel weights for a loss, e.g. [`vesselness`], if wanted.
@@ -127,8 +127,9 @@ impl Prepared {
     /// Bytes its pixels take, for cache limits.
     pub fn bytes(&self) -> usize {
         let pixels = self.image.data().len();
-        let maps = usize::from(self.label.is_some()) + usize::from(self.weights.is_some());
-        pixels * ((1 + maps) * size_of::<f32>() + size_of::<bool>())
+        let floats = 1 + usize::from(self.weights.is_some());
+        let masks = 1 + usize::from(self.label.is_some());
+        pixels * (floats * size_of::<f32>() + masks)
     }
 
     /// Checks that all maps have one size.

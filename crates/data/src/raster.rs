@@ -175,15 +175,4 @@ impl Mask {
     pub fn count(&self) -> usize {
         self.data.iter().filter(|&&on| on).count()
     }
-
-    /// 1 where the mask is `true`, 0 elsewhere.
-    ///
-    /// ```
-    /// use venule_data::Mask;
-    /// assert_eq!(Mask::new(2, 1, vec![true, false])?.to_plane().data(), &[1.0, 0.0]);
-    /// # Ok::<(), venule_data::Error>(())
-    /// ```
-    pub fn to_plane(&self) -> Plane {
-        self.map(|&on| f32::from(u8::from(on)))
-    }
 }

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::probability;
 use crate::draw::Draw;
-use crate::{Error, Mask, PixelBox, Plane, Prepared, Result};
+use crate::{Error, Mask, PixelBox, Prepared, Result};
 
 /// Where a view is centred in its source image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -79,10 +79,10 @@ impl CropCentre {
     }
 }
 
-/// The middle of a random pixel that is set in the mask (and at least half vessel, if a label is given); `None` if there is none.
-fn pick(mask: &Mask, label: Option<&Plane>, draw: &mut Draw) -> Option<(f32, f32)> {
+/// The middle of a random pixel that is set in the mask (and in the other, if given); `None` if there is none.
+fn pick(mask: &Mask, also: Option<&Mask>, draw: &mut Draw) -> Option<(f32, f32)> {
     let data = mask.data();
-    let is_set = |&at: &usize| data[at] && label.is_none_or(|label| label.data()[at] >= 0.5);
+    let is_set = |&at: &usize| data[at] && also.is_none_or(|also| also.data()[at]);
     let place = |at: usize| {
         let (x, y) = (at % mask.width(), at / mask.width());
         (x as f32 + 0.5, y as f32 + 0.5)
@@ -108,7 +108,7 @@ mod tests {
         Prepared {
             id: String::new(),
             image: Plane::filled(60, 40, 0.0),
-            label: Some(Mask::from_fn(60, 40, |x, y| x == 20 && y % 7 == 3).to_plane()),
+            label: Some(Mask::from_fn(60, 40, |x, y| x == 20 && y % 7 == 3)),
             fov: Mask::from_fn(60, 40, |x, y| {
                 (x as f32 - 25.0).hypot(y as f32 - 20.0) < 14.0
             }),
@@ -121,7 +121,7 @@ mod tests {
         let prepared = prepared();
         let mut draw = Draw::new(1, 0, 0, Purpose::Centre);
         let at = |mask: &Mask, (x, y): (f32, f32)| mask.data()[y as usize * 60 + x as usize];
-        let label = prepared.label.as_ref().unwrap().map(|&share| share == 1.0);
+        let label = prepared.label.clone().unwrap();
         for _ in 0..300 {
             // an odd crop puts the centre in the middle of a pixel
             let on = |centre: CropCentre, draw: &mut Draw| centre.choose(&prepared, (9, 9), draw);

@@ -1,5 +1,5 @@
 use super::elastic::Displacement;
-use crate::{Plane, Prepared, Raster, Result};
+use crate::{Mask, Plane, Prepared, Raster, Result};
 
 /// An affine map from the crop to its source, both in continuous pixel coordinates (pixel k covers k..k+1): an offset
 /// from the crop's middle goes to `matrix` times it, plus `centre`.
@@ -44,7 +44,7 @@ pub(super) fn warp(
     let mut label = prepared
         .label
         .as_ref()
-        .map(|source| (source, Plane::filled(width, height, 0.0)));
+        .map(|source| (source, Mask::filled(width, height, false)));
     let mut weights = prepared
         .weights
         .as_ref()
@@ -169,7 +169,6 @@ fn mix(a: f32, b: f32, share: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Mask;
 
     fn floats(bytes: &[u8]) -> Vec<f32> {
         let words = bytes.chunks_exact(4);
@@ -187,7 +186,7 @@ mod tests {
             Plane::new(41, 37, photo.pixels().map(|p| f32::from(p.0[0])).collect()).unwrap();
         let prepared = Prepared {
             id: String::new(),
-            label: Some(source.map(|&v| v > 100.0).to_plane()),
+            label: Some(source.map(|&v| v > 100.0)),
             fov: Mask::filled(41, 37, true),
             weights: Some(source.clone()),
             image: source,
@@ -215,7 +214,7 @@ mod tests {
                     "pixel {at}: {found} {}",
                     bilinear[at]
                 );
-                assert_eq!(label.data()[at] == 1.0, nearest[at] > 100.0, "pixel {at}");
+                assert_eq!(label.data()[at], nearest[at] > 100.0, "pixel {at}");
             } else {
                 assert_eq!(
                     (nearest[at], out.image.data()[at]),

@@ -20,7 +20,9 @@ fn prepared(width: usize, height: usize) -> Prepared {
             (true, false) => 0.5,
             _ => 0.0,
         }),
-        label: Some(Mask::from_fn(width, height, |x, y| inside(x, y) && line(x, y)).to_plane()),
+        label: Some(Mask::from_fn(width, height, |x, y| {
+            inside(x, y) && line(x, y)
+        })),
         weights: Some(Plane::from_fn(width, height, |x, y| {
             if inside(x, y) { 0.25 } else { 0.0 }
         })),
@@ -104,7 +106,7 @@ fn a_quarter_turn_moves_each_pixel_to_its_place() {
         ..Augment::none()
     };
     let turned = turn.sample(&prepared, (40, 40), 0, 0, 0).unwrap();
-    let expected = Plane::from_fn(40, 40, |x, y| {
+    let expected = Mask::from_fn(40, 40, |x, y| {
         prepared.label.as_ref().unwrap().row(x)[39 - y]
     });
     assert_eq!(turned.label.unwrap(), expected);
@@ -197,7 +199,7 @@ proptest! {
             prop_assert!(view.image.data()[at].is_finite());
             prop_assert!((0.0..=0.25001).contains(&weights.data()[at]));
             if !view.fov.data()[at] {
-                prop_assert_eq!((view.image.data()[at], weights.data()[at], label.data()[at]), (0.0, 0.0, 0.0));
+                prop_assert_eq!((view.image.data()[at], weights.data()[at], label.data()[at]), (0.0, 0.0, false));
             }
         }
     }
@@ -222,7 +224,7 @@ fn image_and_label_move_together() {
             if view.fov.data()[at] {
                 total += 1;
                 // below the middle of -1 and 0.5 the bilinear image shows a line
-                agree += usize::from((view.image.data()[at] < -0.25) == (label.data()[at] == 1.0));
+                agree += usize::from((view.image.data()[at] < -0.25) == label.data()[at]);
             }
         }
     }
@@ -292,7 +294,7 @@ fn settings_out_of_range_are_errors() {
     assert!(none.sample(&prepared, (0, 8), 0, 0, 0).is_err());
     assert!(none.sample(&prepared, (usize::MAX, 8), 0, 0, 0).is_err());
     let mut torn = prepared.clone();
-    torn.label = Some(Plane::filled(4, 4, 1.0));
+    torn.label = Some(Mask::filled(4, 4, true));
     assert!(none.sample(&torn, (8, 8), 0, 0, 0).is_err());
 }
 
