@@ -4,6 +4,8 @@
 //! (a few output channels) × (a few vectors of pixels) is summed in registers over all input channels and the nine taps.
 //! No im2col matrix exists.
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 use super::scratch::with_scratch;
@@ -70,24 +72,18 @@ fn pack_by(outputs: usize, inputs: usize, weight: impl Fn(usize, usize, usize) -
     }
 }
 
-/// `output` (B, O, H, W) = convolution of `input` with packed weights, plus an optional bias per output.
-pub fn convolve(
-    input: &[f32],
-    shape: MapShape,
-    weight: &Packed,
-    bias: Option<&[f32]>,
-    output: &mut [f32],
-) {
+/// Convolution (B, O, H, W) of `input` with packed weights, plus an optional bias per output.
+pub fn convolve(input: &[f32], shape: MapShape, weight: &Packed, bias: Option<&[f32]>) -> Vec<f32> {
     let outputs = weight.outputs;
     let (height, width) = (shape.height, shape.width);
-    if output.is_empty() {
-        return;
+    let planes = Planes::new(shape.batch * outputs, shape.plane());
+    if planes.is_empty() {
+        return Vec::new();
     }
     let row_values = shape.channels * padded_width(width);
     // About half a level-2 cache of input.
     let rows = (128 * 1024 / row_values.max(1)).clamp(4, 64).min(height);
     let bands = height.div_ceil(rows);
-    let planes = Planes::new(output, shape.plane());
     (0..shape.batch * bands).into_par_iter().for_each(|task| {
         let (image, band) = (task / bands, task % bands);
         let top = band * rows;
@@ -110,6 +106,8 @@ pub fn convolve(
             },
         );
     });
+    // SAFETY: the bands cover every image, and each writes its rows of all outputs.
+    unsafe { planes.into_values() }
 }
 
 /// Copies rows top−1 ..= top+count of every channel, zero outside the image.
@@ -129,8 +127,9 @@ fn pad_band(input: &[f32], shape: MapShape, top: usize, count: usize, scratch: &
     }
 }
 
-/// Output planes that tasks write disjoint rows of.
+/// Planes that tasks write disjoint rows of, uninitialised before.
 pub(super) struct Planes {
+    values: Vec<f32>,
     start: *mut f32,
     plane: usize,
     count: usize,
@@ -140,29 +139,51 @@ pub(super) struct Planes {
 unsafe impl Sync for Planes {}
 
 impl Planes {
-    pub(super) fn new(output: &mut [f32], plane: usize) -> Self {
+    pub(super) fn new(count: usize, plane: usize) -> Self {
+        let mut values = Vec::with_capacity(count * plane);
         Self {
-            start: output.as_mut_ptr(),
+            start: values.as_mut_ptr(),
+            values,
             plane,
-            count: output.len() / plane,
+            count,
         }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.count * self.plane == 0
     }
 
     /// `length` values of a plane from `offset` on, for the one task whose they are.
     #[allow(clippy::mut_from_ref)]
-    pub(super) fn row(&self, plane: usize, offset: usize, length: usize) -> &mut [f32] {
+    pub(super) fn row(
+        &self,
+        plane: usize,
+        offset: usize,
+        length: usize,
+    ) -> &mut [MaybeUninit<f32>] {
         assert!(plane < self.count && offset + length <= self.plane);
-        // SAFETY: within the output, just checked; no two tasks ask for the same values.
+        // SAFETY: within the allocation, just checked; no two tasks ask for the same values.
         unsafe {
-            std::slice::from_raw_parts_mut(self.start.add(plane * self.plane + offset), length)
+            let start = self.start.add(plane * self.plane + offset);
+            std::slice::from_raw_parts_mut(start.cast(), length)
         }
     }
 
     /// Pointer to a pixel of a plane.
     fn at(&self, plane: usize, offset: usize) -> *mut f32 {
         assert!(plane < self.count && offset < self.plane);
-        // SAFETY: within the output, just checked.
+        // SAFETY: within the allocation, just checked.
         unsafe { self.start.add(plane * self.plane + offset) }
+    }
+
+    /// The values.
+    ///
+    /// # Safety
+    /// All must have been written.
+    pub(super) unsafe fn into_values(mut self) -> Vec<f32> {
+        // SAFETY: the capacity is there, and the values are by the caller.
+        unsafe { self.values.set_len(self.count * self.plane) };
+        self.values
     }
 }
 

@@ -38,15 +38,13 @@ pub(super) fn forward(
     bias: Option<&[f32]>,
 ) -> Vec<f32> {
     let channels = shape.channels;
-    let mut output = vec![0f32; shape.batch * outputs * shape.plane()];
     if tiles_pay(channels, outputs) {
         let packed = winograd::pack(weight, outputs, channels);
-        winograd::convolve(x, shape, &packed, bias, &mut output);
+        winograd::convolve(x, shape, &packed, bias)
     } else {
         let packed = conv3x3::pack(weight, outputs, channels);
-        conv3x3::convolve(x, shape, &packed, bias, &mut output);
+        conv3x3::convolve(x, shape, &packed, bias)
     }
-    output
 }
 
 /// The gradient for the convolution's input of so many `channels` from that of its output.
@@ -57,15 +55,13 @@ pub(super) fn input_gradient(
     channels: usize,
 ) -> Vec<f32> {
     let outputs = shape.channels;
-    let mut output = vec![0f32; shape.batch * channels * shape.plane()];
     if tiles_pay(outputs, channels) {
         let packed = winograd::pack_transposed(weight, outputs, channels);
-        winograd::convolve(grad, shape, &packed, None, &mut output);
+        winograd::convolve(grad, shape, &packed, None)
     } else {
         let packed = conv3x3::pack_transposed(weight, outputs, channels);
-        conv3x3::convolve(grad, shape, &packed, None, &mut output);
+        conv3x3::convolve(grad, shape, &packed, None)
     }
-    output
 }
 
 /// The gradient for the weight from the input and the output's gradient.

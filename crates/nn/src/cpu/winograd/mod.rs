@@ -8,6 +8,8 @@
 mod transform;
 mod weight_gradient;
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 use super::conv3x3::{MapShape, Planes};
@@ -28,7 +30,7 @@ const TILE: usize = 4;
 /// Most tiles of a run at any level.
 const RUN: usize = 48;
 
-/// Weights transformed and reordered to (coefficient, output block, input, output in block); missing outputs are zero.
+/// Weights transformed and reordered to (output block, coefficient, input, output in block); missing outputs are zero.
 pub struct Packed {
     values: Vec<f32>,
     outputs: usize,
@@ -68,18 +70,20 @@ fn pack_by(
     weight: impl Fn(usize, usize, usize) -> f32 + Sync,
 ) -> Packed {
     let tile = register_tile();
-    let blocks = outputs.div_ceil(tile.outputs);
-    let size = blocks * inputs * tile.outputs;
-    let mut values = vec![0.0; COEFFICIENTS * size];
-    for o in 0..outputs {
-        for i in 0..inputs {
-            let place = ((o / tile.outputs) * inputs + i) * tile.outputs + o % tile.outputs;
-            let transformed = transform_weight(|tap| weight(o, i, tap));
-            for (coefficient, value) in transformed.into_iter().enumerate() {
-                values[coefficient * size + place] = value;
+    let size = inputs * tile.outputs;
+    let mut values = vec![0.0; outputs.div_ceil(tile.outputs) * COEFFICIENTS * size];
+    let blocks = values.par_chunks_exact_mut((COEFFICIENTS * size).max(1));
+    blocks.enumerate().for_each(|(block, values)| {
+        let first = block * tile.outputs;
+        for o in first..outputs.min(first + tile.outputs) {
+            for i in 0..inputs {
+                let transformed = transform_weight(|tap| weight(o, i, tap));
+                for (values, value) in values.chunks_exact_mut(size).zip(transformed) {
+                    values[i * tile.outputs + o - first] = value;
+                }
             }
         }
-    }
+    });
     Packed {
         values,
         outputs,
@@ -113,19 +117,13 @@ fn transform_weight(tap: impl Fn(usize) -> f32) -> [f32; COEFFICIENTS] {
     transformed
 }
 
-/// `output` (B, O, H, W) = convolution of `input` with packed weights, plus an optional bias per output.
-pub fn convolve(
-    input: &[f32],
-    shape: MapShape,
-    weight: &Packed,
-    bias: Option<&[f32]>,
-    output: &mut [f32],
-) {
-    if output.is_empty() {
-        return;
+/// Convolution (B, O, H, W) of `input` with packed weights, plus an optional bias per output.
+pub fn convolve(input: &[f32], shape: MapShape, weight: &Packed, bias: Option<&[f32]>) -> Vec<f32> {
+    let planes = Planes::new(shape.batch * weight.outputs, shape.plane());
+    if planes.is_empty() {
+        return Vec::new();
     }
     let run = weight.run();
-    let planes = Planes::new(output, shape.plane());
     let held = shape.channels * run + SPREAD;
     let made = weight.padded_outputs() * run + SPREAD;
     let tasks = shape.batch * Tiles::of(shape).runs(run);
@@ -144,6 +142,8 @@ pub fn convolve(
             transform_output(run, products, target);
         });
     });
+    // SAFETY: the runs cover every image, and each writes its tiles of all outputs.
+    unsafe { planes.into_values() }
 }
 
 dispatch! { fn multiply(task: &Run<'_>, weight: &Packed, products: &mut [f32]) = multiply_kernel }
@@ -156,9 +156,10 @@ unsafe fn multiply_kernel<S: Simd>(task: &Run<'_>, weight: &Packed, products: &m
     let blocks = weight.outputs.div_ceil(block);
     let vectors = task.count.div_ceil(S::LANES);
     let (held, made) = (channels * run + SPREAD, blocks * block * run + SPREAD);
-    let weights = weight.values.chunks_exact(channels * block);
-    for (index, weights) in weights.enumerate() {
+    for index in 0..COEFFICIENTS * blocks {
         let (coefficient, first) = (index / blocks, index % blocks * block);
+        let place = index % blocks * COEFFICIENTS + coefficient;
+        let weights = &weight.values[place * channels * block..][..channels * block];
         let input = &task.transformed[coefficient * held..][..channels * run];
         let target = &mut products[coefficient * made + first * run..][..block * run];
         let outputs = weight.outputs - first;
@@ -289,11 +290,11 @@ unsafe fn output_kernel<S: Simd>(task: &Run<'_>, products: &[f32], target: &Targ
                     .row(target.first_plane + output, offset, width);
                 let (whole, rest) = line.as_chunks_mut::<TILE>();
                 for (t, quad) in (piece.offset..).zip(whole.iter_mut()) {
-                    *quad = std::array::from_fn(|x| pixels[x][t]);
+                    *quad = std::array::from_fn(|x| MaybeUninit::new(pixels[x][t]));
                 }
                 let last = piece.offset + whole.len();
                 for (x, value) in rest.iter_mut().enumerate() {
-                    *value = pixels[x][last];
+                    value.write(pixels[x][last]);
                 }
             }
         }

@@ -181,21 +181,47 @@ unsafe fn gradient_kernel<S: Simd>(run: &mut Run<'_>) {
     unsafe { transform::<S, Gradient>(run) }
 }
 
+/// What a transform works with, kept from channel to channel.
+struct Lines {
+    /// Rows that the map does not hold whole.
+    copied: [[f32; LINE]; 6],
+    /// The rows, transformed along the columns.
+    down: [[f32; LINE]; 6],
+    /// Every fourth value of a line.
+    phases: [[f32; PHASE]; TILE],
+}
+
+/// Values of a phase, with room for a vector beyond the last tile.
+const PHASE: usize = RUN + 17;
+
+/// A row outside the image.
+static ZEROS: [f32; LINE] = [0.0; LINE];
+
 #[inline(always)]
 unsafe fn transform<S: Simd, T: Transform>(run: &mut Run<'_>) {
     let (length, plane) = (run.length, run.shape.plane());
     let stride = run.channels * length + SPREAD;
-    let (mut sources, mut lines) = ([[0f32; LINE]; 6], [[0f32; LINE]; 6]);
+    let mut lines = Lines {
+        copied: [[0.0; LINE]; 6],
+        down: [[0.0; LINE]; 6],
+        phases: [[0.0; PHASE]; TILE],
+    };
     for channel in 0..run.shape.channels {
-        let map = &run.map[channel * plane..][..plane];
         for piece in run.tiles.pieces(run.first, run.count) {
-            let rows = gather::<T>(map, run.shape, &piece, &mut sources);
+            let rows = find_rows::<T>(
+                run.map,
+                channel * plane,
+                run.shape,
+                &piece,
+                &mut lines.copied,
+            );
             let target = &mut run.transformed[channel * length + piece.offset..];
             // SAFETY: the level is the caller's.
             unsafe {
                 let pixels = TILE * piece.count + T::SIDE - TILE;
-                down::<S, T>(rows, &mut lines, pixels);
-                across::<S, T>(&lines, piece.count, target, stride);
+                down::<S, T>(rows, &mut lines.down, pixels);
+                clear_outside::<T>(&mut lines.down, run.shape.width, &piece, pixels);
+                across::<S, T>(&mut lines, piece.count, target, stride);
             }
         }
         for coefficient in 0..COEFFICIENTS {
@@ -210,42 +236,55 @@ unsafe fn transform<S: Simd, T: Transform>(run: &mut Run<'_>) {
     }
 }
 
-/// Where the rows behind a piece begin: in the plane, or copied to `lines` where the image's border is near; zero outside
-/// the image. Each holds its last vector whole.
+/// Where the rows behind a piece begin: in the map, whose values beside the image are of other rows, or in `copied` where it
+/// has no values there. Each holds its last vector whole.
 #[inline(always)]
-fn gather<T: Transform>(
-    plane: &[f32],
+fn find_rows<T: Transform>(
+    map: &[f32],
+    plane: usize,
     shape: MapShape,
     piece: &Piece,
-    lines: &mut [[f32; LINE]; 6],
+    copied: &mut [[f32; LINE]; 6],
 ) -> [*const f32; 6] {
     let length = TILE * piece.count + T::SIDE - TILE;
-    let skipped = T::BEFORE.saturating_sub(piece.x);
-    let start = piece.x + skipped - T::BEFORE;
-    let end = (piece.x + length - T::BEFORE).min(shape.width);
-    let inside = end - start == length;
-    let mut starts = [std::ptr::null(); 6];
-    let rows = lines.iter_mut().zip(&mut starts).take(T::SIDE);
-    for (row, (line, begin)) in rows.enumerate() {
+    let mut starts = [ZEROS.as_ptr(); 6];
+    for (row, (line, begin)) in copied.iter_mut().zip(&mut starts).take(T::SIDE).enumerate() {
         let y = (piece.y + row).checked_sub(T::BEFORE);
-        let source = y
-            .filter(|&y| y < shape.height)
-            .map(|y| &plane[y * shape.width + start..]);
-        *begin = match source {
-            Some(source) if inside && source.len() >= length + 16 => source.as_ptr(),
-            Some(source) => {
-                line[..skipped].fill(0.0);
-                line[skipped..][..end - start].copy_from_slice(&source[..end - start]);
-                line[skipped + end - start..length].fill(0.0);
-                line.as_ptr()
-            }
+        let Some(y) = y.filter(|&y| y < shape.height) else {
+            continue;
+        };
+        let first = plane + y * shape.width + piece.x;
+        let whole = first
+            .checked_sub(T::BEFORE)
+            .and_then(|start| map.get(start..start + length + 16));
+        *begin = match whole {
+            Some(row) => row.as_ptr(),
             None => {
-                line[..length].fill(0.0);
+                for (x, value) in line[..length].iter_mut().enumerate() {
+                    let place = (first + x).checked_sub(T::BEFORE);
+                    *value = place.and_then(|place| map.get(place)).map_or(0.0, |v| *v);
+                }
                 line.as_ptr()
             }
         };
     }
     starts
+}
+
+/// Zeroes the columns that lie beside the image.
+#[inline(always)]
+fn clear_outside<T: Transform>(
+    lines: &mut [[f32; LINE]; 6],
+    width: usize,
+    piece: &Piece,
+    length: usize,
+) {
+    let before = T::BEFORE.saturating_sub(piece.x);
+    let end = (width + T::BEFORE - piece.x).min(length);
+    for line in lines {
+        line[..before].fill(0.0);
+        line[end..length].fill(0.0);
+    }
 }
 
 /// Transforms the columns of the rows into `lines`.
@@ -274,14 +313,13 @@ unsafe fn down<S: Simd, T: Transform>(
 /// Transforms six lines along their rows: 36 coefficients of `count` tiles, `stride` values apart.
 #[inline(always)]
 unsafe fn across<S: Simd, T: Transform>(
-    lines: &[[f32; LINE]; 6],
+    lines: &mut Lines,
     count: usize,
     target: &mut [f32],
     stride: usize,
 ) {
-    const PHASE: usize = RUN + 17;
-    let mut phases = [[0f32; PHASE]; TILE];
-    for (y, line) in lines.iter().enumerate() {
+    let Lines { down, phases, .. } = lines;
+    for (y, line) in down.iter().enumerate() {
         let quads = &line.as_chunks::<TILE>().0[..=count];
         for (t, pixels) in quads.iter().enumerate() {
             for (phase, &pixel) in phases.iter_mut().zip(pixels) {
