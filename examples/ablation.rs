@@ -96,7 +96,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
         stop: stop.clone(),
     };
     for planned in &pretrainings {
-        println!("pretraining: {}", planned.folder.display());
+        support::say!("pretraining: {}", planned.folder.display());
         if !planned.folder.join(FINAL_FILE).is_file() {
             let report = pretrain(&planned.run, &place(&planned.folder))?;
             if let Some(code) = stopped(&report, &planned.folder) {
@@ -107,7 +107,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
     let mut results: Vec<(&str, BTreeMap<String, f64>)> = Vec::new();
     for (index, planned) in runs.iter().enumerate() {
         let folder = &planned.folder;
-        println!("{} of {}: {}", index + 1, runs.len(), folder.display());
+        support::say!("{} of {}: {}", index + 1, runs.len(), folder.display());
         let scores = folder.join("test.json");
         if !scores.is_file() || !folder.join(FINAL_FILE).is_file() {
             let report = finetune(&planned.run, &place(folder))?;
@@ -138,7 +138,9 @@ fn stopped(report: &Report, folder: &Path) -> Option<ExitCode> {
     match report.outcome {
         Outcome::Completed | Outcome::EarlyStopped => None,
         Outcome::Interrupted | Outcome::TimeUp => {
-            println!("the grid is not finished; the same command goes on, within this run too");
+            support::say!(
+                "the grid is not finished; the same command goes on, within this run too"
+            );
             Some(conclude(report, folder))
         }
     }

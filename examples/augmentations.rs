@@ -71,7 +71,7 @@ fn run(args: Args) -> AnyResult<ExitCode> {
         picture.copy_from(label, x, y + step)?;
     }
     write_png(&args.out, picture)?;
-    println!("{}", args.out.display());
+    support::say!("{}", args.out.display());
     Ok(ExitCode::SUCCESS)
 }
 

@@ -186,7 +186,7 @@ fn time(args: &Args, task: &str, mut job: impl FnMut() -> AnyResult<f64>) -> Any
         "seconds": seconds,
         "result": result,
     });
-    println!("{line}");
+    support::say!("{line}");
     Ok(())
 }
 
@@ -259,6 +259,6 @@ fn loader(args: &Args) -> AnyResult<()> {
         "waited_per_step": waited / args.steps as f64,
         "share": waited / total,
     });
-    println!("{line}");
+    support::say!("{line}");
     Ok(())
 }

@@ -38,7 +38,7 @@ pub fn run(args: Args) -> support::AnyResult<ExitCode> {
     let mut rows = Vec::new();
     let mut broken = 0;
     for spec in &args.dataset {
-        println!("{spec}");
+        support::say!("{spec}");
         let mut found = false;
         for split in [Split::Train, Split::Validation, Split::Test] {
             match summary(spec, split, args.skip_unreadable) {
@@ -52,7 +52,7 @@ pub fn run(args: Args) -> support::AnyResult<ExitCode> {
                     rows.push(row);
                 }
                 Err(venule::Error::Data(error)) if is_absent(spec, &error) => {
-                    println!("  {split}: {error}");
+                    support::say!("  {split}: {error}");
                 }
                 Err(error) => {
                     found = true;
@@ -68,7 +68,7 @@ pub fn run(args: Args) -> support::AnyResult<ExitCode> {
     }
     if let Some(path) = &args.json {
         write_atomic(path, &serde_json::to_vec_pretty(&rows)?)?;
-        println!("all numbers: {}", path.display());
+        support::say!("all numbers: {}", path.display());
     }
     Ok(match broken {
         0 => ExitCode::SUCCESS,
@@ -102,7 +102,7 @@ fn summary(
         (files, errors) = files.without_unreadable();
     }
     for error in &errors {
-        println!("  {split}: left out: {error}");
+        support::say!("  {split}: left out: {error}");
     }
     let summary = DatasetSummary::of(&files, FovPolicy::GivenOrDetect)?;
     Ok((summary, errors.len()))
@@ -113,7 +113,7 @@ fn print(split: Split, summary: &DatasetSummary, skipped: usize) {
     let sizes: Vec<String> = sizes
         .map(|(size, count)| format!("{count} of {size}"))
         .collect();
-    println!(
+    support::say!(
         "  {split}: {} images ({}), {} labels, {} second labels, {} fields of view given",
         summary.images,
         sizes.join(", "),
@@ -122,10 +122,10 @@ fn print(split: Split, summary: &DatasetSummary, skipped: usize) {
         summary.fovs
     );
     if skipped > 0 {
-        println!("    {skipped} unreadable images left out");
+        support::say!("    {skipped} unreadable images left out");
     }
     if let Some(share) = summary.vessel_share() {
-        println!(
+        support::say!(
             "    {} pixels in the fields of view, {} of them vessel ({:.2} %)",
             summary.fov_pixels,
             summary.vessel_pixels,
@@ -134,7 +134,7 @@ fn print(split: Split, summary: &DatasetSummary, skipped: usize) {
     }
     if let Some(agreement) = &summary.agreement {
         let number = |value: Option<f64>| value.map_or("–".to_owned(), |v| format!("{v:.4}"));
-        println!(
+        support::say!(
             "    second observer against the first on {} images: F1 {} pooled, {} as mean over images",
             agreement.images,
             number(agreement.f1),
@@ -142,7 +142,7 @@ fn print(split: Split, summary: &DatasetSummary, skipped: usize) {
         );
     }
     if !summary.fov_not_found.is_empty() {
-        println!(
+        support::say!(
             "    no field of view found in {} images, whose pixels are not counted: {}",
             summary.fov_not_found.len(),
             summary.fov_not_found.join(", ")

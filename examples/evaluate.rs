@@ -105,7 +105,7 @@ pub fn evaluate(args: &Args) -> support::AnyResult<()> {
     for folder in [&args.pictures, &args.report].into_iter().flatten() {
         std::fs::create_dir_all(folder)?;
     }
-    println!("protocol: {protocol}");
+    support::say!("protocol: {protocol}");
     let (mut entries, mut pictures) = (Vec::new(), Vec::new());
     let systems = systems(args)?;
     let names: Vec<&str> = systems.iter().map(|(name, _)| name.as_str()).collect();
@@ -115,7 +115,7 @@ pub fn evaluate(args: &Args) -> support::AnyResult<()> {
             warn_of_training_images(&name, &segmenter, set, args.split);
             let (threshold, origin) = threshold(args, &protocol, &segmenter, set)?;
             segmenter = segmenter.with_threshold(threshold)?;
-            println!("threshold {threshold:.4}: {}", explain(origin, &segmenter));
+            support::say!("threshold {threshold:.4}: {}", explain(origin, &segmenter));
             let folder = args.pictures.as_ref();
             let folder = folder.map(|root| root.join(system_folder).join(set_folder));
             if let Some(folder) = &folder {
@@ -232,7 +232,7 @@ fn warn_of_training_images(name: &str, segmenter: &Segmenter, set: &Set, split: 
         .filter(|id| provenance.includes(set.spec.kind, split, id))
         .collect();
     if let Some(first) = known.first() {
-        println!(
+        support::say!(
             "note: {name} was trained on {} of the {} images of {} ('{first}' is the first)",
             known.len(),
             set.images.len(),
@@ -253,7 +253,7 @@ fn threshold(
             (Some(given), ..) => (given, ThresholdOrigin::Given),
             (None, Some(images), Some(split)) => {
                 let best = protocol.choose_threshold(segmenter, images)?;
-                println!("{}: F1 {:.4} on {split}", set.name, best.f1);
+                support::say!("{}: F1 {:.4} on {split}", set.name, best.f1);
                 (best.threshold, ThresholdOrigin::Chosen(split))
             }
             _ => (segmenter.checkpoint().threshold, ThresholdOrigin::Stored),
@@ -302,10 +302,10 @@ fn entry(
     } else {
         format!(" of {all}")
     };
-    println!("{system} on {} ({split}, {count}{of} images)", set.name);
-    println!("  pooled: {}", support::summary(&evaluated.report));
+    support::say!("{system} on {} ({split}, {count}{of} images)", set.name);
+    support::say!("  pooled: {}", support::summary(&evaluated.report));
     if let Some(seconds) = evaluated.seconds() {
-        println!("  {seconds:.3} s an image");
+        support::say!("  {seconds:.3} s an image");
     }
     Entry {
         system: system.to_owned(),
@@ -323,7 +323,7 @@ fn write(
     pictures: &[Picture],
 ) -> support::AnyResult<()> {
     let tables = report::markdown(entries, args.seed)?;
-    println!("\n{tables}");
+    support::say!("\n{tables}");
     if let Some(path) = &args.markdown {
         write_atomic(path, tables.as_bytes())?;
     }
@@ -340,7 +340,7 @@ fn write(
     if let Some(path) = &args.json {
         let numbers = report::entries_json(entries, args.seed)?;
         write_atomic(path, &serde_json::to_vec_pretty(&numbers)?)?;
-        println!("all numbers: {}", path.display());
+        support::say!("all numbers: {}", path.display());
     }
     if let Some(folder) = &args.report {
         write_report(folder, args, sets, entries, pictures)?;
@@ -373,6 +373,6 @@ fn write_report(
     let path = folder.join("report.html");
     let page = report::html("Retinal vessel segmentation", entries, pictures, args.seed)?;
     write_atomic(&path, page.as_bytes())?;
-    println!("report: {}", path.display());
+    support::say!("report: {}", path.display());
     Ok(())
 }

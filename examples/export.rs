@@ -50,7 +50,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
     if let Some(spec) = &args.threshold_on {
         let set = spec.open(args.threshold_split)?;
         let best = Protocol::default().choose_threshold(&segmenter, set.as_ref())?;
-        println!(
+        support::say!(
             "threshold {:.4} instead of {:.4}: F1 {:.4} on {} images",
             best.threshold,
             checkpoint.threshold,
@@ -62,7 +62,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
         checkpoint.provenance.threshold_images = names.collect();
     }
     checkpoint.save(&args.out, &model, DType::F16)?;
-    println!(
+    support::say!(
         "{}: {} bytes, trained on {} images",
         args.out.display(),
         std::fs::metadata(&args.out)?.len(),

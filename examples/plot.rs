@@ -30,7 +30,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
         let lines = read_log(&folder.join(LOG_FILE))?;
         let path = folder.join("curve.svg");
         write_atomic(&path, learning_curve_svg(&lines).as_bytes())?;
-        println!("{}: {} lines of log", path.display(), lines.len());
+        support::say!("{}: {} lines of log", path.display(), lines.len());
     }
     Ok(ExitCode::SUCCESS)
 }

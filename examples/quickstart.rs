@@ -61,7 +61,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
     venule::nn::keep_freed_memory();
     let start = Instant::now();
     clear(&args.out)?;
-    println!(
+    support::say!(
         "1. {PHOTOGRAPHS} synthetic photographs of {0}x{0} pixels",
         args.size
     );
@@ -79,7 +79,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
     let (validation, test) = rest.split_at(VALIDATION);
     let boxed = |part: &[Sample]| -> Box<dyn Dataset> { Box::new(InMemory::new(part.to_vec())) };
 
-    println!("2. pretraining a masked autoencoder on {TRAINING} of them, without labels");
+    support::say!("2. pretraining a masked autoencoder on {TRAINING} of them, without labels");
     let recipe = Recipe::preset("tiny")?;
     let stop = support::stop_flag()?;
     let fit = |task: &mut dyn Task, folder: &Path, steps: usize, rate: f64| {
@@ -127,7 +127,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
         .clone()
         .ok_or("pretraining left no weights")?;
 
-    println!("3. fine-tuning it to segment vessels; {VALIDATION} images choose the threshold");
+    support::say!("3. fine-tuning it to segment vessels; {VALIDATION} images choose the threshold");
     let folder = args.out.join("finetuning");
     let data = FinetuningData {
         train: boxed(train),
@@ -152,7 +152,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
         learning_curve_svg(&read_log(&folder.join(LOG_FILE))?).as_bytes(),
     )?;
 
-    println!("4. evaluating on the {} held-out photographs", test.len());
+    support::say!("4. evaluating on the {} held-out photographs", test.len());
     let segmenter = Segmenter::from_file(&weights)?;
     let test = InMemory::new(test.to_vec());
     let mut overlays = Vec::new();
@@ -167,14 +167,14 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
     report["validation_f1"] = serde_json::json!(finetuning.best.map(|best| best.score));
     let path = args.out.join("report.json");
     write_atomic(&path, &serde_json::to_vec_pretty(&report)?)?;
-    println!("   {}", support::summary(&evaluated.report));
-    println!(
+    support::say!("   {}", support::summary(&evaluated.report));
+    support::say!(
         "done in {seconds:.0} s. Look at {}",
         overlays.first().unwrap_or(&path).display()
     );
-    println!("   learning curve: {}", curve.display());
-    println!("   all numbers: {}", path.display());
-    println!("   weights, for `segment --weights`: {}", weights.display());
+    support::say!("   learning curve: {}", curve.display());
+    support::say!("   all numbers: {}", path.display());
+    support::say!("   weights, for `segment --weights`: {}", weights.display());
     Ok(ExitCode::SUCCESS)
 }
 

@@ -60,6 +60,6 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
     let tensors = load_weights(&weights)?.tensors.into_iter().collect();
     task.store().load_tensors(&tensors)?;
     write_png(&args.out, task.reconstruction_picture()?)?;
-    println!("{} by {}", args.out.display(), weights.display());
+    support::say!("{} by {}", args.out.display(), weights.display());
     Ok(ExitCode::SUCCESS)
 }

@@ -26,9 +26,14 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> support::AnyResult<ExitCode> {
     let (runs, errors) = runs_below(&args.folder)?;
-    println!(
+    support::say!(
         "{:>10} {:>7} {:>8} {:>8} {:>10}  {:10} folder",
-        "best score", "epoch", "epochs", "steps", "loss", "state"
+        "best score",
+        "epoch",
+        "epochs",
+        "steps",
+        "loss",
+        "state"
     );
     for run in &runs {
         let number = |value: Option<f64>| value.map_or("-".to_owned(), |v| format!("{v:.4}"));
@@ -41,7 +46,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
             (false, true) => "resumable",
             (false, false) => "begun",
         };
-        println!(
+        support::say!(
             "{score:>10} {epoch:>7} {:>8} {:>8} {:>10}  {state:10} {}",
             run.epochs,
             run.steps,

@@ -65,14 +65,17 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
     };
     let scored = evaluate_predictions(&files, args.threshold)?;
     let intervals = scored.intervals(args.seed)?;
-    println!(
+    support::say!(
         "protocol: {}, threshold {}",
-        scored.protocol, args.threshold
+        scored.protocol,
+        args.threshold
     );
-    println!("{} images", scored.rows.len());
-    println!(
+    support::say!("{} images", scored.rows.len());
+    support::say!(
         "{:28}{:>10}{:>10}   95 % interval of the mean",
-        "", "pooled", "mean"
+        "",
+        "pooled",
+        "mean"
     );
     for (name, pooled) in scored.report.pooled.entries() {
         let number = |value: Option<f64>| value.map_or("-".to_owned(), |v| format!("{v:.4}"));
@@ -80,17 +83,17 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
         let interval = interval.and_then(|(_, interval)| *interval);
         let span = interval.map_or(String::new(), |i| format!("{:.4} to {:.4}", i.low, i.high));
         let mean = number(interval.map(|i| i.estimate));
-        println!("{name:28}{:>10}{mean:>10}   {span}", number(pooled));
+        support::say!("{name:28}{:>10}{mean:>10}   {span}", number(pooled));
     }
     for class in &scored.report.width_recall {
         let recall = class.recall().map_or("-".to_owned(), |v| format!("{v:.4}"));
-        println!("{:28}{recall:>10}", format!("recall, {}", class.name()));
+        support::say!("{:28}{recall:>10}", format!("recall, {}", class.name()));
     }
     if let Some(path) = &args.json {
         let mut numbers = support::json(&scored, args.seed)?;
         numbers["threshold_from"] = ThresholdOrigin::Given.to_string().into();
         write_atomic(path, &serde_json::to_vec_pretty(&numbers)?)?;
-        println!("all numbers: {}", path.display());
+        support::say!("all numbers: {}", path.display());
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -75,7 +75,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
             Ok(support::write_pictures(&args.out, &sample, &result)?)
         };
         match segment() {
-            Ok(overlay) => println!("{} -> {}", path.display(), overlay.display()),
+            Ok(overlay) => support::say!("{} -> {}", path.display(), overlay.display()),
             Err(error) => {
                 failed += 1;
                 eprintln!("error: {}: {error}", path.display());

@@ -155,7 +155,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
         "max_s": seconds[seconds.len() - 1],
         "peak_rss_mb": peak_memory_mb(),
     });
-    println!("{line}");
+    support::say!("{line}");
     Ok(ExitCode::SUCCESS)
 }
 

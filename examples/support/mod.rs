@@ -2,6 +2,15 @@
 
 pub mod training;
 
+/// `println!` whose reader may have gone, as behind `| head`: the program goes on, and what it writes is not lost.
+macro_rules! say {
+    ($($part:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stdout(), $($part)*);
+    }};
+}
+pub(crate) use say;
+
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -155,7 +155,7 @@ impl Place<'_> {
             trainer = trainer.with_callback(TensorBoard::new(self.folder.join("tensorboard")));
         }
         let report = trainer.fit(task)?;
-        println!(
+        super::say!(
             "{} steps; log: {}",
             report.steps,
             self.folder.join(LOG_FILE).display()
@@ -170,23 +170,23 @@ pub fn pretrain(run: &PretrainConfig, place: &Place<'_>) -> AnyResult<Report> {
     left_out
         .iter()
         .for_each(|error| eprintln!("left out: {error}"));
-    println!("{} photographs", photographs.len());
+    super::say!("{} photographs", photographs.len());
     let record =
         RunRecord::new(run, place.device)?.with_images(Purpose::Train.name(), &photographs)?;
     let mut task = run.task_on(photographs, place.device)?;
-    println!("{} parameters", task.store().element_count());
+    super::say!("{} parameters", task.store().element_count());
     let report = place.train(&mut task, &run.recipe.train, record)?;
     if report.outcome != Outcome::Interrupted {
         let path = place.folder.join("reconstructions.png");
         write_png(&path, task.reconstruction_picture()?)?;
-        println!("original, masked, reconstructed: {}", path.display());
+        super::say!("original, masked, reconstructed: {}", path.display());
         // A run that ran out of time has checkpoints alone.
         let weights = match report.final_path.clone() {
             Some(path) => Some(path),
             None => latest_checkpoint(place.folder)?,
         };
         if let Some(weights) = weights {
-            println!("weights: {}", weights.display());
+            super::say!("weights: {}", weights.display());
         }
     }
     Ok(report)
@@ -196,7 +196,7 @@ pub fn pretrain(run: &PretrainConfig, place: &Place<'_>) -> AnyResult<Report> {
 /// to its end go to test.json.
 pub fn finetune(run: &RunConfig, place: &Place<'_>) -> AnyResult<Report> {
     let (train, validation) = (run.files(Purpose::Train)?, run.files(Purpose::Validation)?);
-    println!(
+    super::say!(
         "{} training and {} validation images",
         train.len(),
         validation.len()
@@ -204,7 +204,7 @@ pub fn finetune(run: &RunConfig, place: &Place<'_>) -> AnyResult<Report> {
     let test = match run.files(Purpose::Test) {
         Ok(test) => Some(test).filter(|test| !test.is_empty()),
         Err(error) => {
-            println!("no test: {error}");
+            super::say!("no test: {error}");
             None
         }
     };
@@ -216,35 +216,35 @@ pub fn finetune(run: &RunConfig, place: &Place<'_>) -> AnyResult<Report> {
     }
     if let Some(path) = &run.pretrained {
         record = record.with_weights(path)?;
-        println!("encoder from {}", path.display());
+        super::say!("encoder from {}", path.display());
     }
     let mut task = run.task(place.device)?;
-    println!("{} parameters", task.model().store().element_count());
+    super::say!("{} parameters", task.model().store().element_count());
     let report = place.train(&mut task, &run.recipe.train, record)?;
     if report.outcome == Outcome::Interrupted {
         return Ok(report);
     }
     match &report.best {
-        Some(best) => println!(
+        Some(best) => super::say!(
             "best validation F1 {:.4} after epoch {}",
             best.score,
             best.epoch + 1
         ),
-        None => println!("no validation took place"),
+        None => super::say!("no validation took place"),
     }
     let Some(weights) = report.best_path.as_ref().or(report.final_path.as_ref()) else {
         return Ok(report);
     };
-    println!("weights: {}", weights.display());
+    super::say!("weights: {}", weights.display());
     if let Some(test) = test {
         let segmenter = Segmenter::from_file_on(weights, place.device)?;
         let evaluated = evaluate(&segmenter, &test, |_, _| Ok(()))?;
-        println!("{} test images: {}", test.len(), summary(&evaluated.report));
+        super::say!("{} test images: {}", test.len(), summary(&evaluated.report));
         if report.final_path.is_some() {
             let path = place.folder.join("test.json");
             let numbers = json(&evaluated, run.recipe.train.seed)?;
             write_atomic(&path, &serde_json::to_vec_pretty(&numbers)?)?;
-            println!("all numbers: {}", path.display());
+            super::say!("all numbers: {}", path.display());
         }
     }
     Ok(report)
@@ -257,7 +257,7 @@ pub fn status(report: &Report, folder: &Path) -> u8 {
         Outcome::TimeUp => ("out of time", 0),
         Outcome::Completed | Outcome::EarlyStopped => return 0,
     };
-    println!(
+    super::say!(
         "{why}; everything up to step {} is saved in {}. Go on with the same command and --resume",
         report.steps,
         folder.display()

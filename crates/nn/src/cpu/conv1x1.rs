@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::conv3x3::MapShape;
+use super::map::MapShape;
 use super::matmul::{View, matmul};
 
 /// weight (outputs, C) · x (B, C, H·W), plus bias (outputs).

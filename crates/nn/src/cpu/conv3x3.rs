@@ -4,28 +4,11 @@
 //! (a few output channels) × (a few vectors of pixels) is summed in registers over all input channels and the nine taps.
 //! No im2col matrix exists.
 
-use std::mem::MaybeUninit;
-
 use rayon::prelude::*;
 
+use super::map::{Kernel, MapShape, Planes};
 use super::scratch::with_scratch;
 use super::simd::{Simd, dispatch, register_tile};
-
-/// Batch, channels, height and width of a map.
-#[derive(Clone, Copy, Debug)]
-pub struct MapShape {
-    pub batch: usize,
-    pub channels: usize,
-    pub height: usize,
-    pub width: usize,
-}
-
-impl MapShape {
-    /// Pixels of one channel.
-    pub fn plane(&self) -> usize {
-        self.height * self.width
-    }
-}
 
 /// Scratch rows are rounded up to the widest vector, plus the two padding columns.
 fn padded_width(width: usize) -> usize {
@@ -40,28 +23,18 @@ pub struct Packed {
     block: usize,
 }
 
-/// Packs a weight (outputs, inputs, 3, 3) for the forward pass.
-pub fn pack(weight: &[f32], outputs: usize, inputs: usize) -> Packed {
-    pack_by(outputs, inputs, |o, i, tap| {
-        weight[(o * inputs + i) * 9 + tap]
-    })
-}
-
-/// Packs the same weight for the input gradient: inputs and outputs swapped, taps turned by 180°.
-pub fn pack_transposed(weight: &[f32], outputs: usize, inputs: usize) -> Packed {
-    pack_by(inputs, outputs, |i, o, tap| {
-        weight[(o * inputs + i) * 9 + 8 - tap]
-    })
-}
-
-fn pack_by(outputs: usize, inputs: usize, weight: impl Fn(usize, usize, usize) -> f32) -> Packed {
+/// Packs a kernel.
+pub fn pack(kernel: Kernel<'_>) -> Packed {
+    let Kernel {
+        outputs, inputs, ..
+    } = kernel;
     let block = register_tile().outputs;
     let mut values = vec![0.0; outputs.next_multiple_of(block) * inputs * 9];
     for o in 0..outputs {
         for i in 0..inputs {
             for tap in 0..9 {
                 let place = (((o / block) * inputs + i) * 9 + tap) * block + o % block;
-                values[place] = weight(o, i, tap);
+                values[place] = kernel.tap(o, i, tap);
             }
         }
     }
@@ -124,66 +97,6 @@ fn pad_band(input: &[f32], shape: MapShape, top: usize, count: usize, scratch: &
             }
             None => target.fill(0.0),
         }
-    }
-}
-
-/// Planes that tasks write disjoint rows of, uninitialised before.
-pub(super) struct Planes {
-    values: Vec<f32>,
-    start: *mut f32,
-    plane: usize,
-    count: usize,
-}
-
-// SAFETY: every task writes only its own rows of its own image's planes.
-unsafe impl Sync for Planes {}
-
-impl Planes {
-    pub(super) fn new(count: usize, plane: usize) -> Self {
-        let mut values = Vec::with_capacity(count * plane);
-        Self {
-            start: values.as_mut_ptr(),
-            values,
-            plane,
-            count,
-        }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.count * self.plane == 0
-    }
-
-    /// `length` values of a plane from `offset` on, for the one task whose they are.
-    #[allow(clippy::mut_from_ref)]
-    pub(super) fn row(
-        &self,
-        plane: usize,
-        offset: usize,
-        length: usize,
-    ) -> &mut [MaybeUninit<f32>] {
-        assert!(plane < self.count && offset + length <= self.plane);
-        // SAFETY: within the allocation, just checked; no two tasks ask for the same values.
-        unsafe {
-            let start = self.start.add(plane * self.plane + offset);
-            std::slice::from_raw_parts_mut(start.cast(), length)
-        }
-    }
-
-    /// Pointer to a pixel of a plane.
-    fn at(&self, plane: usize, offset: usize) -> *mut f32 {
-        assert!(plane < self.count && offset < self.plane);
-        // SAFETY: within the allocation, just checked.
-        unsafe { self.start.add(plane * self.plane + offset) }
-    }
-
-    /// The values.
-    ///
-    /// # Safety
-    /// All must have been written.
-    pub(super) unsafe fn into_values(mut self) -> Vec<f32> {
-        // SAFETY: the capacity is there, and the values are by the caller.
-        unsafe { self.values.set_len(self.count * self.plane) };
-        self.values
     }
 }
 
@@ -431,28 +344,4 @@ unsafe fn weight_tile<S: Simd, const O: usize>(
             }
         }
     }
-}
-
-/// Sum of each output plane over batch and pixels: the gradient of a bias per channel.
-pub fn channel_sums(grad: &[f32], shape: MapShape, sums: &mut [f32]) {
-    let plane = shape.plane();
-    sums.par_iter_mut().enumerate().for_each(|(channel, sum)| {
-        let images = (0..shape.batch).map(|image| {
-            let start = (image * shape.channels + channel) * plane;
-            lane_sum(&grad[start..start + plane])
-        });
-        *sum = images.sum::<f64>() as f32;
-    });
-}
-
-/// Sum over sixteen running lanes in f64, which the compiler vectorises: a sum that all but cancels stays exact.
-fn lane_sum(values: &[f32]) -> f64 {
-    let mut lanes = [0f64; 16];
-    let (chunks, rest) = values.as_chunks::<16>();
-    for chunk in chunks {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane += f64::from(*value);
-        }
-    }
-    lanes.iter().sum::<f64>() + rest.iter().map(|&value| f64::from(value)).sum::<f64>()
 }

@@ -10,6 +10,7 @@ pub(crate) mod group_norm;
 pub(crate) mod lanes;
 pub(crate) mod layer_norm;
 pub(crate) mod linear;
+pub(crate) mod map;
 pub(crate) mod matmul;
 pub(crate) mod pool;
 pub(crate) mod scratch;

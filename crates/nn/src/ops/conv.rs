@@ -1,7 +1,7 @@
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
 use super::{has_kernel, values, with_values};
-use crate::cpu::conv3x3::{MapShape, channel_sums};
+use crate::cpu::map::{Kernel, MapShape, channel_sums};
 use crate::cpu::{conv1x1, conv3x3, winograd};
 
 /// 3×3 convolution of (B, C, H, W) with weight (O, C, 3, 3) and optional bias (O): stride 1, zero padding 1, so that H and W
@@ -37,14 +37,7 @@ pub(super) fn forward(
     outputs: usize,
     bias: Option<&[f32]>,
 ) -> Vec<f32> {
-    let channels = shape.channels;
-    if tiles_pay(channels, outputs) {
-        let packed = winograd::pack(weight, outputs, channels);
-        winograd::convolve(x, shape, &packed, bias)
-    } else {
-        let packed = conv3x3::pack(weight, outputs, channels);
-        conv3x3::convolve(x, shape, &packed, bias)
-    }
+    convolve(x, shape, Kernel::new(weight, outputs, shape.channels), bias)
 }
 
 /// The gradient for the convolution's input of so many `channels` from that of its output.
@@ -54,13 +47,15 @@ pub(super) fn input_gradient(
     weight: &[f32],
     channels: usize,
 ) -> Vec<f32> {
-    let outputs = shape.channels;
-    if tiles_pay(outputs, channels) {
-        let packed = winograd::pack_transposed(weight, outputs, channels);
-        winograd::convolve(grad, shape, &packed, None)
+    let kernel = Kernel::new(weight, shape.channels, channels);
+    convolve(grad, shape, kernel.transposed(), None)
+}
+
+fn convolve(x: &[f32], shape: MapShape, kernel: Kernel<'_>, bias: Option<&[f32]>) -> Vec<f32> {
+    if tiles_pay(kernel.inputs, kernel.outputs) {
+        winograd::convolve(x, shape, &winograd::pack(kernel), bias)
     } else {
-        let packed = conv3x3::pack_transposed(weight, outputs, channels);
-        conv3x3::convolve(grad, shape, &packed, None)
+        conv3x3::convolve(x, shape, &conv3x3::pack(kernel), bias)
     }
 }
 

@@ -5,8 +5,8 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use super::conv::{self, conv3x3, map_shape};
 use super::group_norm::{self, group_norm_relu};
 use super::{has_kernel, values, with_values};
-use crate::cpu::conv3x3::channel_sums;
 use crate::cpu::group_norm::{self as kernel, Groups, Moments};
+use crate::cpu::map::channel_sums;
 
 /// Group normalisation: the number of groups, weight (O), bias (O) and what is added to the variance.
 #[derive(Clone, Copy, Debug)]

@@ -12,7 +12,7 @@ use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
-use super::conv3x3::{MapShape, Planes};
+use super::map::{Kernel, MapShape, Planes};
 use super::scratch::with_scratch;
 use super::simd::{RegisterTile, Simd, dispatch, register_tile};
 use transform::{Run, Tiles, transform_input};
@@ -50,25 +50,11 @@ impl Packed {
     }
 }
 
-/// Packs a weight (outputs, inputs, 3, 3) for the forward pass.
-pub fn pack(weight: &[f32], outputs: usize, inputs: usize) -> Packed {
-    pack_by(outputs, inputs, |o, i, tap| {
-        weight[(o * inputs + i) * 9 + tap]
-    })
-}
-
-/// Packs the same weight for the input gradient: inputs and outputs swapped, taps turned by 180°.
-pub fn pack_transposed(weight: &[f32], outputs: usize, inputs: usize) -> Packed {
-    pack_by(inputs, outputs, |i, o, tap| {
-        weight[(o * inputs + i) * 9 + 8 - tap]
-    })
-}
-
-fn pack_by(
-    outputs: usize,
-    inputs: usize,
-    weight: impl Fn(usize, usize, usize) -> f32 + Sync,
-) -> Packed {
+/// Packs a kernel.
+pub fn pack(kernel: Kernel<'_>) -> Packed {
+    let Kernel {
+        outputs, inputs, ..
+    } = kernel;
     let tile = register_tile();
     let size = inputs * tile.outputs;
     let mut values = vec![0.0; outputs.div_ceil(tile.outputs) * COEFFICIENTS * size];
@@ -77,7 +63,7 @@ fn pack_by(
         let first = block * tile.outputs;
         for o in first..outputs.min(first + tile.outputs) {
             for i in 0..inputs {
-                let transformed = transform_weight(|tap| weight(o, i, tap));
+                let transformed = transform_weight(|tap| kernel.tap(o, i, tap));
                 for (values, value) in values.chunks_exact_mut(size).zip(transformed) {
                     values[i * tile.outputs + o - first] = value;
                 }

@@ -1,7 +1,7 @@
 //! Tiles of a map, and their transforms to the 36 coefficients.
 
 use super::{COEFFICIENTS, RUN, SPREAD, TILE};
-use crate::cpu::conv3x3::MapShape;
+use crate::cpu::map::MapShape;
 use crate::cpu::simd::{Simd, dispatch};
 
 /// The tiles of a map, row by row.

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::transform::{Run, Tiles, transform_gradient, transform_input};
 use super::{COEFFICIENTS, RUN, SPREAD};
-use crate::cpu::conv3x3::MapShape;
+use crate::cpu::map::MapShape;
 use crate::cpu::scratch::with_scratch;
 use crate::cpu::simd::{Simd, dispatch, register_tile};
 
