@@ -106,7 +106,8 @@ fn joined_runs(mask: &[bool], width: usize, height: usize) -> Result<Runs> {
         parents: Vec::new(),
     };
     let mut above = 0..0; // the runs of the row above
-    for y in 0..height {
+    let rows = if mask.is_empty() { 0 } else { height };
+    for y in 0..rows {
         let row = y * width;
         let (first, mut candidate) = (runs.spans.len(), above.start);
         let mut x = row;

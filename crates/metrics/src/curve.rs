@@ -67,8 +67,7 @@ impl RankedScores {
     /// Every step if `limit` allows, else those at which recall plus false-positive rate has grown enough since
     /// the last point kept, and always the first and the last.
     fn thinned(&self, limit: usize) -> impl Iterator<Item = CurvePoint> + '_ {
-        let all = (self.positives() + self.negatives()) as usize;
-        let least = if limit >= all {
+        let least = if self.steps().take(limit.saturating_add(1)).count() <= limit {
             0.0
         } else {
             2.0 / (limit.max(3) - 2) as f64

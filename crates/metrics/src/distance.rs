@@ -55,6 +55,9 @@ fn transform(
     height: usize,
     mut visit: impl FnMut(usize, u32, u32),
 ) -> Result<()> {
+    if mask.is_empty() {
+        return Ok(());
+    }
     let square =
         |side: usize| (side.saturating_sub(1) as u64).checked_mul(side.saturating_sub(1) as u64);
     let diagonal = square(width)
@@ -66,9 +69,6 @@ fn transform(
             height,
             what: "an exact distance transform",
         });
-    }
-    if mask.is_empty() {
-        return Ok(());
     }
     let rows = nearest_rows(mask, site, width, height);
 

@@ -67,7 +67,7 @@ pub enum Error {
     },
     /// Class bounds are not finite and strictly rising.
     #[error(
-        "width bounds must be finite and strictly rising, but {bounds:?} came; for example [3, 5, 7]"
+        "width bounds must be finite, positive and strictly rising, but {bounds:?} came; for example [3, 5, 7]"
     )]
     InvalidBounds {
         /// The bounds given.

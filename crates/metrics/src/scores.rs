@@ -1,6 +1,6 @@
 use crate::{
-    Calibration, ClDice, ClDiceCounts, ComponentError, Confusion, Metric, Result, ScoredImage,
-    ThinCounts, ThinVessels, WidthRecall,
+    Calibration, ClDice, ComponentError, Confusion, CoverCounts, Metric, Result, ScoredImage,
+    ThinVessels, WidthRecall,
 };
 
 /// Every number of one image, or of all images pooled. `None` where a value is undefined.
@@ -28,13 +28,13 @@ pub struct Scores {
     pub roc_auc: Option<f64>,
     /// [`RankedScores::average_precision`](crate::RankedScores::average_precision).
     pub average_precision: Option<f64>,
-    /// [`ClDiceCounts::cl_dice`].
+    /// [`CoverCounts::f1`] of [`ClDice`].
     pub cl_dice: Option<f64>,
-    /// [`ThinCounts::recall`].
+    /// [`CoverCounts::recall`] of [`ThinVessels`].
     pub thin_recall: Option<f64>,
-    /// [`ThinCounts::precision`].
+    /// [`CoverCounts::precision`] of [`ThinVessels`].
     pub thin_precision: Option<f64>,
-    /// [`ThinCounts::f1`].
+    /// [`CoverCounts::f1`] of [`ThinVessels`].
     pub thin_f1: Option<f64>,
     /// [`ComponentError`]; pooled, the mean over the images.
     pub betti0_error: Option<f64>,
@@ -91,8 +91,8 @@ impl Scores {
 pub(crate) struct Tally {
     pub(crate) confusion: Confusion,
     pub(crate) at_half: Confusion,
-    pub(crate) cl_dice: ClDiceCounts,
-    pub(crate) thin: ThinCounts,
+    pub(crate) cl_dice: CoverCounts,
+    pub(crate) thin: CoverCounts,
     pub(crate) components: ComponentError,
     pub(crate) widths: WidthRecall,
     pub(crate) calibration: Calibration,
@@ -103,8 +103,8 @@ impl Tally {
         Ok(Self {
             confusion: Confusion::default(),
             at_half: Confusion::default(),
-            cl_dice: ClDiceCounts::default(),
-            thin: ThinCounts::default(),
+            cl_dice: CoverCounts::default(),
+            thin: CoverCounts::default(),
             components: ComponentError::new(threshold)?,
             widths: WidthRecall::new(threshold, &WidthRecall::BOUNDS)?,
             calibration: Calibration::new(Calibration::BINS)?,
@@ -154,7 +154,7 @@ impl Tally {
             balanced_accuracy: self.confusion.balanced_accuracy(),
             roc_auc,
             average_precision,
-            cl_dice: self.cl_dice.cl_dice(),
+            cl_dice: self.cl_dice.f1(),
             thin_recall: self.thin.recall(),
             thin_precision: self.thin.precision(),
             thin_f1: self.thin.f1(),

@@ -30,8 +30,9 @@ use crate::{Error, Result};
 /// If `mask` has not `width * height` values, or there are more than 2³² of them.
 pub fn skeletonize(mask: &[bool], width: usize, height: usize) -> Result<Vec<bool>> {
     check_dimensions(width, height, mask.len())?;
-    // A border of background spares every bounds question below.
-    let stride = width + 2;
+    if mask.is_empty() {
+        return Ok(Vec::new());
+    }
     let padded = width
         .checked_add(2)
         .and_then(|w| w.checked_mul(height.checked_add(2)?));
@@ -42,9 +43,8 @@ pub fn skeletonize(mask: &[bool], width: usize, height: usize) -> Result<Vec<boo
             what: "thinning",
         });
     }
-    if mask.is_empty() {
-        return Ok(Vec::new());
-    }
+    // A border of background spares every bounds question below.
+    let stride = width + 2;
     let mut alive = vec![0u8; stride * (height + 2)];
     for (row, mask) in alive[stride..]
         .chunks_exact_mut(stride)

@@ -151,7 +151,7 @@ impl Metric for ThresholdSweep {
     }
 }
 
-/// The threshold k / 8192 that maximises F1 over one set of pixels; see [`ThresholdSweep`] to pool images.
+/// Of the thresholds k / 4096 one of maximal F1 over one set of pixels, chosen as [`ThresholdSweep`] does, which also pools images.
 ///
 /// `None` if the valid targets hold no vessel.
 ///

@@ -219,7 +219,16 @@ fn settings_are_checked() {
 
 #[test]
 fn extreme_shapes_are_no_trouble() {
-    for (width, height) in [(0, 0), (0, 5), (5, 0), (1, 1), (1, 65_535), (65_535, 1)] {
+    for (width, height) in [
+        (0, 0),
+        (0, 5),
+        (5, 0),
+        (0, usize::MAX),
+        (usize::MAX, 0),
+        (1, 1),
+        (1, 65_535),
+        (65_535, 1),
+    ] {
         let mask = vec![true; width * height];
         assert_eq!(skeletonize(&mask, width, height).unwrap().len(), mask.len());
         assert_eq!(

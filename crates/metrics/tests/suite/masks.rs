@@ -153,7 +153,7 @@ fn scores_of_pairs_equal_those_from_scikit_image_maps() {
         components.update(&image).unwrap();
         for &(key, expected) in &case.expected {
             let found = match key {
-                "cl_dice" => cl_dice.compute().cl_dice(),
+                "cl_dice" => cl_dice.compute().f1(),
                 "thin_recall" => thin.compute().recall(),
                 "thin_precision" => thin.compute().precision(),
                 "betti0_error" => components.compute(),

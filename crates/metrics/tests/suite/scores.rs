@@ -193,4 +193,34 @@ fn shortened_curves_keep_their_ends_and_their_limit() {
         assert_eq!((few.first(), few.last()), (all.first(), all.last()));
         assert!(few.iter().all(|point| all.contains(point)));
     }
+    // Many pixels share these scores: all three are wanted, and all three fit.
+    let tied = [0.9, 0.9, 0.6, 0.6, 0.6, 0.2, 0.2];
+    let targets = [true, false, true, false, true, false, false];
+    let mut pooled = PooledScores::new();
+    pooled
+        .update(&ScoredImage::flat(&tied, &targets, None).unwrap())
+        .unwrap();
+    let ranked = pooled.compute();
+    assert_eq!(ranked.roc_curve(4), ranked.roc_curve(usize::MAX));
+    assert_eq!(ranked.precision_recall_curve(3).unwrap().len(), 3);
+}
+
+#[test]
+fn of_thresholds_with_equal_f1_the_highest_is_taken() {
+    // F1 is 2/3 above 0.7 (one of two vessel pixels, no false alarm) and below 0.3 (both, and two false alarms).
+    let scores = [0.9, 0.7, 0.5, 0.3, 0.1];
+    let targets = [true, false, false, true, false];
+    let mut pooled = PooledScores::new();
+    let mut sweep = ThresholdSweep::new();
+    let image = ScoredImage::flat(&scores, &targets, None).unwrap();
+    pooled.update(&image).unwrap();
+    sweep.update(&image).unwrap();
+    for best in [
+        pooled.compute().best_f1().unwrap(),
+        sweep.compute().unwrap(),
+    ] {
+        assert_eq!((best.counts.tp, best.counts.fp), (1, 0));
+        // The middle of the thresholds that give these counts.
+        assert!((best.threshold - 0.8).abs() < 1.0 / 4096.0);
+    }
 }
