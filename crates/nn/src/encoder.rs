@@ -32,7 +32,7 @@ pub struct FeatureInfo {
 /// Anything that turns images (B, C, H, W) into feature maps.
 ///
 /// A decoder is built from [`Encoder::outputs`] and never learns which encoder it stands on.
-/// Callers pad images to a multiple of the largest stride.
+/// Callers pad images to a common multiple of the strides.
 pub trait Encoder: Send + Sync {
     /// Feature maps of `images` (B, C, H, W), H and W multiples of every stride.
     ///

@@ -40,7 +40,8 @@ pub fn read_safetensors(
 /// Writes tensors and metadata to a temporary file beside `path`, syncs it and renames it.
 ///
 /// # Errors
-/// [`Error::Io`] when the file cannot be written; an old file is then untouched.
+/// [`Error::Io`] when the file cannot be written, [`Error::Format`] when the tensors cannot be serialised; an old file is then
+/// untouched.
 pub fn write_safetensors(
     path: &Path,
     tensors: &[(String, Tensor)],
@@ -62,11 +63,27 @@ pub fn write_safetensors(
         reason: e.to_string(),
     })?;
     let write = || -> std::io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        let mut file = readable(&mut tempfile::Builder::new()).tempfile_in(folder)?;
         file.write_all(&bytes)?;
         file.as_file().sync_all()?;
         file.persist(path)?;
         Ok(())
     };
     write().map_err(|source| io_error(path, source))
+}
+
+/// Temporaries are for their owner alone by default; weights are to be as readable as any file.
+#[cfg(unix)]
+fn readable<'a, 'b>(
+    builder: &'a mut tempfile::Builder<'b, 'b>,
+) -> &'a mut tempfile::Builder<'b, 'b> {
+    use std::os::unix::fs::PermissionsExt;
+    builder.permissions(std::fs::Permissions::from_mode(0o666))
+}
+
+#[cfg(not(unix))]
+fn readable<'a, 'b>(
+    builder: &'a mut tempfile::Builder<'b, 'b>,
+) -> &'a mut tempfile::Builder<'b, 'b> {
+    builder
 }

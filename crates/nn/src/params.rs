@@ -49,6 +49,8 @@ impl Param {
 }
 
 struct Inner {
+    /// Whether `values` are all there is.
+    complete: bool,
     seed: u64,
     dtype: DType,
     device: Device,
@@ -98,8 +100,26 @@ impl ParamStore {
         Self::build(seed, DType::F32, device, values)
     }
 
+    /// A store of `values` alone: a layer that asks for another name gets [`Error::Missing`] before anything is allocated, so
+    /// that a file cannot ask for more memory than it fills. [`ParamStore::unused_values`] then tells what no layer asked for.
+    ///
+    /// ```
+    /// use std::collections::HashMap;
+    /// use candle_core::Device;
+    /// use venule_nn::{Error, Init, ParamStore};
+    /// let store = ParamStore::from_values(HashMap::new(), &Device::Cpu);
+    /// let asked = store.root().get((1 << 20, 1 << 20), "weight", Init::XavierUniform);
+    /// assert!(matches!(asked, Err(Error::Missing { .. })));
+    /// ```
+    pub fn from_values(values: HashMap<String, Tensor>, device: &Device) -> Self {
+        let store = Self::build(0, DType::F32, device, values);
+        store.lock().complete = true;
+        store
+    }
+
     fn build(seed: u64, dtype: DType, device: &Device, values: HashMap<String, Tensor>) -> Self {
         Self(Arc::new(Mutex::new(Inner {
+            complete: false,
             seed,
             dtype,
             device: device.clone(),
@@ -153,7 +173,8 @@ impl ParamStore {
 
     /// Sets which parameters are trainable, by full name.
     pub fn set_trainable(&self, mut trainable: impl FnMut(&str) -> bool) {
-        for param in &self.lock().order {
+        // Not under the lock: `trainable` may ask this store.
+        for param in &self.params() {
             param.set_trainable(trainable(param.name()));
         }
     }
@@ -225,7 +246,13 @@ impl ParamStore {
                     found: tensor.shape().clone(),
                 });
             }
-            converted.push(tensor.to_dtype(inner.dtype)?.to_device(&inner.device)?);
+            // A copy: a variable takes no tensor that shares its memory, as one of this store's own does.
+            converted.push(
+                tensor
+                    .to_dtype(inner.dtype)?
+                    .to_device(&inner.device)?
+                    .copy()?,
+            );
         }
         for (param, tensor) in inner.order.iter().zip(&converted) {
             param.var().set(tensor)?;
@@ -256,8 +283,9 @@ pub struct NoGrad(Vec<(Param, bool)>);
 
 impl Drop for NoGrad {
     fn drop(&mut self) {
-        for (param, trainable) in &self.0 {
-            param.set_trainable(*trainable);
+        // What was frozen before is left alone: another guard, which has ended since, may have frozen it.
+        for (param, _) in self.0.iter().filter(|(_, trainable)| *trainable) {
+            param.set_trainable(true);
         }
     }
 }
@@ -305,6 +333,7 @@ impl Params {
                 check(value.shape())?;
                 value.to_dtype(inner.dtype)?.to_device(&inner.device)?
             }
+            None if inner.complete => return Err(Error::Missing { names: vec![name] }),
             None => {
                 inner.initialised.push(name.clone());
                 let values = init.values(&shape, &name, inner.seed);

@@ -88,6 +88,14 @@ proptest! {
         compare(&[x, weight, bias], |t| conv3x3(&t[0], &t[1], Some(&t[2]))).unwrap();
     }
 
+    // Rows of more tiles than a run takes: pieces in the middle of a row, and over its end.
+    #[test]
+    fn conv3x3_of_many_channels_and_long_rows_equals_candle(c in 20usize..26, o in 20usize..26, h in 1usize..10, w in 180usize..420, seed: u64) {
+        let x = random(&[1, c, h, w], seed).unwrap();
+        let weight = random(&[o, c, 3, 3], seed ^ 1).unwrap();
+        compare(&[x, weight], |t| conv3x3(&t[0], &t[1], None)).unwrap();
+    }
+
     #[test]
     fn conv1x1_equals_f64(b in 1usize..4, c in 1usize..20, o in 1usize..20, h in 1usize..20, w in 1usize..40, seed: u64) {
         let x = random(&[b, c, h, w], seed).unwrap();
@@ -213,6 +221,56 @@ fn a_relu_at_zero_has_no_gradient() -> Result<()> {
         .sum_all()?
         .backward()?;
     assert_eq!(grads.get(&bias).unwrap().to_vec1::<f32>()?, [0.0, 0.0]);
+    Ok(())
+}
+
+#[test]
+fn a_nan_shows_in_the_result_of_kernel_and_composed_form() -> Result<()> {
+    let (weight, bias) = (Tensor::ones(2, DType::F32, &Device::Cpu)?, random(&[2], 3)?);
+    let mut values = random(&[1, 2, 5, 7], 1)?.flatten_all()?.to_vec1::<f32>()?;
+    values[40] = f32::NAN;
+    for dtype in [DType::F32, DType::F64] {
+        let x = Tensor::from_vec(values.clone(), (1, 2, 5, 7), &Device::Cpu)?.to_dtype(dtype)?;
+        let (weight, bias) = (weight.to_dtype(dtype)?, bias.to_dtype(dtype)?);
+        let y = group_norm_relu(&x, 2, &weight, &bias, 1e-5)?.to_dtype(DType::F32)?;
+        let nan: Vec<bool> = y
+            .flatten_all()?
+            .to_vec1::<f32>()?
+            .iter()
+            .map(|v| v.is_nan())
+            .collect();
+        // The group of the second channel.
+        assert_eq!(nan, [vec![false; 35], vec![true; 35]].concat(), "{dtype:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn maps_without_channels_give_empty_results_or_errors() -> Result<()> {
+    let none = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu);
+    assert_eq!(
+        upsample2x(&none(&[1, 0, 2, 3])?).map_or(0, |y| y.elem_count()),
+        0
+    );
+    let (x, weight) = (
+        Var::zeros((1, 0, 4, 5), DType::F32, &Device::Cpu)?,
+        Var::zeros((3, 0, 3, 3), DType::F32, &Device::Cpu)?,
+    );
+    let y = conv3x3(x.as_tensor(), weight.as_tensor(), None)?;
+    assert_eq!(y.dims(), [1, 3, 4, 5]);
+    assert_eq!(y.sum_all()?.to_scalar::<f32>()?, 0.0);
+    y.sum_all()?.backward()?;
+    let (image, to_none) = (random(&[1, 3, 4, 5], 1)?, none(&[0, 3, 3, 3])?);
+    assert_eq!(conv3x3(&image, &to_none, None)?.dims(), [1, 0, 4, 5]);
+    let vector = none(&[0])?;
+    let norm = Norm {
+        groups: 1,
+        weight: &vector,
+        bias: &vector,
+        eps: 1e-5,
+    };
+    let nothing = conv3x3_norm_relu(&image, &to_none, None, norm);
+    assert_eq!(nothing.map_or(0, |y| y.elem_count()), 0);
     Ok(())
 }
 

@@ -259,6 +259,7 @@ unsafe fn softmax_kernel<S: Simd>(
     scale: f32,
 ) {
     let line = inverse.len();
+    assert!(line > 0 && line.is_multiple_of(S::LANES));
     let keys = scores.len() / line;
     // SAFETY: `line` is a multiple of every vector's width, and every access is below keys · line.
     unsafe {
@@ -351,6 +352,7 @@ unsafe fn softmax_backward_kernel<S: Simd>(
     scale: f32,
 ) {
     let line = lse.len().min(delta.len());
+    assert!(line > 0 && line.is_multiple_of(S::LANES));
     for (p, ds) in p.chunks_exact_mut(line).zip(ds.chunks_exact_mut(line)) {
         let (p, ds) = (p.as_mut_ptr(), ds.as_mut_ptr());
         // SAFETY: `line` is a multiple of every vector's width.

@@ -163,8 +163,11 @@ unsafe fn tile<S: Simd, const BLOCK: usize, const O: usize, const V: usize>(
             }
         }
         let mut weight = band.weight.values.as_ptr().add(first * channels * 9);
-        let mut channel = band.scratch.as_ptr().add(row * padded + x);
-        for _ in 0..channels {
+        for channel in 0..channels {
+            let channel = band
+                .scratch
+                .as_ptr()
+                .add(channel * plane + row * padded + x);
             for ky in 0..3 {
                 for kx in 0..3 {
                     let source = channel.add(ky * padded + kx);
@@ -181,7 +184,6 @@ unsafe fn tile<S: Simd, const BLOCK: usize, const O: usize, const V: usize>(
                     weight = weight.add(BLOCK);
                 }
             }
-            channel = channel.add(plane);
         }
         for (o, sum) in sums.iter().enumerate().take(outputs) {
             let offset = (band.top + row) * band.shape.width + x;
@@ -211,7 +213,7 @@ pub fn weight_gradient(
     weight_grad: &mut [f32],
 ) {
     weight_grad.fill(0.0);
-    if grad.is_empty() {
+    if grad.is_empty() || weight_grad.is_empty() {
         return;
     }
     let rows = (4096 / shape.width).clamp(1, shape.height);

@@ -297,7 +297,8 @@ unsafe fn normalise_kernel<S: Simd>(target: Target<'_>, map: PlaneMap) {
         if map.relu {
             sweep!(S, length, |i, n| {
                 let y = apply::<S>(load::<S>(x.add(i), n), mean, scale, bias);
-                store::<S>(out.add(i), S::where_positive(y, y), n);
+                // In this order `max` keeps a NaN, so that it shows in the result.
+                store::<S>(out.add(i), S::max(S::splat(0.0), y), n);
             });
         } else {
             sweep!(S, length, |i, n| {

@@ -76,7 +76,12 @@ unsafe impl Sync for Planes {}
 
 impl Planes {
     pub fn new(count: usize, plane: usize) -> Self {
-        let mut values = Vec::with_capacity(count * plane);
+        // The methods below rely on a product that has not wrapped.
+        let length = count
+            .checked_mul(plane)
+            .filter(|&n| n <= isize::MAX as usize);
+        assert!(length.is_some(), "{count} maps of {plane} pixels");
+        let mut values = Vec::with_capacity(length.unwrap_or_default());
         Self {
             start: values.as_mut_ptr(),
             values,
@@ -89,11 +94,19 @@ impl Planes {
         self.count * self.plane == 0
     }
 
-    /// `length` values of a plane from `offset` on, for the one task whose they are.
+    /// `length` values of a plane from `offset` on.
+    ///
+    /// # Safety
+    /// No other slice of any of these values may live at the same time.
     #[allow(clippy::mut_from_ref)]
-    pub fn row(&self, plane: usize, offset: usize, length: usize) -> &mut [MaybeUninit<f32>] {
+    pub unsafe fn row(
+        &self,
+        plane: usize,
+        offset: usize,
+        length: usize,
+    ) -> &mut [MaybeUninit<f32>] {
         assert!(plane < self.count && offset + length <= self.plane);
-        // SAFETY: within the allocation, just checked; no two tasks ask for the same values.
+        // SAFETY: within the allocation, just checked; the only slice of them, by the caller.
         unsafe {
             let start = self.start.add(plane * self.plane + offset);
             std::slice::from_raw_parts_mut(start.cast(), length)

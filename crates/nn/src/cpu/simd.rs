@@ -102,9 +102,9 @@ pub trait Simd: Copy {
     unsafe fn div(a: Self::V, b: Self::V) -> Self::V;
     /// a · b + c (fused where the processor can).
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
-    /// Larger of each pair.
+    /// Larger of each pair; `b` if either is NaN.
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
-    /// Smaller of each pair.
+    /// Smaller of each pair; `b` if either is NaN.
     unsafe fn min(a: Self::V, b: Self::V) -> Self::V;
     /// `b` where the lane of `a` is > 0, else 0.
     unsafe fn where_positive(a: Self::V, b: Self::V) -> Self::V;
@@ -118,7 +118,7 @@ pub trait Simd: Copy {
     unsafe fn transpose(from: *const f32, from_row: usize, to: *mut f32, to_row: usize);
 }
 
-/// eˣ, relative error about 1e-7; 0 below −87.3, clamped above 88.
+/// eˣ, relative error about 1e-7; 0 below −87.3, clamped above 88; NaN of NaN.
 ///
 /// # Safety
 /// As [`Simd`].
@@ -126,7 +126,8 @@ pub trait Simd: Copy {
 pub unsafe fn exp<S: Simd>(x: S::V) -> S::V {
     // SAFETY: only arithmetic of the caller's level.
     unsafe {
-        let clamped = S::max(S::min(x, S::splat(88.0)), S::splat(-87.3));
+        // In this order `min` and `max` keep a NaN.
+        let clamped = S::max(S::splat(-87.3), S::min(S::splat(88.0), x));
         let n = S::round(S::mul(clamped, S::splat(std::f32::consts::LOG2_E)));
         // ln 2 in two parts keeps the reduced argument exact (Cody & Waite).
         let r = S::fma(n, S::splat(-0.693_359_4), clamped);
@@ -139,7 +140,7 @@ pub unsafe fn exp<S: Simd>(x: S::V) -> S::V {
         p = S::fma(p, r, S::splat(5e-1));
         let value = S::fma(S::mul(r, r), p, S::add(r, S::splat(1.0)));
         let value = S::mul(value, S::exp2_int(n));
-        S::where_positive(S::add(x, S::splat(87.3)), value)
+        S::sub(value, S::where_positive(S::sub(S::splat(-87.3), x), value))
     }
 }
 

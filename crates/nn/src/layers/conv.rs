@@ -99,8 +99,15 @@ impl GroupNorm {
     /// Takes its variables from `params`.
     ///
     /// # Errors
-    /// If `groups` does not divide `channels`, or the store holds other shapes.
+    /// If `groups` does not divide `channels`, `eps` is negative or not finite, or the store holds other shapes.
     pub fn new(groups: usize, channels: usize, eps: f64, params: &Params) -> Result<Self> {
+        if !(eps >= 0.0 && eps.is_finite()) {
+            return Err(crate::Error::Config {
+                field: "group_norm_eps",
+                value: eps.to_string(),
+                expected: "a number, 0 or above",
+            });
+        }
         if groups == 0 || !channels.is_multiple_of(groups) {
             return Err(crate::Error::Config {
                 field: "groups",

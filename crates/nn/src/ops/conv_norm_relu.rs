@@ -41,7 +41,8 @@ pub fn conv3x3_norm_relu(
         Some(norm.bias),
     ];
     let mut operands = operands.into_iter().flatten();
-    if !operands.all(has_kernel) || x.elem_count() == 0 {
+    let empty = x.elem_count() == 0 || weight.elem_count() == 0;
+    if !operands.all(has_kernel) || empty {
         let y = conv3x3(x, weight, bias)?;
         return group_norm_relu(&y, norm.groups, norm.weight, norm.bias, norm.eps);
     }

@@ -271,9 +271,11 @@ unsafe fn output_kernel<S: Simd>(task: &Run<'_>, products: &[f32], target: &Targ
                     break;
                 }
                 let offset = (piece.y + row) * shape.width + piece.x;
-                let line = target
-                    .planes
-                    .row(target.first_plane + output, offset, width);
+                // SAFETY: tiles of different runs, rows or outputs share no pixel, and this slice ends with its row.
+                let line = unsafe {
+                    let plane = target.first_plane + output;
+                    target.planes.row(plane, offset, width)
+                };
                 let (whole, rest) = line.as_chunks_mut::<TILE>();
                 for (t, quad) in (piece.offset..).zip(whole.iter_mut()) {
                     *quad = std::array::from_fn(|x| MaybeUninit::new(pixels[x][t]));

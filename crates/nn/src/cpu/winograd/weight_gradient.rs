@@ -30,7 +30,7 @@ pub fn weight_gradient(
     weight_grad: &mut [f32],
 ) {
     weight_grad.fill(0.0);
-    if grad.is_empty() {
+    if grad.is_empty() || weight_grad.is_empty() {
         return;
     }
     let output = MapShape {

@@ -1,0 +1,118 @@
+//! The parameter store: what does not match is an error that changes nothing.
+
+use std::collections::{BTreeMap, HashMap};
+
+use candle_core::{DType, Device, Tensor};
+use venule_nn::{Error, Init, ParamStore};
+
+fn store() -> ParamStore {
+    let store = ParamStore::new(7, &Device::Cpu);
+    let root = store.root();
+    root.get((2, 3), "weight", Init::XavierUniform).unwrap();
+    root.pp("norm").get(3, "bias", Init::Zeros).unwrap();
+    store
+}
+
+fn values(store: &ParamStore) -> Vec<Vec<f32>> {
+    let flat = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    store.tensors().iter().map(|(_, t)| flat(t)).collect()
+}
+
+fn tensors(of: &ParamStore) -> HashMap<String, Tensor> {
+    of.tensors().into_iter().collect()
+}
+
+#[test]
+fn a_store_takes_what_fits_its_own_tensors_too() {
+    let (store, other) = (store(), ParamStore::new(8, &Device::Cpu));
+    let before = values(&store);
+    store.load_tensors(&tensors(&store)).unwrap();
+    assert_eq!(values(&store), before);
+    other
+        .root()
+        .get((2, 3), "weight", Init::XavierUniform)
+        .unwrap();
+    other.root().pp("norm").get(3, "bias", Init::Ones).unwrap();
+    store.load_tensors(&tensors(&other)).unwrap();
+    assert_eq!(values(&store), values(&other));
+    // A copy: what is loaded is not tied to where it came from.
+    store.load_tensors(&tensors(&self::store())).unwrap();
+    assert_ne!(values(&store), values(&other));
+}
+
+#[test]
+fn what_does_not_fit_changes_nothing() {
+    let store = store();
+    let before = values(&store);
+    let ones = |shape: &[usize]| Tensor::ones(shape, DType::F32, &Device::Cpu).unwrap();
+    let mut wrong = HashMap::from([("weight".to_owned(), ones(&[2, 3]))]);
+    let error = store.load_tensors(&wrong).unwrap_err();
+    assert!(matches!(&error, Error::Missing { names } if names == &["norm.bias"]));
+    wrong.insert("norm.bias".to_owned(), ones(&[4]));
+    let error = store.load_tensors(&wrong).unwrap_err();
+    assert!(matches!(&error, Error::Shape { name, .. } if name == "norm.bias"));
+    wrong.insert("norm.bias".to_owned(), ones(&[3]));
+    wrong.insert("head".to_owned(), ones(&[1]));
+    let error = store.load_tensors(&wrong).unwrap_err();
+    assert!(matches!(&error, Error::Unexpected { names } if names == &["head"]));
+    assert_eq!(values(&store), before);
+}
+
+#[test]
+fn a_damaged_file_is_an_error_and_a_failed_write_leaves_the_old_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights.safetensors");
+    let store = store();
+    store.save(&path, &BTreeMap::new()).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    store.load(&path).unwrap();
+    for length in [0, 7, 20, whole.len() - 1] {
+        let cut = folder.path().join("cut.safetensors");
+        std::fs::write(&cut, &whole[..length]).unwrap();
+        let error = store.load(&cut).unwrap_err();
+        assert!(matches!(&error, Error::Format { path, .. } if *path == cut));
+    }
+    let nowhere = folder.path().join("missing/weights.safetensors");
+    assert!(matches!(
+        store.save(&nowhere, &BTreeMap::new()),
+        Err(Error::Io { .. })
+    ));
+    assert_eq!(std::fs::read(&path).unwrap(), whole);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_is_as_readable_as_any() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let mode = |name: &str| {
+        let metadata = std::fs::metadata(folder.path().join(name)).unwrap();
+        metadata.permissions().mode() & 0o777
+    };
+    std::fs::write(folder.path().join("plain"), "").unwrap();
+    let path = folder.path().join("weights.safetensors");
+    store().save(path, &BTreeMap::new()).unwrap();
+    assert_eq!(mode("weights.safetensors"), mode("plain"));
+}
+
+#[test]
+fn guards_that_overlap_thaw_at_their_end() {
+    let store = store();
+    let (first, second) = (store.no_grad(), store.no_grad());
+    assert!(store.trainable().is_empty());
+    drop(first);
+    drop(second);
+    assert_eq!(store.trainable().len(), 2);
+}
+
+#[test]
+fn a_store_may_be_asked_while_parameters_are_chosen() {
+    let store = store();
+    store.set_trainable(|name| store.get(name).is_some_and(|p| p.var().rank() == 2));
+    let names: Vec<String> = store
+        .trainable()
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(names, ["weight"]);
+}
