@@ -196,8 +196,13 @@ impl VitConfig {
                 "a multiple of 4 for sine-cosine positions",
             );
         }
-        if !(self.mlp_ratio > 0.0 && self.mlp_ratio <= 16.0) {
-            return config_error("mlp_ratio", self.mlp_ratio, "in (0, 16]");
+        let hidden = self.width as f64 * self.mlp_ratio;
+        if !(hidden.round() >= 1.0 && self.mlp_ratio <= 16.0) {
+            return config_error(
+                "mlp_ratio",
+                self.mlp_ratio,
+                "in (0, 16], with one hidden value at least",
+            );
         }
         if !(self.layer_norm_eps > 0.0 && self.layer_norm_eps <= 0.1) {
             return config_error("layer_norm_eps", self.layer_norm_eps, "in (0, 0.1]");

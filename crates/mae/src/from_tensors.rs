@@ -41,7 +41,8 @@ fn heads(given: Option<usize>, width: usize, known: &[(usize, usize)]) -> Result
 
 impl VitConfig {
     /// The encoder to which these tensors belong, by their shapes. `heads` is not in a file: without it, the number of the
-    /// published models (timm and MAE ViT-Ti, S, B, L, H) of that width is taken. LayerNorm eps is their 1e-6, the image
+    /// published models (timm and MAE ViT-Ti, S, B, L, H) of that width is taken, which is not that of this project's presets: their
+    /// files say the whole configuration in their metadata. LayerNorm eps is their 1e-6, the image
     /// size a square where there is a position table.
     ///
     /// # Errors

@@ -169,7 +169,9 @@ fn convert(
 ) -> candle_core::Result<Converted> {
     match name {
         "cls_token" => {
-            let class = all.get("pos_embed").and_then(class_position);
+            let class = all
+                .get("pos_embed")
+                .and_then(|table| class_position(table, config.grid()));
             match class {
                 Some(class) if tensor.dims() == target && class.dims() == target => Ok(
                     Converted::Changed((tensor + class)?, "its position was added"),
@@ -197,10 +199,24 @@ pub(crate) fn square_side(count: usize) -> Option<usize> {
     (side > 0 && side * side == count).then_some(side)
 }
 
-/// The class token's entry (1, 1, C) of a position table (1, 1 + N, C), N a square number.
-fn class_position(table: &Tensor) -> Option<Tensor> {
+/// Whether the first of `count` positions is the class token's, and the grid of the others: that of the model if the number
+/// fits, else a square.
+fn position_grid(count: usize, grid: (usize, usize)) -> Option<(bool, (usize, usize))> {
+    let patches = grid.0.saturating_mul(grid.1);
+    if count == patches || count.checked_sub(1) == Some(patches) {
+        return Some((count != patches, grid));
+    }
+    let square = |count: usize| square_side(count).map(|side| (side, side));
+    match square(count) {
+        Some(square) => Some((false, square)),
+        None => Some((true, square(count.checked_sub(1)?)?)),
+    }
+}
+
+/// The class token's entry (1, 1, C) of a position table (1, 1 + N, C).
+fn class_position(table: &Tensor, grid: (usize, usize)) -> Option<Tensor> {
     let (_, count, _) = table.dims3().ok()?;
-    let has_class = square_side(count).is_none() && square_side(count - 1).is_some();
+    let (has_class, _) = position_grid(count, grid)?;
     has_class.then(|| table.narrow(1, 0, 1).ok())?
 }
 
@@ -218,14 +234,12 @@ fn positions(
     if width != *target_width || grid.0 * grid.1 != *wanted {
         return Ok(Converted::No("other width"));
     }
-    let (patches, from) = if let Some(side) = square_side(count) {
-        (tensor.clone(), (side, side))
-    } else if count == wanted + 1 {
-        (tensor.narrow(1, 1, *wanted)?, grid)
-    } else if let Some(side) = square_side(count - 1) {
-        (tensor.narrow(1, 1, count - 1)?, (side, side))
-    } else {
+    let Some((has_class, from)) = position_grid(count, grid) else {
         return Ok(Converted::No("not from a square grid"));
+    };
+    let patches = match has_class {
+        true => tensor.narrow(1, 1, count - 1)?,
+        false => tensor.clone(),
     };
     let how = match (patches.dims() == tensor.dims(), from == grid) {
         (false, true) => "without the class token's position",
@@ -282,10 +296,24 @@ mod tests {
 
     #[test]
     fn a_class_position_is_told_by_the_square() {
-        assert!(class_position(&table(&[0.; 4])).is_none());
-        assert!(class_position(&table(&[0.; 6])).is_none());
-        let class = class_position(&table(&[7., 0., 0., 0., 0.])).unwrap();
+        assert!(class_position(&table(&[0.; 4]), (3, 2)).is_none());
+        assert!(class_position(&table(&[0.; 6]), (2, 2)).is_none());
+        assert!(class_position(&table(&[]), (2, 2)).is_none());
+        let class = class_position(&table(&[7., 0., 0., 0., 0.]), (3, 2)).unwrap();
         assert_eq!(class.to_vec3::<f32>().unwrap(), [[[7.]]]);
+    }
+
+    #[test]
+    fn a_class_position_is_told_by_the_models_own_grid_first() {
+        let mut values = [1.; 25];
+        values[0] = 7.;
+        // 25 is a square, and one more than 4 · 6.
+        let class = class_position(&table(&values), (4, 6)).unwrap();
+        assert_eq!(class.to_vec3::<f32>().unwrap(), [[[7.]]]);
+        let (value, how) = changed(positions(&table(&values), &[1, 24, 1], (4, 6)).unwrap());
+        assert_eq!(how, "without the class token's position");
+        assert_eq!(value.to_vec3::<f32>().unwrap(), [[[1.]; 24]]);
+        assert!(class_position(&table(&values), (5, 5)).is_none());
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod from_tensors;
 mod import;
 mod mae;
 mod masking;
+mod pickle_size;
 mod positions;
 mod pth;
 mod target;

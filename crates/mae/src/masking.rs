@@ -25,6 +25,9 @@ pub struct Masking {
     mask: Tensor,
 }
 
+/// Most values of noise that are drawn at once.
+const LARGEST: usize = 1 << 28;
+
 impl Masking {
     /// Orders patches by `noise`, `batch` rows of `patches` values; equal values keep their order.
     ///
@@ -72,7 +75,7 @@ impl Masking {
     /// A uniformly random choice; image i of the batch depends on (`seed`, i) alone.
     ///
     /// # Errors
-    /// As [`Masking::from_noise`].
+    /// As [`Masking::from_noise`]; [`Error::Config`] for more than 2²⁸ patches in all.
     pub fn from_seed(
         seed: u64,
         batch: usize,
@@ -81,7 +84,15 @@ impl Masking {
         device: &Device,
     ) -> Result<Self> {
         kept_patches(patches, ratio)?;
-        let mut noise = Vec::with_capacity(batch.saturating_mul(patches));
+        let values = batch.checked_mul(patches).filter(|&n| n <= LARGEST);
+        let Some(values) = values else {
+            return Err(Error::Config {
+                field: "batch",
+                value: batch.to_string(),
+                expected: "at most 2^28 patches in all".to_owned(),
+            });
+        };
+        let mut noise = Vec::with_capacity(values);
         for image in 0..batch {
             let mut stream = Noise::keyed(&[seed, image as u64]);
             noise.extend((0..patches).map(|_| stream.uniform()));

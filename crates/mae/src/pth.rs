@@ -10,6 +10,7 @@ use candle_core::pickle::{Object, Stack, TensorInfo};
 use candle_core::{DType, Device, Tensor};
 use zip::ZipArchive;
 
+use crate::pickle_size;
 use crate::{Error, Result};
 
 /// Keys under which training scripts store the state dict.
@@ -17,6 +18,9 @@ const STATE_KEYS: [&str; 4] = ["model", "state_dict", "model_state_dict", "modul
 
 /// Largest description of tensors that is read: a ViT-H with its optimizer needs a hundredth of it.
 const LARGEST_PICKLE: u64 = 64 << 20;
+
+/// How many times the file's length all storages may have that its tensors name.
+const SHARED: u64 = 8;
 
 /// Tensors by name as `f32`, and the names of those that are no floating-point tensors.
 pub(crate) type StateDict = (HashMap<String, Tensor>, Vec<String>);
@@ -53,11 +57,14 @@ fn read(path: &Path) -> std::result::Result<StateDict, String> {
     let folder = pickle.strip_suffix(".pkl").unwrap_or_default().to_owned();
 
     let bytes = entry(&mut archive, &pickle, LARGEST_PICKLE)?;
+    pickle_size::check(&bytes)?;
     let mut stack = Stack::empty();
     stack.read_loop(&mut bytes.as_slice()).map_err(text)?;
     let root = stack.finalize().map_err(text)?;
 
     let (mut tensors, mut skipped) = (HashMap::new(), Vec::new());
+    // Tensors may share a storage, which each of them reads anew.
+    let mut budget = length.saturating_mul(SHARED);
     for (key, value) in state_dict(root)? {
         let Object::Unicode(name) = &key else {
             continue;
@@ -65,7 +72,7 @@ fn read(path: &Path) -> std::result::Result<StateDict, String> {
         let name = name.clone();
         match value.into_tensor_info(key, Path::new(&folder)) {
             Ok(Some(info)) if info.dtype.is_float() => {
-                let tensor = tensor(&mut archive, &info, length)
+                let tensor = tensor(&mut archive, &info, length, &mut budget)
                     .map_err(|reason| format!("tensor `{name}`: {reason}"))?;
                 tensors.insert(name, tensor);
             }
@@ -137,9 +144,16 @@ fn tensor(
     archive: &mut ZipArchive<BufReader<File>>,
     info: &TensorInfo,
     file_length: u64,
+    budget: &mut u64,
 ) -> std::result::Result<Tensor, String> {
     let size = info.dtype.size_in_bytes();
+    if info.layout.dims().contains(&0) {
+        return Tensor::zeros(info.layout.dims(), DType::F32, &Device::Cpu).map_err(text);
+    }
     let bytes = entry(archive, &info.path, file_length)?;
+    *budget = budget
+        .checked_sub(bytes.len() as u64)
+        .ok_or("too many tensors share its storage")?;
     let stored = bytes.len() / size;
     let (dims, strides) = (info.layout.dims(), info.layout.stride());
     let count = dims

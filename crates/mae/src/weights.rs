@@ -93,13 +93,23 @@ impl PretrainedWeights {
             .unwrap_or_default()
             .to_owned();
         let mut converted = HashMap::with_capacity(tensors.len());
+        let mut others = Vec::new();
         for (name, tensor) in tensors {
             if !tensor.dtype().is_float() {
                 skipped.push(name);
                 continue;
             }
-            let short = name.strip_prefix(&prefix).unwrap_or(&name).to_owned();
-            converted.insert(short, tensor.to_dtype(DType::F32)?);
+            let tensor = tensor.to_dtype(DType::F32)?;
+            match name.strip_prefix(&prefix) {
+                Some(short) => {
+                    converted.insert(short.to_owned(), tensor);
+                }
+                // What has the prefix goes before a name that is bare of itself, whichever comes first.
+                None => others.push((name, tensor)),
+            }
+        }
+        for (name, tensor) in others {
+            converted.entry(name).or_insert(tensor);
         }
         skipped.sort();
         Ok(Self {
