@@ -1,7 +1,7 @@
 //! Focal Tversky loss.
 
 use crate::aggregation::Aggregation;
-use crate::error::{Result, positive};
+use crate::error::{Error, Result, positive};
 use crate::loss::{Loss, MapTerm};
 use crate::sums::{self, FromSums, Request, Sums};
 use crate::tversky::Tversky;
@@ -28,6 +28,24 @@ pub struct FocalTversky {
     gamma: f64,
 }
 
+/// An error of the Tversky part as one of this loss.
+fn renamed(error: Error) -> Error {
+    match error {
+        Error::Parameter {
+            parameter,
+            value,
+            expected,
+            ..
+        } => Error::Parameter {
+            loss: "focal_tversky",
+            parameter,
+            value,
+            expected,
+        },
+        other => other,
+    }
+}
+
 impl FocalTversky {
     /// `alpha` on false positives, `beta` on false negatives, exponent 1/`gamma`; s = 1, per image.
     ///
@@ -35,7 +53,7 @@ impl FocalTversky {
     /// If `alpha` or `beta` is negative or not finite, or `gamma` not finite and above 0.
     pub fn new(alpha: f64, beta: f64, gamma: f64) -> Result<Self> {
         Ok(Self {
-            tversky: Tversky::new(alpha, beta)?,
+            tversky: Tversky::new(alpha, beta).map_err(renamed)?,
             gamma: positive("focal_tversky", "gamma", gamma)?,
         })
     }
@@ -45,7 +63,7 @@ impl FocalTversky {
     /// # Errors
     /// If `smooth` is not finite and above 0: without it the loss of empty images is 0 / 0.
     pub fn with_smooth(mut self, smooth: f64) -> Result<Self> {
-        self.tversky = self.tversky.with_smooth(smooth)?;
+        self.tversky = self.tversky.with_smooth(smooth).map_err(renamed)?;
         Ok(self)
     }
 

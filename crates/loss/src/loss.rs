@@ -11,15 +11,22 @@ use candle_core::{Result, Tensor};
 /// ```
 /// use venule_loss::{Loss, candle_core::{Result, Tensor}};
 ///
-/// /// Mean squared error of the logits: a loss of one's own, to use alone or in a `Composite`.
-/// struct Brier;
+/// /// Mean squared error of the logits over the valid pixels: a loss of one's own, to use alone or in a `Composite`.
+/// struct SquaredError;
 ///
-/// impl Loss for Brier {
+/// impl Loss for SquaredError {
 ///     fn name(&self) -> &str {
-///         "brier"
+///         "squared_error"
 ///     }
-///     fn forward(&self, logits: &Tensor, target: &Tensor, _: Option<&Tensor>) -> Result<Tensor> {
-///         (logits - target)?.sqr()?.mean_all()
+///     fn forward(&self, logits: &Tensor, target: &Tensor, valid: Option<&Tensor>) -> Result<Tensor> {
+///         let error = (logits - target)?.sqr()?;
+///         let Some(valid) = valid else {
+///             return error.mean_all();
+///         };
+///         // Chosen, not multiplied: what is not valid may be NaN.
+///         let error = valid.gt(0.5)?.where_cond(&error, &error.zeros_like()?)?;
+///         let count = valid.gt(0.5)?.to_dtype(error.dtype())?.sum_all()?;
+///         error.sum_all()? / count.maximum(1.0)?
 ///     }
 /// }
 /// ```

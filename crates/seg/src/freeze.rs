@@ -26,7 +26,7 @@ pub enum Freeze {
     None,
     /// Nothing is trained.
     All,
-    /// The last n blocks and the final norm are trained, the rest is not.
+    /// The last n blocks and the final norm are trained, the rest is not; with n = 0 nothing is, as with `All`.
     AllBut(usize),
 }
 
