@@ -126,10 +126,8 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
         results.push((planned.name, values.collect()));
         write_tables(&args.save_dir, &grid, &results)?;
     }
-    print!(
-        "{}",
-        std::fs::read_to_string(args.save_dir.join("table.md"))?
-    );
+    let table = std::fs::read_to_string(args.save_dir.join("table.md"))?;
+    support::say!("{}", table.trim_end());
     Ok(ExitCode::SUCCESS)
 }
 

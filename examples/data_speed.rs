@@ -1,7 +1,7 @@
 //! How long reading, augmenting, equalising and measuring take, one JSON line a task: seconds of each run after a warm-up, and a
 //! number that shows what came out. `benches/peers/data_peers.py` makes the inputs and runs it beside other tools.
 //!
-//! `cargo run --release --example data_speed -- --inputs DIR --drive ../shared/data/DRIVE --threads 1`
+//! `cargo run --release --example data_speed -- --inputs DIR --drive data/DRIVE --threads 1`
 
 #[path = "support/mod.rs"]
 #[allow(dead_code)]

@@ -1,4 +1,4 @@
-//! What data sets hold: images, labels, fields of view, sizes, vessel pixels and observer agreement of every split.
+//! What data sets hold: images, labels, fields of view, sizes, vessel pixels and annotator agreement of every split.
 //!
 //! `cargo run --release --example dataset_info -- --dataset drive=data/DRIVE chase_db1=data/CHASE_DB1`
 
@@ -13,7 +13,7 @@ use clap::Parser;
 use venule::DatasetSummary;
 use venule::data::{DatasetSpec, Error, FovPolicy, Split, write_atomic};
 
-/// What data sets hold: images, labels, fields of view, sizes, vessel pixels and observer agreement of every split.
+/// What data sets hold: images, labels, fields of view, sizes, vessel pixels and annotator agreement of every split.
 ///
 /// The exit code is not 0 if a split is broken: a file is missing or damaged, or files do not pair.
 #[derive(Parser)]
@@ -135,7 +135,7 @@ fn print(split: Split, summary: &DatasetSummary, skipped: usize) {
     if let Some(agreement) = &summary.agreement {
         let number = |value: Option<f64>| value.map_or("–".to_owned(), |v| format!("{v:.4}"));
         support::say!(
-            "    second observer against the first on {} images: F1 {} pooled, {} as mean over images",
+            "    second annotator against the first on {} images: F1 {} pooled, {} as mean over images",
             agreement.images,
             number(agreement.f1),
             number(agreement.mean_f1)

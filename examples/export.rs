@@ -6,7 +6,7 @@
 #[allow(dead_code)]
 mod support;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -60,6 +60,11 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
         checkpoint.threshold = best.threshold;
         let names = (0..set.len()).map(|index| format!("{}_{}", spec.kind, set.id(index)));
         checkpoint.provenance.threshold_images = names.collect();
+    }
+    if let Some(path) = checkpoint.provenance.pretrained.take() {
+        // The folders of the machine it was trained on are nobody's concern.
+        let name = Path::new(&path).file_name().unwrap_or_default();
+        checkpoint.provenance.pretrained = Some(name.to_string_lossy().into_owned());
     }
     checkpoint.save(&args.out, &model, DType::F16)?;
     support::say!(

@@ -53,7 +53,7 @@ struct Args {
     /// bce-dice or reference [default: reference for seed, bce-dice for the others]
     #[arg(long)]
     loss: Option<LossChoice>,
-    /// Average the weights with this decay, for validation and the saved best and final weights [default: off]
+    /// Average the weights with this decay, for validation and the saved best and final weights [default: the preset's]
     #[arg(long)]
     ema: Option<f64>,
     /// Mark pixels above this probability [default: the threshold that maximises F1 on the validation images]

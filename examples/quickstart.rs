@@ -178,13 +178,24 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Says that the folders beside it are a quickstart's.
+const MARK: &str = "quickstart.txt";
+
 /// Removes what an earlier quickstart wrote, and nothing else.
 fn clear(out: &Path) -> support::AnyResult<()> {
-    for part in ["photographs", "pretraining", "finetuning"] {
-        match std::fs::remove_dir_all(out.join(part)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
+    let parts = ["photographs", "pretraining", "finetuning"].map(|part| out.join(part));
+    let mark = out.join(MARK);
+    for part in parts.iter().filter(|part| part.exists()) {
+        if !mark.is_file() {
+            return Err(format!(
+                "{} is there, and nothing says that a quickstart wrote it ({MARK} is missing); give another folder with --out",
+                part.display()
+            )
+            .into());
         }
+        std::fs::remove_dir_all(part)?;
     }
-    Ok(std::fs::create_dir_all(out)?)
+    std::fs::create_dir_all(out)?;
+    let text = "The folders photographs, pretraining and finetuning are replaced by the next quickstart.\n";
+    Ok(std::fs::write(mark, text)?)
 }

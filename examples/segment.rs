@@ -1,4 +1,5 @@
-//! Finds the vessels in photographs: `NAME_mask.png`, `NAME_probability.png` and `NAME_overlay.png` for each.
+//! Finds the vessels in photographs: `NAME_mask.png`, `NAME_probability.png` and `NAME_overlay.png` for each; photographs of one
+//! name get numbers.
 //!
 //! `cargo run --release --example segment -- photo.jpg`
 
@@ -11,6 +12,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use venule::data::{FovPolicy, Sample, read_image, read_mask};
+use venule::report::folder_names;
 use venule::{parse_device, set_threads};
 
 /// Finds the vessels in photographs of the retina.
@@ -63,11 +65,13 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
     let fov = args.fov.as_ref().map(read_mask).transpose()?;
     std::fs::create_dir_all(&args.out)?;
     let mut failed = 0;
-    for path in &args.images {
-        let name = path
-            .file_stem()
-            .unwrap_or(path.as_os_str())
-            .to_string_lossy();
+    let stem = |path: &PathBuf| {
+        let stem = path.file_stem().unwrap_or(path.as_os_str());
+        stem.to_string_lossy().into_owned()
+    };
+    // Photographs of one name in several folders: none may overwrite another's results.
+    let names = folder_names(&args.images.iter().map(stem).collect::<Vec<_>>());
+    for (path, name) in args.images.iter().zip(names) {
         let segment = || -> support::AnyResult<PathBuf> {
             let mut sample = Sample::unlabelled(name.clone(), read_image(path)?);
             sample.fov = fov.clone();

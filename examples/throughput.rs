@@ -25,7 +25,7 @@ struct Args {
     /// inference: a forward pass without gradients; pretrain, finetune: loss, backward and AdamW on all parameters
     #[arg(long)]
     task: Work,
-    /// seed, compact or tiny
+    /// seed, compact, tiny, unet or another preset
     #[arg(long, default_value = "seed")]
     preset: String,
     /// Images in a batch

@@ -25,7 +25,7 @@ pub struct Provenance {
     /// chosen one, or the file is older than this list.
     #[serde(default)]
     pub threshold_images: Vec<String>,
-    /// What the encoder was pretrained on, if it was.
+    /// The weights file that the encoder started from, if any.
     pub pretrained: Option<String>,
     /// Seed of the run.
     pub seed: u64,
@@ -145,12 +145,8 @@ impl Checkpoint {
         let checkpoint = Self::from_metadata(path, &metadata)?;
         // What the layers say of a variable does not name the file.
         let fits = || -> Result<VesselModel> {
-            let store = ParamStore::with_values(tensors.into_iter().collect(), 0, device);
+            let store = ParamStore::from_values(tensors.into_iter().collect(), device);
             let model = VesselModel::with_store(&checkpoint.model, store, device)?;
-            let names = model.store().initialised_names();
-            if !names.is_empty() {
-                return Err(venule_nn::Error::Missing { names }.into());
-            }
             let names = model.store().unused_values();
             if !names.is_empty() {
                 return Err(venule_nn::Error::Unexpected { names }.into());

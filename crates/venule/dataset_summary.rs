@@ -13,7 +13,7 @@ pub struct DatasetSummary {
     pub images: usize,
     /// Those with a label.
     pub labels: usize,
-    /// Those with a label by a second observer.
+    /// Those with a label by a second annotator.
     pub second_labels: usize,
     /// Those that come with a field of view; of the others it is detected.
     pub fovs: usize,
@@ -25,11 +25,11 @@ pub struct DatasetSummary {
     pub fov_pixels: u64,
     /// Vessel pixels among them.
     pub vessel_pixels: u64,
-    /// How far the second observer agrees with the first; `None` without a second label.
+    /// How far the second annotator agrees with the first; `None` without a second label.
     pub agreement: Option<Agreement>,
 }
 
-/// The second observer's labels scored against the first's, in the field of view.
+/// The second annotator's labels scored against the first's, in the field of view.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Agreement {
     /// Photographs with both labels.
@@ -74,7 +74,9 @@ impl DatasetSummary {
                 continue;
             };
             let fov = match fov.resolve(&sample) {
-                Err(DataError::FieldOfViewNotFound { .. }) => {
+                Err(DataError::Sample { error, .. })
+                    if matches!(*error, DataError::FieldOfViewNotFound { .. }) =>
+                {
                     summary.fov_not_found.push(sample.id);
                     continue;
                 }

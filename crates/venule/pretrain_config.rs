@@ -106,7 +106,8 @@ pub struct PretrainConfig {
     /// Where the field of view comes from. Default: the given one, else detection.
     #[serde(default)]
     pub fov: FovPolicy,
-    /// Whether photographs that cannot be read are left out instead of ending the run. Default: false.
+    /// Whether photographs that cannot be read, or in which no field of view is found, are left out instead of ending the run.
+    /// Default: false.
     #[serde(default)]
     pub skip_unreadable: bool,
     /// Threads that load and augment; the batches are the same for any number. Default: 1.
@@ -144,7 +145,11 @@ impl RunFile for PretrainConfig {
         })
     }
 
+    /// Optimiser, schedule, preprocessing, the size of the cache and the data sets. The model and its mask ratio are checked when it is
+    /// built.
     fn validate(&self) -> Result<()> {
+        self.recipe.train.validate()?;
+        self.recipe.preprocess.validate()?;
         data_config::cache_bytes(self.cache_mib)?;
         data_config::validate(&self.data)
     }
@@ -176,7 +181,7 @@ impl PretrainConfig {
         });
         let photographs = FolderSet::from_files(bare.collect());
         Ok(match self.skip_unreadable {
-            true => photographs.without_unreadable(),
+            true => photographs.without_unusable(|sample| self.fov.resolve(sample).map(drop)),
             false => (photographs, Vec::new()),
         })
     }

@@ -8,6 +8,7 @@ use venule_seg::Freeze;
 use venule_train::TrainConfig;
 
 use crate::data_config::{self, DataConfig, Purpose};
+use crate::segmenter::check_threshold;
 use crate::tasks::{Finetuning, FinetuningData};
 use crate::{Error, Recipe, Result, RunFile};
 
@@ -95,8 +96,19 @@ impl RunFile for RunConfig {
         })
     }
 
-    /// The size of the cache, the data sets, and that no split of a data set serves two purposes: what was trained on proves nothing in a test.
+    /// Optimiser, schedule, preprocessing, threshold, freezing, the size of the cache, the data sets, and that no split of a data set
+    /// serves two purposes: what was trained on proves nothing in a test. The model is checked when it is built.
     fn validate(&self) -> Result<()> {
+        self.recipe.train.validate()?;
+        self.recipe.preprocess.validate()?;
+        check_threshold(self.threshold.unwrap_or(0.5))?;
+        if self.unfreeze_every.is_some() && self.freeze != Freeze::None {
+            return Err(Error::Config {
+                field: "freeze",
+                value: format!("{:?}", self.freeze),
+                expected: "gradual unfreezing decides what is frozen; set either freeze or unfreeze_every",
+            });
+        }
         data_config::cache_bytes(self.cache_mib)?;
         data_config::validate(&self.data)?;
         data_config::validate_purposes(&self.data)
@@ -130,13 +142,7 @@ impl RunConfig {
     /// What [`Finetuning`] gives for these settings and images; [`Error::Config`] if `freeze` and `unfreeze_every` are
     /// both set.
     pub fn task(&self, device: &Device) -> Result<Finetuning> {
-        if self.unfreeze_every.is_some() && self.freeze != Freeze::None {
-            return Err(Error::Config {
-                field: "freeze",
-                value: format!("{:?}", self.freeze),
-                expected: "gradual unfreezing decides what is frozen; set either freeze or unfreeze_every",
-            });
-        }
+        self.validate()?;
         let data = FinetuningData {
             train: Box::new(self.files(Purpose::Train)?),
             validation: Box::new(self.files(Purpose::Validation)?),

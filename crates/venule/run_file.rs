@@ -95,8 +95,14 @@ pub trait RunFile: Clone + Serialize + DeserializeOwned {
     /// the quotes of a plain word may be left out.
     ///
     /// # Errors
-    /// As for a file that says so.
+    /// As for a file that says so; for the key `preset`, since all other settings have come from the present one.
     fn with(&self, key: &str, value: &str) -> Result<Self> {
+        if key == "preset" {
+            return Err(unread(
+                "preset is where a run starts from and cannot be changed in it; choose another one in its file or by --preset"
+                    .to_owned(),
+            ));
+        }
         let mut change = value_of(value).map_err(|e| unread(format!("{key} = {value}: {e}")))?;
         for part in key.rsplit('.') {
             change = Value::Table(Table::from_iter([(part.to_owned(), change)]));

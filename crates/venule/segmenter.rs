@@ -116,13 +116,7 @@ impl Segmenter {
     /// # Errors
     /// [`Error::Config`] if it is not in [0, 1].
     pub fn with_threshold(mut self, threshold: f32) -> Result<Self> {
-        if !(0.0..=1.0).contains(&threshold) {
-            return Err(Error::Config {
-                field: "threshold",
-                value: threshold.to_string(),
-                expected: "a probability threshold lies in [0, 1]",
-            });
-        }
+        check_threshold(threshold)?;
         self.checkpoint.threshold = threshold;
         Ok(self)
     }
@@ -222,7 +216,9 @@ impl Segmenter {
     fn prepare(&self, sample: &Sample) -> Result<(Plane, Mask)> {
         sample.check_sizes()?;
         let fov = self.checkpoint.fov.resolve(sample)?;
-        let input = self.checkpoint.preprocess.apply(&sample.image, &fov)?;
+        let preprocess = &self.checkpoint.preprocess;
+        let input = preprocess.apply(&sample.image, &fov);
+        let input = input.map_err(|error| error.of_sample(&sample.id))?;
         Ok((input, fov))
     }
 
@@ -271,6 +267,18 @@ fn predict_flipped(model: &VesselModel, input: &Plane) -> Result<Plane> {
         pairs.for_each(|(mean, value)| *mean += 0.25 * value);
     }
     Ok(mean)
+}
+
+/// Refuses a threshold outside [0, 1].
+pub(crate) fn check_threshold(threshold: f32) -> Result<()> {
+    match (0.0..=1.0).contains(&threshold) {
+        true => Ok(()),
+        false => Err(Error::Config {
+            field: "threshold",
+            value: threshold.to_string(),
+            expected: "a probability threshold lies in [0, 1]",
+        }),
+    }
 }
 
 /// Vessel probabilities of a preprocessed image at the size of its field of view, 0 outside it.

@@ -7,12 +7,12 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use venule::candle_core::Device;
-use venule::data::{Dataset, write_atomic, write_png};
+use venule::data::{Dataset, Error as DataError, FolderSet, write_atomic, write_png};
 use venule::train::{
-    JsonLines, LOG_FILE, LearningCurve, Outcome, ProgressBar, Report, Task, TensorBoard,
-    TrainConfig, Trainer, latest_checkpoint,
+    BoxError, Callback, JsonLines, LOG_FILE, LearningCurve, Outcome, ProgressBar, Report,
+    StartInfo, Task, TensorBoard, TrainConfig, Trainer, latest_checkpoint,
 };
-use venule::{PretrainConfig, Purpose, RunConfig, RunFile, RunRecord, Segmenter, evaluate};
+use venule::{PretrainConfig, Protocol, Purpose, RunConfig, RunFile, RunRecord, Segmenter};
 
 use super::{AnyResult, INTERRUPTED, json, summary};
 
@@ -147,6 +147,7 @@ impl Place<'_> {
         // The record first: it refuses a run on other images before anything is written.
         let mut trainer = Trainer::new(config)?
             .with_callback(record)
+            .with_callback(ForgetTest)
             .with_callback(ProgressBar::new())
             .with_callback(JsonLines::in_folder(self.folder))
             .with_callback(LearningCurve::new(self.folder.join("curve.svg")))
@@ -201,13 +202,7 @@ pub fn finetune(run: &RunConfig, place: &Place<'_>) -> AnyResult<Report> {
         train.len(),
         validation.len()
     );
-    let test = match run.files(Purpose::Test) {
-        Ok(test) => Some(test).filter(|test| !test.is_empty()),
-        Err(error) => {
-            super::say!("no test: {error}");
-            None
-        }
-    };
+    let test = test_images(run)?;
     let mut record = RunRecord::new(run, place.device)?
         .with_images(Purpose::Train.name(), &train)?
         .with_images(Purpose::Validation.name(), &validation)?;
@@ -238,16 +233,74 @@ pub fn finetune(run: &RunConfig, place: &Place<'_>) -> AnyResult<Report> {
     super::say!("weights: {}", weights.display());
     if let Some(test) = test {
         let segmenter = Segmenter::from_file_on(weights, place.device)?;
-        let evaluated = evaluate(&segmenter, &test, |_, _| Ok(()))?;
+        let protocol = Protocol {
+            fov: run.fov,
+            ..Protocol::default()
+        };
+        let evaluated = protocol.evaluate(&segmenter, &test, |_, _| Ok(()))?;
         super::say!("{} test images: {}", test.len(), summary(&evaluated.report));
         if report.final_path.is_some() {
-            let path = place.folder.join("test.json");
+            let path = place.folder.join(TEST_FILE);
             let numbers = json(&evaluated, run.recipe.train.seed)?;
             write_atomic(&path, &serde_json::to_vec_pretty(&numbers)?)?;
             super::say!("all numbers: {}", path.display());
         }
     }
     Ok(report)
+}
+
+/// The images to test on. A data set that has none to offer, or none with a label, is no reason not to train; a wrong path is.
+fn test_images(run: &RunConfig) -> AnyResult<Option<FolderSet>> {
+    let test = match run.files(Purpose::Test) {
+        Ok(test) => test,
+        Err(error) if lacks_test_part(run, &error) => {
+            super::say!("no test: {error}");
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if let Some(files) = test.files().iter().find(|files| files.label.is_none()) {
+        super::say!(
+            "no test: {} has no label to compare with",
+            files.image.display()
+        );
+        return Ok(None);
+    }
+    Ok(Some(test).filter(|test| !test.is_empty()))
+}
+
+/// Whether the data sets are there, but not the part to test on.
+fn lacks_test_part(run: &RunConfig, error: &venule::Error) -> bool {
+    match error {
+        venule::Error::Data(DataError::EmptySplit { .. }) => true,
+        venule::Error::Data(DataError::MissingFolder { path, .. }) => {
+            let roots = run.data.iter().filter_map(|data| data.path.as_deref());
+            roots
+                .into_iter()
+                .any(|root| root.is_dir() && path.starts_with(root) && path != root)
+        }
+        _ => false,
+    }
+}
+
+/// The numbers of a finished run.
+const TEST_FILE: &str = "test.json";
+
+/// Removes the numbers of an end that a resumed run goes beyond.
+struct ForgetTest;
+
+impl Callback for ForgetTest {
+    fn name(&self) -> &str {
+        "forget_test"
+    }
+
+    fn on_start(&mut self, info: &StartInfo<'_>) -> Result<(), BoxError> {
+        let path = info.directory.map(|folder| folder.join(TEST_FILE));
+        match path.filter(|path| info.step < info.total_steps && path.exists()) {
+            Some(path) => Ok(std::fs::remove_file(path)?),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What the program says of a run that has not come to its end, and its exit status.

@@ -292,6 +292,25 @@ fn weights_of_another_architecture_are_named() {
 }
 
 #[test]
+fn a_file_cannot_ask_for_more_than_it_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("large.safetensors");
+    // More than a terabyte of parameters, were they made.
+    let mut model = ModelConfig::compact();
+    let encoder = model.encoder.as_mut().unwrap();
+    (encoder.width, encoder.depth, encoder.heads) = (8192, 128, 64);
+    encoder.mlp_ratio = 16.0;
+    let checkpoint = Checkpoint {
+        model,
+        ..tiny_checkpoint()
+    };
+    save_weights(&path, &[], &checkpoint.metadata()).unwrap();
+    let found = error(Segmenter::from_file(&path));
+    assert!(matches!(found, Error::Checkpoint { .. }), "{found}");
+    assert_says(&found, &["large.safetensors", "another architecture"]);
+}
+
+#[test]
 fn metadata_that_makes_no_sense_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("odd.safetensors");

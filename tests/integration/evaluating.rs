@@ -466,14 +466,14 @@ fn a_broken_split_is_told_by_the_exit_code_and_can_be_skipped_in_part() {
 }
 
 #[test]
-fn a_summary_goes_on_where_no_field_of_view_is_found_and_compares_the_observers() {
+fn a_summary_goes_on_where_no_field_of_view_is_found_and_compares_the_annotators() {
     let mut samples: Vec<Sample> = (0..3).map(|index| photograph(64, index)).collect();
     // No dark border, no mask.
     samples[0].fov = None;
     samples[0].image = image::RgbImage::from_pixel(64, 64, image::Rgb([90, 60, 30]));
     let fov = fov(&samples[1]).clone();
     let first = samples[1].label.clone().unwrap();
-    // The second observer leaves out the left half.
+    // The second annotator leaves out the left half.
     let second = Mask::from_fn(64, 64, |x, y| x >= 32 && *first.get(x, y).unwrap());
     let (hits, vessels) = (both(&second, &fov), both(&first, &fov));
     samples[1].second_label = Some(second);

@@ -1,6 +1,6 @@
-//! DRIVE's protocol, where DRIVE is: `VENULE_DATA` names the folder that holds it, else `../shared/data` beside the workspace.
+//! DRIVE's protocol, where `VENULE_DATA` names the folder that holds DRIVE.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use venule::data::{FolderSet, FovPolicy, Split};
 use venule::{Protocol, evaluate_predictions};
@@ -13,19 +13,14 @@ const GIVEN: Protocol = Protocol {
 };
 
 fn drive() -> Option<PathBuf> {
-    let root = match std::env::var_os("VENULE_DATA") {
-        Some(root) => PathBuf::from(root),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
-    };
-    let path = root.join("DRIVE");
-    if path.is_dir() {
-        return Some(path);
+    let root = PathBuf::from(std::env::var_os("VENULE_DATA").unwrap_or_default());
+    let path = Some(root.join("DRIVE")).filter(|path| root.is_absolute() && path.is_dir());
+    if path.is_none() {
+        eprintln!(
+            "SKIPPED: no DRIVE; set VENULE_DATA to the absolute path of the folder that holds it"
+        );
     }
-    eprintln!(
-        "SKIPPED: no data set DRIVE at {}; set VENULE_DATA",
-        path.display()
-    );
-    None
+    path
 }
 
 #[test]

@@ -151,6 +151,8 @@ fn one_setting_is_changed_by_its_path() {
         ("recipe.train.ema", "{ decay = "),
         ("", "1"),
         ("recipe..crop", "1"),
+        // Everything else has come from the present one.
+        ("preset", "unet"),
     ] {
         let error = with(key, value).unwrap_err().to_string();
         assert!(
@@ -183,6 +185,14 @@ fn what_a_run_file_may_not_say() {
     );
     refused("preset = \"compcat\"", "seed, compact, tiny");
     refused("preset = 3", "must be a name");
+    // Before anything is trained, not when its turn comes.
+    refused("threshold = 1.5", "a probability threshold lies in [0, 1]");
+    refused("[recipe.train]\nclip_norm = -1.0", "clip_norm");
+    refused("[recipe.train]\nema = { decay = 1.5 }", "ema.decay");
+    refused(
+        "[recipe.preprocess]\nresize = { square = 0 }",
+        "Resize::Square",
+    );
     refused("cache_mib = 1048577", "0 (nothing is kept) to 1048576 MiB");
     refused("cache_mib = -1", "cache_mib");
     refused("preset = ", "TOML");
@@ -219,11 +229,8 @@ fn the_cache_has_a_size() {
 
 #[test]
 fn two_ways_of_freezing_exclude_each_other() {
-    let run: RunConfig = "preset = 'tiny'\nfreeze = 'all'\nunfreeze_every = 2"
-        .parse()
-        .unwrap();
-    let task = run.task(&venule::candle_core::Device::Cpu);
-    let error = task.err().unwrap().to_string();
+    let run = "preset = 'tiny'\nfreeze = 'all'\nunfreeze_every = 2".parse::<RunConfig>();
+    let error = run.unwrap_err().to_string();
     assert!(error.contains("either freeze or unfreeze_every"), "{error}");
 }
 

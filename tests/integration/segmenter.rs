@@ -95,11 +95,11 @@ fn a_black_image_has_no_field_of_view() {
     let error = segmenter.segment(&black).unwrap_err();
     assert!(matches!(
         error,
-        Error::Data(venule::data::Error::FieldOfViewNotFound { .. })
+        Error::Data(venule::data::Error::Sample { .. })
     ));
     let text = error.to_string();
     assert!(
-        text.contains("no field of view") && text.contains("full frame"),
+        text.contains("the photograph: no field of view") && text.contains("full frame"),
         "{text}"
     );
     let found = segmenter

@@ -154,6 +154,28 @@ fn the_best_threshold_is_stored_with_the_best_weights() {
 }
 
 #[test]
+fn a_threshold_given_on_resuming_holds() {
+    let task = || finetuning(&recipe(64), 1, 6);
+    let mut chosen = task();
+    train(
+        &mut chosen,
+        TrainConfig {
+            epochs: 1,
+            ..TrainConfig::default()
+        },
+    );
+    let state = chosen.state();
+    let mut free = task();
+    free.load_state(&state).unwrap();
+    assert_eq!(free.checkpoint().threshold, chosen.checkpoint().threshold);
+    let mut fixed = task().with_threshold(0.25).unwrap();
+    fixed.load_state(&state).unwrap();
+    let checkpoint = fixed.checkpoint();
+    assert_eq!(checkpoint.threshold, 0.25);
+    assert!(checkpoint.provenance.threshold_images.is_empty());
+}
+
+#[test]
 fn a_threshold_that_no_validation_chose_names_no_images() {
     let images = |validate_every, threshold: Option<f32>| {
         let mut task = finetuning(&recipe(64), 1, 6);

@@ -57,11 +57,11 @@ impl Shared {
     /// Makes the example at a place; a panic of the source becomes an error, or its batch would never come.
     fn make(&self, place: usize) -> Result<Prepared> {
         let example = self.order[place];
+        let index = example % self.samples;
         let made = catch_unwind(AssertUnwindSafe(|| {
-            let index = example % self.samples;
             self.source.example(self.epoch, index, example as u64)
         }));
-        made.unwrap_or(Err(Error::WorkerPanic { index: place }))
+        made.unwrap_or(Err(Error::WorkerPanic { index }))
     }
 
     fn work(&self) {

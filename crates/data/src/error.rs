@@ -49,7 +49,7 @@ pub enum Error {
     /// A setting is outside what it may be.
     #[error("{field} is {found}, but must be {expected}")]
     InvalidConfig {
-        /// The setting, as `Type::field`.
+        /// The setting or argument, usually as `Type::field`.
         field: &'static str,
         /// Its value.
         found: String,
@@ -132,9 +132,11 @@ pub enum Error {
         source: image::ImageError,
     },
     /// Code that a loader thread called panicked.
-    #[error("making example {index} panicked on a loader thread; the message is on standard error")]
+    #[error(
+        "making an example of sample {index} panicked on a loader thread; the message is on standard error"
+    )]
     WorkerPanic {
-        /// The example's place in its epoch.
+        /// The sample's index in its data set.
         index: usize,
     },
     /// A path that should be a file is a folder, a device or a pipe.
@@ -225,8 +227,8 @@ pub enum Error {
         /// The first file that has no partner, or several.
         reason: String,
     },
-    /// Two files of one folder have the same id.
-    #[error("{} and {} have the same id '{id}'; rename or remove one", first.display(), second.display())]
+    /// Two files of one folder, or two samples of joined sets, have the same id, or one photograph comes twice.
+    #[error("{} and {} have the same id '{id}'; rename, remove or leave out one", first.display(), second.display())]
     AmbiguousId {
         /// The id.
         id: String,
@@ -288,9 +290,31 @@ pub enum Error {
         /// What was seen instead.
         reason: String,
     },
+    /// A sample cannot be used, for a reason that its file does not say.
+    #[error("{id}: {error}")]
+    Sample {
+        /// The sample at fault.
+        id: String,
+        /// What is wrong with it.
+        error: Box<Error>,
+    },
     /// A tensor could not be made.
     #[error("tensor operation failed: {0}")]
     Tensor(#[from] candle_core::Error),
+}
+
+impl Error {
+    /// The same, naming the sample where it only speaks of a photograph or its field of view.
+    pub fn of_sample(self, id: &str) -> Self {
+        match self {
+            Self::FieldOfViewNotFound { .. } | Self::SmallFieldOfView { .. } => Self::Sample {
+                id: id.to_owned(),
+                error: Box::new(self),
+            },
+            Self::EmptyFieldOfView { .. } => Self::EmptyFieldOfView { id: id.to_owned() },
+            other => other,
+        }
+    }
 }
 
 /// A result with this crate's [`Error`].

@@ -48,7 +48,8 @@ impl<T> Kept<T> {
         state.bytes
     }
 
-    /// What is kept for an index, or else what `make` gives; threads that ask at the same time get one and the same.
+    /// What is kept for an index, or else what `make` gives; threads that ask at the same time get one and the same, unless they
+    /// are rayon's.
     pub(crate) fn get(
         &self,
         index: usize,
@@ -62,7 +63,12 @@ impl<T> Kept<T> {
             if let Some(kept) = state.kept.get(&index) {
                 return Ok(kept.clone());
             }
-            state.under_way.entry(index).or_default().clone()
+            // A thread of a pool that waited could be the one whose help the maker needs, or meet its own lock in a task that
+            // it takes on meanwhile.
+            match rayon::current_thread_index() {
+                Some(_) => Slot::default(),
+                None => state.under_way.entry(index).or_default().clone(),
+            }
         };
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(made) = &*slot {

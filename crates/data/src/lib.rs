@@ -1,4 +1,32 @@
 //! Fundus photographs: data sets, field of view, preprocessing, augmentation, synthetic images.
+//!
+//! # From files to batches
+//! 1. [`DatasetSpec`] (`drive=data/DRIVE`) or [`FolderSet`] finds the files of a [`Split`]; [`SyntheticSet`] draws photographs. Each is a
+//!    [`Dataset`], whose [`Sample`]s hold a photograph, its labels and its field of view at native size.
+//! 2. [`PreparedSet`] keeps what [`Preprocess`] makes of them: a [`Prepared`] input plane with its maps. [`FovPolicy`] says where
+//!    the field of view comes from ([`detect_fov`]).
+//! 3. [`AugmentedSet`] cuts and warps views of it ([`Augment`]), [`RecoloredSet`] of photographs whose colours change as well.
+//! 4. [`Loader`] makes them ahead on threads; batches depend on the seed, not on the threads. [`Batcher`] turns them into tensors.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use venule_data::{
+//!     Augment, AugmentedSet, FovPolicy, Loader, LoaderConfig, PreparedSet, Preprocess, SyntheticFundus, SyntheticSet,
+//! };
+//! let photographs = SyntheticSet::new(SyntheticFundus::square(96), 42, 3)?;
+//! let prepared = PreparedSet::new(photographs, Preprocess::default(), FovPolicy::Given);
+//! let views = AugmentedSet::new(Arc::new(prepared), Augment::standard(), (64, 64), 7)?;
+//! let loader = Loader::new(Arc::new(views), LoaderConfig::default())?;
+//! for batch in loader.epoch(0) {
+//!     let batch = batch?; // prepared views, ready for `Batcher`
+//!     assert!(batch.iter().all(|view| view.size() == (64, 64) && view.label.is_some()));
+//! }
+//! # Ok::<(), venule_data::Error>(())
+//! ```
+//!
+//! # Parts that stand alone
+//! [`read_image`], [`read_mask`] and [`read_probability`] within bounds on memory; [`detect_fov`]; [`Clahe`], [`wiener`]; [`resize_plane`];
+//! [`overlay`]; [`write_png`], which never leaves half a file.
 #![forbid(unsafe_code)]
 
 mod augment;

@@ -25,14 +25,16 @@ impl FovPolicy {
     /// The field of view of `sample`, at native size.
     ///
     /// # Errors
-    /// [`Error::MissingFieldOfView`] if the policy wants a mask and there is none; what [`detect_fov`] gives.
+    /// [`Error::MissingFieldOfView`] if the policy wants a mask and there is none; what [`detect_fov`] gives, as [`Error::Sample`].
     pub fn resolve(self, sample: &Sample) -> Result<Mask> {
         match (self, &sample.fov) {
             (Self::Given | Self::GivenOrDetect, Some(fov)) => Ok(fov.clone()),
             (Self::Given, None) => Err(Error::MissingFieldOfView {
                 id: sample.id.clone(),
             }),
-            (Self::GivenOrDetect | Self::Detect, _) => detect_fov(&sample.image),
+            (Self::GivenOrDetect | Self::Detect, _) => {
+                detect_fov(&sample.image).map_err(|error| error.of_sample(&sample.id))
+            }
             (Self::FullFrame, _) => Ok(full_frame(sample.size())),
         }
     }
@@ -83,12 +85,7 @@ impl Prepared {
         }
         let image = preprocess
             .apply(&sample.image, &native)
-            .map_err(|error| match error {
-                Error::EmptyFieldOfView { .. } => Error::EmptyFieldOfView {
-                    id: sample.id.clone(),
-                },
-                other => other,
-            })?;
+            .map_err(|error| error.of_sample(&sample.id))?;
         let fit = |label: &Mask| preprocess.fit_label(label, &native);
         Ok(Self {
             id: sample.id.clone(),
@@ -229,6 +226,12 @@ mod tests {
         assert_eq!(
             prepare(&bare, FovPolicy::FullFrame).unwrap().fov.count(),
             1200
+        );
+        let error = prepare(&bare, FovPolicy::Detect).unwrap_err();
+        assert!(
+            matches!(&error, Error::Sample { id, .. } if id == "a")
+                && error.to_string().starts_with("a: no field of view found"),
+            "{error}"
         );
         bare.fov = Some(Mask::filled(40, 30, false));
         let error = prepare(&bare, FovPolicy::Given).unwrap_err();

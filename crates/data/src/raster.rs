@@ -22,6 +22,13 @@ pub type Plane = Raster<f32>;
 /// A yes/no map: `true` is a vessel pixel in a label, a valid pixel in a field of view.
 pub type Mask = Raster<bool>;
 
+/// Pixels of a raster that is about to be allocated.
+fn area(width: usize, height: usize) -> usize {
+    let area = width.checked_mul(height);
+    assert!(area.is_some(), "a raster of {width}x{height} pixels");
+    area.unwrap_or_default()
+}
+
 impl<T> Raster<T> {
     /// Wraps row-major data.
     ///
@@ -43,8 +50,11 @@ impl<T> Raster<T> {
     }
 
     /// Calls `value(x, y)` for every pixel, row by row.
+    ///
+    /// # Panics
+    /// If there are more pixels than memory can have addresses.
     pub fn from_fn(width: usize, height: usize, mut value: impl FnMut(usize, usize) -> T) -> Self {
-        let mut data = Vec::with_capacity(width * height);
+        let mut data = Vec::with_capacity(area(width, height));
         for y in 0..height {
             for x in 0..width {
                 data.push(value(x, y));
@@ -129,11 +139,14 @@ impl<T> Raster<T> {
 
 impl<T: Clone> Raster<T> {
     /// A raster filled with one value.
+    ///
+    /// # Panics
+    /// If there are more pixels than memory can have addresses.
     pub fn filled(width: usize, height: usize, value: T) -> Self {
         Self {
             width,
             height,
-            data: vec![value; width * height],
+            data: vec![value; area(width, height)],
         }
     }
 }

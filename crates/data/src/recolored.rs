@@ -97,7 +97,7 @@ impl<D: Dataset, T: Transform> RecoloredSet<D, T> {
             let mut sample = self.dataset.load(index)?;
             sample.check_sizes()?;
             sample.fov = Some(self.fov.resolve(&sample)?);
-            // The second observer plays no part in training.
+            // The second annotator plays no part in training.
             sample.second_label = None;
             Ok(sample)
         })

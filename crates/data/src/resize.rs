@@ -39,33 +39,41 @@ pub fn resize_plane(plane: &Plane, size: (usize, usize)) -> Result<Plane> {
     if plane.size() == size {
         return Ok(plane.clone());
     }
-    let (width, height) = size;
-    let horizontal = taps(plane.width(), width);
-    let mut across = Raster::filled(width, plane.height(), 0.0f32);
-    across
-        .data_mut()
-        .par_chunks_mut(width)
-        .enumerate()
-        .for_each(|(y, out)| {
-            let row = plane.row(y);
-            for (o, tap) in out.iter_mut().zip(&horizontal) {
-                let pixels = row[tap.first..].iter();
-                *o = pixels.zip(&tap.weights).map(|(v, w)| v * w).sum();
+    let (columns, rows) = (taps(plane.width(), size.0), taps(plane.height(), size.1));
+    // The usual order is across first; an extreme shape takes the other, whose map between the two is the smaller one.
+    let most = (plane.width() * plane.height()).max(size.0 * size.1);
+    Ok(match size.0 * plane.height() <= most {
+        true => down(&across(plane, &columns), &rows),
+        false => across(&down(plane, &rows), &columns),
+    })
+}
+
+/// Resamples every row.
+fn across(plane: &Plane, taps: &[Taps]) -> Plane {
+    let mut out = Raster::filled(taps.len(), plane.height(), 0.0f32);
+    let rows = out.data_mut().par_chunks_mut(taps.len());
+    rows.enumerate().for_each(|(y, out)| {
+        let row = plane.row(y);
+        for (o, tap) in out.iter_mut().zip(taps) {
+            let pixels = row[tap.first..].iter();
+            *o = pixels.zip(&tap.weights).map(|(v, w)| v * w).sum();
+        }
+    });
+    out
+}
+
+/// Resamples every column.
+fn down(plane: &Plane, taps: &[Taps]) -> Plane {
+    let mut out = Raster::filled(plane.width(), taps.len(), 0.0f32);
+    let rows = out.data_mut().par_chunks_mut(plane.width());
+    rows.zip(taps).for_each(|(out, tap)| {
+        for (y, w) in (tap.first..).zip(&tap.weights) {
+            for (o, v) in out.iter_mut().zip(plane.row(y)) {
+                *o += w * v;
             }
-        });
-    let vertical = taps(plane.height(), height);
-    let mut out = Raster::filled(width, height, 0.0f32);
-    out.data_mut()
-        .par_chunks_mut(width)
-        .zip(&vertical)
-        .for_each(|(out, tap)| {
-            for (y, w) in (tap.first..).zip(&tap.weights) {
-                for (o, v) in out.iter_mut().zip(across.row(y)) {
-                    *o += w * v;
-                }
-            }
-        });
-    Ok(out)
+        }
+    });
+    out
 }
 
 /// Nearest-neighbour resampling with half-pixel centres (PyTorch's `"nearest-exact"`); masks stay masks.

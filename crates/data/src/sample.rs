@@ -2,7 +2,7 @@ use image::RgbImage;
 
 use crate::{Mask, Result};
 
-/// One photograph at its native size with what human observers said of it.
+/// One photograph at its native size with what human annotators said of it.
 ///
 /// ```
 /// use venule_data::{Mask, Sample};
@@ -19,9 +19,9 @@ pub struct Sample {
     pub id: String,
     /// The photograph.
     pub image: RgbImage,
-    /// Vessel pixels by the first observer.
+    /// Vessel pixels by the first annotator.
     pub label: Option<Mask>,
-    /// Vessel pixels by the second observer.
+    /// Vessel pixels by the second annotator.
     pub second_label: Option<Mask>,
     /// The field of view that came with the image. `None` if the data set has none:
     /// see [`detect_fov`](crate::detect_fov) and [`full_frame`](crate::full_frame).

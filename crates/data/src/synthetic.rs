@@ -229,7 +229,7 @@ impl SyntheticFundus {
 /// of which more than half is a vessel at least 0.9 pixels wide. The same arguments give the same bytes.
 ///
 /// # Errors
-/// [`Error::InvalidConfig`] if the configuration is out of range.
+/// [`Error::InvalidConfig`] if the configuration is out of range; [`Error::SyntheticJpeg`] if the JPEG encoder fails.
 pub fn synthetic_fundus(config: &SyntheticFundus, seed: u64, index: usize) -> Result<Sample> {
     config.validate()?;
     let stream = |stage| Random::new(seed, index, stage);
@@ -298,6 +298,9 @@ fn synthetic_id(seed: u64, index: usize) -> String {
     format!("synthetic_{seed}_{index:04}")
 }
 
+/// Most photographs of a set: their ids are in memory.
+const MOST: usize = 1 << 26;
+
 /// A data set of synthetic photographs, made when they are asked for.
 ///
 /// ```
@@ -319,9 +322,16 @@ impl SyntheticSet {
     /// The first `count` photographs of `seed`.
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] if the configuration is out of range.
+    /// [`Error::InvalidConfig`] if the configuration is out of range, or `count` above 2²⁶.
     pub fn new(config: SyntheticFundus, seed: u64, count: usize) -> Result<Self> {
         config.validate()?;
+        if count > MOST {
+            return Err(Error::InvalidConfig {
+                field: "the number of synthetic photographs",
+                found: count.to_string(),
+                expected: "at most 2^26",
+            });
+        }
         let ids = (0..count).map(|index| synthetic_id(seed, index)).collect();
         Ok(Self { config, seed, ids })
     }

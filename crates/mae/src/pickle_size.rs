@@ -105,13 +105,13 @@ impl Scan<'_> {
             0x86 | b'R' | 0x81 | b'b' => self.wrap(2)?,
             0x87 => self.wrap(3)?,
             b't' => {
-                let parts = self.to_mark()?;
+                let parts = self.pop_to_mark()?;
                 self.push(Size::around(&parts));
             }
             b'a' => self.grow(1)?,
             b's' => self.grow(2)?,
             b'e' | b'u' => {
-                let parts = self.to_mark()?;
+                let parts = self.pop_to_mark()?;
                 self.grow_by(&parts)?;
             }
             b'h' => {
@@ -177,7 +177,7 @@ impl Scan<'_> {
         Some(())
     }
 
-    fn to_mark(&mut self) -> Option<Vec<Size>> {
+    fn pop_to_mark(&mut self) -> Option<Vec<Size>> {
         let mark = self.stack.iter().rposition(Option::is_none)?;
         let parts = self.pop(self.stack.len() - mark - 1)?;
         self.stack.pop();

@@ -121,7 +121,7 @@ impl<'a> ScoredImage<'a> {
     }
 }
 
-/// Scores 1 and 0 from a binary mask, to evaluate a binary system such as a second human observer.
+/// Scores 1 and 0 from a binary mask, to evaluate a binary system such as a second human annotator.
 ///
 /// Any threshold in [0, 1) gives the mask back.
 pub fn scores_from_mask(mask: &[bool]) -> Vec<f32> {

@@ -269,7 +269,8 @@ impl ParamStore {
         self.load_tensors(&tensors)
     }
 
-    /// Writes all parameters and `metadata` as one safetensors file, whole or not at all. Equal parameters give equal bytes.
+    /// Writes all parameters and `metadata` as one safetensors file, whole or not at all. Equal parameters give equal bytes, but for
+    /// the order of several entries of `metadata`, which is any.
     ///
     /// # Errors
     /// [`Error::Io`] when the file cannot be written; the old file is then untouched.

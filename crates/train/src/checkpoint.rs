@@ -259,11 +259,16 @@ impl RunFolder {
         finished.then(|| format!("{FINAL_FILE}, and no checkpoint to go on from"))
     }
 
+    /// Removes the weights of an end that is no longer the run's.
+    pub(crate) fn remove_final(&self) -> Result<()> {
+        remove_if_there(&self.path.join(FINAL_FILE))
+    }
+
     pub(crate) fn has_checkpoint(&self) -> Result<bool> {
         Ok(!resumable_steps(&self.path)?.is_empty())
     }
 
-    /// Writes a resumable checkpoint, then removes all but the `keep` latest. Returns its weights file.
+    /// Writes a resumable checkpoint, then removes all but the `keep` latest up to it. Returns its weights file.
     pub(crate) fn save(
         &self,
         weights: &[(String, Tensor)],
@@ -273,7 +278,8 @@ impl RunFolder {
         mut state: RunState,
         keep: usize,
     ) -> Result<PathBuf> {
-        let path = weights_path(&self.path, state.step);
+        let step = state.step;
+        let path = weights_path(&self.path, step);
         // Should a checkpoint of this step exist, it must not pair old state with new weights.
         remove_if_there(&state_path(&self.path, state.step))?;
         state.weights_checksum = write_weights(&path, weights, metadata)?;
@@ -287,19 +293,22 @@ impl RunFolder {
         let document = state.to_json()?;
         let metadata = BTreeMap::from([(STATE_KEY.to_string(), document)]);
         write_archive(&state_path(&self.path, state.step), entries, &metadata)?;
-        self.rotate(keep)?;
+        self.rotate(step, keep)?;
         Ok(path)
     }
 
-    fn rotate(&self, keep: usize) -> Result<()> {
-        let states = resumable_steps(&self.path)?;
+    /// Keeps the `keep` latest checkpoints up to `newest`. One of a later step is damaged, or the run would have gone on from it:
+    /// it must not push out an intact one.
+    fn rotate(&self, newest: usize, keep: usize) -> Result<()> {
+        let mut states = resumable_steps(&self.path)?;
+        states.retain(|&step| step <= newest);
         let kept: Vec<_> = states.iter().take(keep).collect();
         for step in states.iter().skip(keep) {
             // The state first: weights without a state are no checkpoint.
             remove_if_there(&state_path(&self.path, *step))?;
         }
         for step in steps_with(&self.path, WEIGHTS_SUFFIX)? {
-            if !kept.contains(&&step) {
+            if step <= newest && !kept.contains(&&step) {
                 remove_if_there(&weights_path(&self.path, step))?;
             }
         }

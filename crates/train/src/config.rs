@@ -155,6 +155,7 @@ impl TrainConfig {
         let ok = layer > 0.0 && layer <= 1.0;
         check(ok, "layer_decay", layer.to_string(), "a number in (0, 1]")?;
         self.adamw.validate()?;
+        self.ema.unwrap_or_default().validate()?;
         // Building is the check of the rest.
         self.build_schedule(self.learning_rate).map(|_| ())
     }

@@ -28,6 +28,23 @@ impl Default for EmaConfig {
     }
 }
 
+impl EmaConfig {
+    /// Checks the decay.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a decay outside [0, 1).
+    pub(crate) fn validate(&self) -> Result<()> {
+        match (0.0..1.0).contains(&self.decay) {
+            true => Ok(()),
+            false => Err(Error::Config {
+                field: "ema.decay",
+                value: self.decay.to_string(),
+                expected: "a number in [0, 1)",
+            }),
+        }
+    }
+}
+
 /// An exponential moving average of variables: a ← d·a + (1 − d)·θ after every step
 /// (Polyak & Juditsky 1992; Tarvainen & Valpola 2017), starting from the variables' values.
 ///
@@ -54,13 +71,7 @@ impl Ema {
     /// # Errors
     /// [`Error::Config`] for a decay outside [0, 1), or a tensor error.
     pub fn new(params: &[(String, Var)], config: EmaConfig) -> Result<Self> {
-        if !(0.0..1.0).contains(&config.decay) {
-            return Err(Error::Config {
-                field: "ema.decay",
-                value: config.decay.to_string(),
-                expected: "a number in [0, 1)",
-            });
-        }
+        config.validate()?;
         let averages = params
             .iter()
             .map(|(name, var)| Ok((name.clone(), var.clone(), var.copy()?.detach())))

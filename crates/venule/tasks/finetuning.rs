@@ -18,7 +18,7 @@ use venule_train::{BoxError, Picture, Position, StepOutput, Task, Validation};
 
 use super::batches::Batches;
 use super::pictures::picture;
-use crate::segmenter::native_probability;
+use crate::segmenter::{check_threshold, native_probability};
 use crate::{Checkpoint, Error, Provenance, Recipe, Result, VesselModel};
 
 /// The labelled photographs of a fine-tuning.
@@ -135,13 +135,7 @@ impl Finetuning {
     /// # Errors
     /// [`Error::Config`] if it is not in [0, 1].
     pub fn with_threshold(mut self, threshold: f32) -> Result<Self> {
-        if !(0.0..=1.0).contains(&threshold) {
-            return Err(Error::Config {
-                field: "threshold",
-                value: threshold.to_string(),
-                expected: "a probability threshold lies in [0, 1]",
-            });
-        }
+        check_threshold(threshold)?;
         self.threshold = threshold;
         self.fixed_threshold = true;
         Ok(self)
@@ -385,6 +379,9 @@ impl Task for Finetuning {
     fn load_state(&mut self, state: &Value) -> std::result::Result<(), BoxError> {
         let threshold = state.get("threshold").and_then(Value::as_f64);
         let threshold = threshold.ok_or("the state of a fine-tuning must hold a threshold")?;
+        if self.fixed_threshold {
+            return Ok(());
+        }
         self.threshold = threshold as f32;
         // States of before this was kept do not say.
         self.chosen_threshold = state

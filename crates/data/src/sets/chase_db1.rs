@@ -7,7 +7,7 @@ use crate::{FolderSet, Result, Split};
 const LAYOUT: &str = "CHASE_DB1 is one folder of Image_01L.jpg, Image_01L_1stHO.png, Image_01L_2ndHO.png, Image_01R.jpg, ...";
 
 impl FolderSet {
-    /// CHASE_DB1 (Fraz et al., IEEE TBME 2012): both eyes of 14 children, 999 × 960 pixels, two observers, no field of view.
+    /// CHASE_DB1 (Fraz et al., IEEE TBME 2012): both eyes of 14 children, 999 × 960 pixels, two annotators, no field of view.
     ///
     /// Ids are `Image_01L` to `Image_14R`. Splits: the first 8 images are for training, of which the last 2 (04L, 04R) are
     /// for validation; the other 20 are for test. Both eyes of a child are in one split.

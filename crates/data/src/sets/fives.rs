@@ -8,7 +8,8 @@ const LAYOUT: &str = "FIVES needs train/{Original,Ground truth} and test/{Origin
 impl FolderSet {
     /// FIVES (Jin et al., Scientific Data 2022): 600 photographs for training and 200 for test, 2048 × 2048 pixels, no field of view.
     ///
-    /// Ids are the file names' stems, e.g. `28_A`. Splits: the last fifth of `train` is for validation.
+    /// Ids are the file names' stems, e.g. `28_A`; where a split takes both parts, with `train_` or `test_` before them. Splits: the
+    /// last fifth of `train` is for validation.
     ///
     /// # Errors
     /// A missing folder, image or partner, or an empty split, each as the [`Error`](crate::Error) that names it.

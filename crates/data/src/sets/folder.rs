@@ -73,7 +73,8 @@ impl FolderSet {
     /// fifth of `train`, or of everything if there is no `train`, is for validation.
     ///
     /// # Errors
-    /// Those of [`FolderSet::new`]; [`Error::EmptySplit`], e.g. for the test split where there is no `test`.
+    /// Those of [`FolderSet::new`]; [`Error::EmptySplit`], e.g. for the test split where there is neither `train` nor `test`;
+    /// [`Error::MissingFolder`] for the test split where there is `train` alone.
     pub fn folder(root: impl AsRef<Path>, split: Split) -> Result<Self> {
         let root = folder(root.as_ref().to_owned(), LAYOUT)?;
         if root.join("train").is_dir() || root.join("test").is_dir() {

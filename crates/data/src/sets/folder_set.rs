@@ -13,9 +13,9 @@ pub struct SampleFiles {
     pub id: String,
     /// The photograph.
     pub image: PathBuf,
-    /// Vessels by the first observer.
+    /// Vessels by the first annotator.
     pub label: Option<PathBuf>,
-    /// Vessels by the second observer.
+    /// Vessels by the second annotator.
     pub second_label: Option<PathBuf>,
     /// The field of view.
     pub fov: Option<PathBuf>,
@@ -68,7 +68,8 @@ impl SampleFiles {
 /// There is a constructor for each layout: [`FolderSet::new`] for plain folders, [`FolderSet::unlabelled`] for photographs alone,
 /// and [`drive`](FolderSet::drive), [`chase_db1`](FolderSet::chase_db1), [`stare`](FolderSet::stare), [`hrf`](FolderSet::hrf),
 /// [`fives`](FolderSet::fives), [`retina_blood_vessel`](FolderSet::retina_blood_vessel) and [`folder`](FolderSet::folder), which
-/// take a [`Split`]. Photographs and maps are paired by id, never by sort order; samples are in natural order of their ids.
+/// take a [`Split`]. Photographs and maps are paired by id, never by sort order; samples are in natural order of their ids, and
+/// where a set has `train` and `test` folders those of `train` come first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FolderSet {
     samples: Vec<SampleFiles>,
@@ -143,10 +144,29 @@ impl FolderSet {
     ///
     /// Without this call a damaged file is an error when it is loaded.
     pub fn without_unreadable(self) -> (Self, Vec<Error>) {
+        self.without_unusable(|_| Ok(()))
+    }
+
+    /// As [`without_unreadable`](Self::without_unreadable), and parts those that fail a check from the rest as well, such as
+    /// those whose field of view is not found.
+    ///
+    /// ```
+    /// # fn main() -> venule_data::Result<()> {
+    /// use venule_data::{FolderSet, FovPolicy, SampleFiles};
+    /// let set = FolderSet::from_files(vec![SampleFiles::unlabelled("a", "missing.png")]);
+    /// let found = |sample: &_| FovPolicy::default().resolve(sample).map(drop);
+    /// let (rest, errors) = set.without_unusable(found);
+    /// assert_eq!((rest.files().len(), errors.len()), (0, 1));
+    /// # Ok(()) }
+    /// ```
+    pub fn without_unusable(
+        self,
+        check: impl Fn(&Sample) -> Result<()> + Sync,
+    ) -> (Self, Vec<Error>) {
         let errors: Vec<Option<Error>> = self
             .samples
             .par_iter()
-            .map(|files| files.load().err())
+            .map(|files| files.load().and_then(|sample| check(&sample)).err())
             .collect();
         let (mut samples, mut reports) = (Vec::new(), Vec::new());
         for (files, error) in self.samples.into_iter().zip(errors) {
@@ -172,8 +192,21 @@ impl FolderSet {
         self
     }
 
-    /// Photographs by id with their maps by id; only a map that is wanted but missing is an error.
+    /// Photographs by id with their maps by id. A required map without its photograph is an error like a photograph without
+    /// its required map: a set that lacks photographs must not pass for the whole.
     pub(super) fn assemble(images: BTreeMap<String, PathBuf>, maps: Maps) -> Result<Self> {
+        let folder = images.values().next().and_then(|image| image.parent());
+        for files in [&maps.label, &maps.second_label, &maps.fov] {
+            if let (MapFiles::Required(_, files), Some(folder)) = (files, folder)
+                && let Some((id, file)) = files.iter().find(|(id, _)| !images.contains_key(*id))
+            {
+                return Err(Error::MissingPartner {
+                    file: file.clone(),
+                    id: id.clone(),
+                    folder: folder.to_owned(),
+                });
+            }
+        }
         let mut samples = Vec::with_capacity(images.len());
         for (id, image) in images {
             samples.push(SampleFiles {
@@ -188,14 +221,19 @@ impl FolderSet {
         Ok(Self { samples })
     }
 
-    /// This set, or an error if two of its samples have one id.
-    pub(super) fn unambiguous(self) -> Result<Self> {
-        let mut seen = BTreeMap::new();
+    /// This set, or an error if two of its samples have one id or are one photograph.
+    ///
+    /// # Errors
+    /// [`Error::AmbiguousId`].
+    pub fn unambiguous(self) -> Result<Self> {
+        let (mut ids, mut images) = (BTreeMap::new(), BTreeMap::new());
         for files in &self.samples {
-            if let Some(first) = seen.insert(&files.id, &files.image) {
+            let by_id = ids.insert(&files.id, files);
+            let by_image = images.insert(&files.image, files);
+            if let Some(first) = by_id.or(by_image) {
                 return Err(Error::AmbiguousId {
                     id: files.id.clone(),
-                    first: first.clone(),
+                    first: first.image.clone(),
                     second: files.image.clone(),
                 });
             }

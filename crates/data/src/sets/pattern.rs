@@ -75,7 +75,7 @@ impl FolderSet {
     ///
     /// # Errors
     /// [`Error::MissingFolder`], [`Error::NoImages`] where no name follows the pattern, [`Error::AmbiguousId`], and
-    /// [`Error::MissingPartner`] for an image without its mask or a mask without its image.
+    /// [`Error::MissingPartner`] for an image without its mask or field of view, or either without its image.
     pub fn by_patterns(
         images: (&Path, &NamePattern),
         masks: (&Path, &NamePattern),
@@ -83,13 +83,6 @@ impl FolderSet {
     ) -> Result<Self> {
         let files = images.1.files(images.0)?;
         let labels = masks.1.files(masks.0)?;
-        if let Some((id, file)) = labels.iter().find(|(id, _)| !files.contains_key(*id)) {
-            return Err(Error::MissingPartner {
-                file: file.clone(),
-                id: id.clone(),
-                folder: images.0.to_owned(),
-            });
-        }
         let fov = match fovs {
             Some((path, pattern)) => MapFiles::Required(path.to_owned(), pattern.files(path)?),
             None => MapFiles::Absent,

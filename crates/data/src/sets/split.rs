@@ -16,7 +16,8 @@ use crate::{Error, Result};
 /// | folder without | all less `Validation` | last fifth | none |
 /// | unlabelled | all | none | none |
 ///
-/// `All` is everything there is. `Fold(k)` is the k-th image of it alone, counted from 1 in natural order of the ids, and
+/// `All` is everything there is. `Fold(k)` is the k-th image of it alone, counted from 1 in natural order of the ids (`train` before `test` where
+/// a set has these folders, whose names then stand before the ids), and
 /// `WithoutFold(k)` is all the others: leave-one-out, as usual on STARE. The last fifth is counted in natural order of the ids, is rounded down, and has at least
 /// one image if there are two. To train on `Train` and `Validation` joined, see
 /// [`DatasetSpec::open_joined`](crate::DatasetSpec::open_joined).
@@ -118,22 +119,32 @@ impl FromStr for Split {
 
     /// Reads `train`, `validation`, `test` or `all`, in any case, or `fold:K` or `without_fold:K` with a number from 1.
     fn from_str(text: &str) -> Result<Self> {
-        if let Some((name, number)) = text.split_once(':') {
-            let fold = number.trim().parse().ok().filter(|&fold| fold > 0);
-            if let Some(fold) = fold {
-                return match name::lookup("split", &format!("{name}:k"), &NAMES)? {
-                    Split::Fold(_) => Ok(Split::Fold(fold)),
-                    Split::WithoutFold(_) => Ok(Split::WithoutFold(fold)),
-                    other => Ok(other),
-                };
-            }
-        }
-        match name::lookup("split", text, &NAMES)? {
-            Split::Fold(_) | Split::WithoutFold(_) => Err(Error::NoFold {
+        let (name, number) = match text.split_once(':') {
+            Some((name, number)) => (format!("{name}:k"), number.trim().parse().ok()),
+            None => (text.to_owned(), None),
+        };
+        let split = name::lookup("split", &name, &NAMES).map_err(|error| match error {
+            Error::UnknownName {
+                what,
+                expected,
+                suggestion,
+                ..
+            } => Error::UnknownName {
+                what,
+                found: text.to_owned(),
+                expected,
+                suggestion,
+            },
+            other => other,
+        })?;
+        match (split, number) {
+            (Split::Fold(_), Some(fold @ 1..)) => Ok(Split::Fold(fold)),
+            (Split::WithoutFold(_), Some(fold @ 1..)) => Ok(Split::WithoutFold(fold)),
+            (Split::Fold(_) | Split::WithoutFold(_), _) => Err(Error::NoFold {
                 fold: text.to_owned(),
                 images: None,
             }),
-            split => Ok(split),
+            (split, _) => Ok(split),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::folder_set::{MapFiles, Maps};
 use super::listing::{by_id, folder};
 use crate::{FolderSet, Result, Split};
 
-const LAYOUT: &str = "STARE needs stare-images, labels-ah and, for the second observer, labels-vk; give the folder that holds them";
+const LAYOUT: &str = "STARE needs stare-images, labels-ah and, for the second annotator, labels-vk; give the folder that holds them";
 
 /// The 20 photographs with labels.
 const IDS: [&str; 20] = [

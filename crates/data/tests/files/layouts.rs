@@ -126,6 +126,25 @@ fn drive_test_labels_may_be_absent_but_not_in_part() {
     assert!(matches!(error, Error::MissingFolder { .. }), "{error}");
 }
 
+/// What a set says once one of its photographs is gone.
+fn without_photograph(root: &Path, photograph: &str, kind: DatasetKind) -> Error {
+    std::fs::remove_file(root.join(photograph)).unwrap();
+    let path = root.to_owned();
+    DatasetSpec { kind, path }.files(Split::Train).unwrap_err()
+}
+
+#[test]
+fn a_set_that_lacks_a_photograph_is_no_smaller_set() {
+    let folder = tempfile::tempdir().unwrap();
+    drive(folder.path());
+    let missing = "training/images/25_training.tif";
+    let error = without_photograph(folder.path(), missing, DatasetKind::Drive);
+    assert!(
+        matches!(&error, Error::MissingPartner { id, folder, .. } if id == "25" && folder.ends_with("images")),
+        "{error}"
+    );
+}
+
 #[test]
 fn chase_db1_keeps_both_eyes_of_a_child_together() {
     let folder = tempfile::tempdir().unwrap();
@@ -158,6 +177,11 @@ fn chase_db1_keeps_both_eyes_of_a_child_together() {
     assert_eq!(sample.label.unwrap().count(), 3);
     assert_eq!(sample.second_label.unwrap().count(), 12);
     assert!(sample.fov.is_none());
+    let error = without_photograph(folder.path(), "Image_01R.jpg", DatasetKind::ChaseDb1);
+    assert!(
+        matches!(&error, Error::MissingPartner { id, .. } if id == "Image_01R"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -204,11 +228,20 @@ fn stare_takes_the_labelled_photographs_plain_or_gzipped() {
         error.contains("no fold:21") && error.contains("fold:1 to fold:20"),
         "{error}"
     );
-    for wrong in [
-        "fold", "fold:0", "fold:k", "fold:", "fold:-1", "train:3", "folds:3",
-    ] {
-        assert!(wrong.parse::<Split>().is_err(), "{wrong}");
+    for wrong in ["fold", "fold:0", "fold:k", "fold:", "without_fold:-1"] {
+        let error = wrong.parse::<Split>().unwrap_err().to_string();
+        let expected = format!("no {wrong}; a fold has a number from 1");
+        assert!(error.contains(&expected), "{error}");
     }
+    for wrong in ["train:3", "folds:3"] {
+        let error = wrong.parse::<Split>().unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("unknown split '{wrong}'")),
+            "{error}"
+        );
+    }
+    let error = without_photograph(folder.path(), "stare-images/im0005.ppm", DatasetKind::Stare);
+    assert!(matches!(error, Error::MissingPartner { .. }), "{error}");
 }
 
 #[test]
@@ -237,6 +270,11 @@ fn hrf_splits_each_class_and_says_so_where_the_test_part_is_missing() {
     assert_eq!(count(Split::Test).unwrap(), 30);
     let validation = FolderSet::hrf(folder.path(), Split::Validation).unwrap();
     assert_eq!(ids(&validation), ["05_dr", "05_g", "05_h"]);
+    let error = without_photograph(folder.path(), "images/14_h.jpg", DatasetKind::Hrf);
+    assert!(
+        matches!(&error, Error::MissingPartner { id, .. } if id == "14_h"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The published sets, where they are there: `VENULE_DATA` names the folder that holds them, else `../shared/data` beside the workspace.
+//! The published sets, where `VENULE_DATA` names the folder that holds them.
 
 use std::path::{Path, PathBuf};
 
@@ -8,19 +8,14 @@ use crate::fov::intersection_over_union;
 
 /// The folder of one data set, or `None`, said aloud, where it is absent.
 pub fn data(name: &str) -> Option<PathBuf> {
-    let root = match std::env::var_os("VENULE_DATA") {
-        Some(root) => PathBuf::from(root),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
-    };
-    let path = root.join(name);
-    if path.is_dir() {
-        return Some(path);
+    let root = PathBuf::from(std::env::var_os("VENULE_DATA").unwrap_or_default());
+    let path = Some(root.join(name)).filter(|path| root.is_absolute() && path.is_dir());
+    if path.is_none() {
+        eprintln!(
+            "SKIPPED: no data set {name}; set VENULE_DATA to the absolute path of the folder that holds it"
+        );
     }
-    eprintln!(
-        "SKIPPED: no data set {name} at {}; set VENULE_DATA",
-        path.display()
-    );
-    None
+    path
 }
 
 fn samples(set: &FolderSet) -> impl Iterator<Item = Sample> {

@@ -108,4 +108,14 @@ fn resizing_keeps_constants_and_refuses_the_impossible() {
         );
     }
     assert!(resize_plane(&Plane::filled(0, 3, 0.0), (2, 2)).is_err());
+
+    // Neither order of the two passes may take the memory of a map that is long one way and wide the other.
+    for (from, to) in [
+        ((1, 1 << 22), (512, 512)),
+        ((1 << 22, 1), (512, 512)),
+        ((512, 512), (1, 1 << 22)),
+    ] {
+        let out = resize_plane(&Plane::filled(from.0, from.1, 3.0), to).unwrap();
+        assert!(out.size() == to && out.data().iter().all(|v| (v - 3.0).abs() < 1e-4));
+    }
 }

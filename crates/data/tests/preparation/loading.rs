@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use image::{Rgb, RgbImage};
+use rayon::prelude::*;
 use venule_data::{
     Augment, AugmentedSet, ColorJitter, Dataset, Error, FovPolicy, InMemory, Jitter, Loader,
     LoaderConfig, Mask, Plane, Prepared, PreparedSet, Preprocess, RecoloredSet, Result, Sample,
@@ -179,12 +180,17 @@ fn no_more_is_made_ahead_than_asked_for_and_dropping_stops() {
     let loader = Loader::new(source.clone(), in_order(3)).unwrap();
     let mut epoch = loader.epoch(0);
     epoch.next().unwrap().unwrap();
-    std::thread::sleep(Duration::from_millis(150));
     // one batch taken and two made ahead, of four each
-    assert_eq!(source.made.load(Ordering::SeqCst), 12);
+    let made = || source.made.load(Ordering::SeqCst);
+    let begun = Instant::now();
+    while made() < 12 && begun.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::thread::sleep(Duration::from_millis(30));
+    assert_eq!(made(), 12);
     drop(epoch);
     std::thread::sleep(Duration::from_millis(30));
-    assert_eq!(source.made.load(Ordering::SeqCst), 12);
+    assert_eq!(made(), 12);
     drop(loader.epoch(1));
 }
 
@@ -219,6 +225,9 @@ struct Counted {
     set: InMemory,
     loads: [AtomicUsize; 4],
     fail_first: bool,
+    /// Threads that are about to ask, and how many of them a read waits for.
+    asked: AtomicUsize,
+    wait_for: usize,
 }
 
 impl Dataset for Counted {
@@ -232,7 +241,15 @@ impl Dataset for Counted {
 
     fn load(&self, index: usize) -> Result<Sample> {
         let before = self.loads[index].fetch_add(1, Ordering::SeqCst);
-        std::thread::sleep(Duration::from_millis(20));
+        let begun = Instant::now();
+        while self.asked.load(Ordering::SeqCst) < self.wait_for
+            && begun.elapsed() < Duration::from_secs(20)
+        {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // The last of them has yet to ask.
+        let pause = if self.wait_for > 0 { 100 } else { 20 };
+        std::thread::sleep(Duration::from_millis(pause));
         if self.fail_first && before == 0 {
             return Err(Error::IndexOutOfRange { index, len: 0 });
         }
@@ -240,11 +257,13 @@ impl Dataset for Counted {
     }
 }
 
-fn counted(fail_first: bool, cache: usize) -> PreparedSet<Counted> {
+fn counted(fail_first: bool, cache: usize, wait_for: usize) -> PreparedSet<Counted> {
     let dataset = Counted {
         set: set(4),
         loads: Default::default(),
         fail_first,
+        asked: AtomicUsize::new(0),
+        wait_for,
     };
     PreparedSet::new(dataset, Preprocess::default(), FovPolicy::FullFrame).with_cache_limit(cache)
 }
@@ -253,11 +272,10 @@ fn counted(fail_first: bool, cache: usize) -> PreparedSet<Counted> {
 fn threads_that_ask_at_once_share_one_preparation() {
     // Kept or not: those who wait are given what the first one made.
     for cache in [0, usize::MAX] {
-        let prepared = counted(false, cache);
-        let start = std::sync::Barrier::new(8);
+        let prepared = counted(false, cache, 8);
         let same: Vec<_> = std::thread::scope(|scope| {
             let ask = || {
-                start.wait();
+                prepared.dataset().asked.fetch_add(1, Ordering::SeqCst);
                 prepared.get(2).unwrap()
             };
             let threads: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
@@ -270,6 +288,24 @@ fn threads_that_ask_at_once_share_one_preparation() {
         prepared.get(2).unwrap();
         let loads = prepared.dataset().loads[2].load(Ordering::SeqCst);
         assert_eq!(loads, 1 + usize::from(cache == 0));
+    }
+}
+
+#[test]
+fn threads_of_a_pool_may_ask_although_making_needs_the_pool() {
+    // Resizing runs on the pool: a thread of it that waits for its share may take on a task that asks for the same sample.
+    let preprocess = Preprocess {
+        resize: Some(venule_data::Resize::Square(64)),
+        ..Preprocess::default()
+    };
+    let prepared = PreparedSet::new(set(4), preprocess, FovPolicy::FullFrame);
+    let all: Vec<_> = (0..64)
+        .into_par_iter()
+        .map(|view| prepared.get(view % 4).unwrap())
+        .collect();
+    for (view, one) in all.iter().enumerate() {
+        assert_eq!(one.id, format!("s{}", view % 4));
+        assert_eq!(one, &all[view % 4]);
     }
 }
 
@@ -287,6 +323,8 @@ fn recolored(color: ColorJitter, cache: usize) -> RecoloredSet<Counted, Augment>
         set: InMemory::new((0..4).map(sample).collect()),
         loads: Default::default(),
         fail_first: false,
+        asked: AtomicUsize::new(0),
+        wait_for: 0,
     };
     let (input, fov) = (Preprocess::default(), FovPolicy::FullFrame);
     RecoloredSet::new(
@@ -381,7 +419,7 @@ fn recoloured_batches_depend_neither_on_workers_nor_on_the_cache() {
 
 #[test]
 fn a_failed_preparation_is_tried_again_by_who_waited() {
-    let prepared = counted(true, usize::MAX);
+    let prepared = counted(true, usize::MAX, 0);
     let start = std::sync::Barrier::new(2);
     let results = std::thread::scope(|scope| {
         let ask = || {
@@ -398,9 +436,9 @@ fn a_failed_preparation_is_tried_again_by_who_waited() {
 
 #[test]
 fn the_cache_stays_below_its_limit() {
-    let one = counted(false, usize::MAX).get(0).unwrap().bytes();
+    let one = counted(false, usize::MAX, 0).get(0).unwrap().bytes();
     for limit in [0, one - 1, one, 3 * one + 1, usize::MAX] {
-        let prepared = counted(false, limit);
+        let prepared = counted(false, limit, 0);
         for index in [0, 1, 2, 3, 0] {
             prepared.get(index).unwrap();
         }

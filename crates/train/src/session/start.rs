@@ -4,7 +4,7 @@ use super::Session;
 use crate::callback::{StartInfo, callback_error, tell};
 use crate::checkpoint::{BEST_FILE, RunFolder};
 use crate::state::RunState;
-use crate::{Ema, Error, Result};
+use crate::{Ema, Error, Result, TrainConfig};
 
 impl Session<'_> {
     /// Protects an existing run, or goes on from it.
@@ -31,7 +31,12 @@ impl Session<'_> {
 
     fn resume_and_tell(&mut self) -> Result<()> {
         self.resume()?;
-        self.tell_start()
+        self.tell_start()?;
+        match &self.folder {
+            // It comes again at the new end; until then this run is not finished.
+            Some(folder) if self.state.step < self.total_steps => folder.remove_final(),
+            _ => Ok(()),
+        }
     }
 
     fn tell_start(&mut self) -> Result<()> {
@@ -100,7 +105,17 @@ impl Session<'_> {
                 average.load(&loaded.average, state.average_updates)?;
             }
         }
-        if state.config.schedule == self.config.schedule {
+        // The state of a schedule holds the learning rate: under another rate or schedule it begins anew.
+        let schedule = |config: &TrainConfig| {
+            let TrainConfig {
+                schedule,
+                learning_rate,
+                base_learning_rate,
+                ..
+            } = config;
+            (schedule.clone(), *learning_rate, *base_learning_rate)
+        };
+        if schedule(&state.config) == schedule(&self.config) {
             self.schedule.load_state(&state.schedule)?;
         }
         self.task

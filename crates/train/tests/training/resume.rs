@@ -361,6 +361,61 @@ fn a_damaged_checkpoint_is_passed_over_aloud() {
 }
 
 #[test]
+fn a_damaged_later_checkpoint_pushes_out_no_intact_one() {
+    let whole = undisturbed();
+    let directory = whole.path();
+    fs::write(
+        directory.join("checkpoint-000000012.state.safetensors"),
+        "nonsense",
+    )
+    .unwrap();
+    // From step 9 to step 10, which is saved where only one is to be kept.
+    let one = TrainConfig {
+        keep: 1,
+        ..resuming(&config(directory))
+    };
+    let report = run(&one, 10).unwrap();
+    assert_eq!((report.outcome, report.steps), (Outcome::Interrupted, 10));
+    let report = run(&one, NEVER).unwrap();
+    assert_eq!((report.outcome, report.steps), (Outcome::Completed, 12));
+}
+
+#[test]
+fn a_finished_run_that_goes_on_is_not_finished() {
+    let whole = undisturbed();
+    let longer = TrainConfig {
+        epochs: 5,
+        ..resuming(&config(whole.path()))
+    };
+    assert!(whole.path().join(FINAL_FILE).exists());
+    run(&longer, 13).unwrap();
+    assert!(!whole.path().join(FINAL_FILE).exists());
+    assert!(!RunSummary::of(whole.path()).unwrap().finished);
+    run(&longer, NEVER).unwrap();
+    assert!(whole.path().join(FINAL_FILE).exists());
+}
+
+#[test]
+fn another_learning_rate_holds_from_the_step_resumed_at() {
+    let dir = tempfile::tempdir().unwrap();
+    run(&config(dir.path()), 6).unwrap();
+    let slower = TrainConfig {
+        learning_rate: 1e-5,
+        ..resuming(&config(dir.path()))
+    };
+    run(&slower, NEVER).unwrap();
+    for line in read_log(&dir.path().join(LOG_FILE)).unwrap() {
+        if let LogLine::Step { step, lr, .. } = line {
+            // A plateau only lowers the rate.
+            assert!(
+                if step > 6 { lr <= 1e-5 } else { lr > 1e-3 },
+                "{step}: {lr}"
+            );
+        }
+    }
+}
+
+#[test]
 fn no_intact_checkpoint_is_an_error_that_lists_them() {
     let whole = undisturbed();
     for entry in fs::read_dir(whole.path()).unwrap() {
