@@ -28,12 +28,22 @@ impl Draw {
         for (bytes, word) in key.chunks_exact_mut(8).zip(words) {
             bytes.copy_from_slice(&word.to_le_bytes());
         }
+        Self::keyed(key)
+    }
+
+    /// The stream of a key that the caller has made unlike those of [`new`](Self::new).
+    pub(crate) fn keyed(key: [u8; 32]) -> Self {
         Self(ChaCha8Rng::from_seed(key))
+    }
+
+    /// 32 random bits.
+    pub(crate) fn bits(&mut self) -> u32 {
+        self.0.next_u32()
     }
 
     /// Uniform in [0, 1), 24 bits.
     pub(crate) fn unit(&mut self) -> f32 {
-        (self.0.next_u32() >> 8) as f32 / (1 << 24) as f32
+        (self.bits() >> 8) as f32 / (1 << 24) as f32
     }
 
     /// Uniform in [min, max).

@@ -4,6 +4,13 @@ use rayon::prelude::*;
 
 use crate::{Plane, Raster};
 
+/// The weights of four grid points for a place `t` in [0, 1) between the second and the third, by the cubic B-spline.
+pub(crate) fn b_spline(t: f32) -> [f32; 4] {
+    let s = 1.0 - t;
+    let inner = |t: f32| (3.0 * t * t * t - 6.0 * t * t + 4.0) / 6.0;
+    [s * s * s / 6.0, inner(t), inner(s), t * t * t / 6.0]
+}
+
 /// Gaussian blur with edge pixels repeated outwards; the kernel reaches 3 sigma. `sigma <= 0` copies.
 pub(crate) fn gaussian_blur(plane: &Plane, sigma: f32) -> Plane {
     let (width, height) = plane.size();

@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::probability;
 use crate::draw::Draw;
+use crate::filter::b_spline;
 use crate::{Error, Result};
 
 /// Smooth random deformation: displacements drawn on a coarse grid and interpolated by cubic B-splines.
@@ -105,13 +106,7 @@ impl Displacement {
     fn weights(&self, position: usize) -> (usize, [f32; 4]) {
         let at = (position as f32 + 0.5) / self.spacing;
         let first = at as usize;
-        let t = at - first as f32;
-        let s = 1.0 - t;
-        let inner = |t: f32| (3.0 * t * t * t - 6.0 * t * t + 4.0) / 6.0;
-        (
-            first,
-            [s * s * s / 6.0, inner(t), inner(s), t * t * t / 6.0],
-        )
+        (first, b_spline(at - first as f32))
     }
 }
 

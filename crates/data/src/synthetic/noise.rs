@@ -1,4 +1,5 @@
 use super::random::Random;
+use crate::filter::b_spline;
 
 /// Smooth noise of zero mean and about unit variance: normal values on a lattice with the given spacing in
 /// pixels, interpolated by cubic B-splines, added to `plane` times `amplitude`.
@@ -44,15 +45,7 @@ pub(super) fn add_lattice_noise(
 fn spline(pixel: usize, spacing: f32) -> (usize, [f32; 4]) {
     let place = pixel as f32 / spacing;
     let start = place as usize;
-    let t = place - start as f32;
-    let u = 1.0 - t;
-    let weights = [
-        u * u * u / 6.0,
-        (3.0 * t * t * t - 6.0 * t * t + 4.0) / 6.0,
-        (3.0 * u * u * u - 6.0 * u * u + 4.0) / 6.0,
-        t * t * t / 6.0,
-    ];
-    (start, weights)
+    (start, b_spline(place - start as f32))
 }
 
 /// One period of smooth noise around a circle, for everything that varies with an angle.

@@ -1,6 +1,6 @@
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
-use super::{has_kernel, values, with_values};
+use super::{has_kernel, if_wanted, values, with_values};
 use crate::cpu::map::{Kernel, MapShape, channel_sums};
 use crate::cpu::{conv1x1, conv3x3, winograd};
 
@@ -81,7 +81,7 @@ fn tiles_pay(inputs: usize, outputs: usize) -> bool {
 }
 
 /// A convolution that keeps height and width.
-enum Convolution {
+pub(super) enum Convolution {
     OneByOne,
     ThreeByThree,
 }
@@ -114,42 +114,30 @@ impl Convolution {
         ))
     }
 
-    /// Gradients of input and weight, each only if its operand needs one.
-    fn backward(&self, x: &Tensor, weight: &Tensor, grad: &Tensor) -> Result<[Option<Tensor>; 2]> {
-        let (inputs, outputs) = (map_shape(x.shape())?, map_shape(grad.shape())?);
-        let input_grad = if x.track_op() {
-            let output = with_values(weight, |weight| {
-                with_values(grad, |grad| {
-                    Ok(match self {
-                        Self::OneByOne => {
-                            conv1x1::input_gradient(grad, outputs, weight, inputs.channels)
-                        }
-                        Self::ThreeByThree => {
-                            input_gradient(grad, outputs, weight, inputs.channels)
-                        }
-                    })
-                })
-            })?;
-            Some(Tensor::from_vec(output, x.shape(), x.device())?)
-        } else {
-            None
+    /// Gradients of input and weight from that of the result, each only if its operand needs one.
+    pub(super) fn gradients(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        grad: &[f32],
+    ) -> Result<[Option<Tensor>; 2]> {
+        let inputs = map_shape(x.shape())?;
+        let outputs = MapShape {
+            channels: weight.dim(0)?,
+            ..inputs
         };
-        let weight_grad = if weight.track_op() {
-            let output = with_values(x, |x| {
-                with_values(grad, |grad| {
-                    Ok(match self {
-                        Self::OneByOne => {
-                            conv1x1::weight_gradient(x, inputs, grad, outputs.channels)
-                        }
-                        Self::ThreeByThree => weight_gradient(x, inputs, grad, outputs.channels),
-                    })
-                })
-            })?;
-            Some(Tensor::from_vec(output, weight.shape(), x.device())?)
-        } else {
-            None
+        let of_input = |weight: &[f32]| match self {
+            Self::OneByOne => conv1x1::input_gradient(grad, outputs, weight, inputs.channels),
+            Self::ThreeByThree => input_gradient(grad, outputs, weight, inputs.channels),
         };
-        Ok([input_grad, weight_grad])
+        let of_weight = |x: &[f32]| match self {
+            Self::OneByOne => conv1x1::weight_gradient(x, inputs, grad, outputs.channels),
+            Self::ThreeByThree => weight_gradient(x, inputs, grad, outputs.channels),
+        };
+        Ok([
+            if_wanted(x, || with_values(weight, |weight| Ok(of_input(weight))))?,
+            if_wanted(weight, || with_values(x, |x| Ok(of_weight(x))))?,
+        ])
     }
 }
 
@@ -185,7 +173,8 @@ impl CustomOp2 for Convolution {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let [x, weight] = self.backward(x, weight, &grad.contiguous()?)?;
+        let grad = grad.contiguous()?;
+        let [x, weight] = with_values(&grad, |grad| self.gradients(x, weight, grad))?;
         Ok((x, weight))
     }
 }
@@ -217,19 +206,17 @@ impl CustomOp3 for Convolution {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let grad = grad.contiguous()?;
-        let bias_grad = if bias.track_op() {
+        let of_bias = if_wanted(bias, || {
             let mut sums = vec![0f32; bias.elem_count()];
             let shape = map_shape(grad.shape())?;
             with_values(&grad, |grad| {
                 channel_sums(grad, shape, &mut sums);
                 Ok(())
             })?;
-            Some(Tensor::from_vec(sums, bias.shape(), bias.device())?)
-        } else {
-            None
-        };
-        let [x, weight] = self.backward(x, weight, &grad)?;
-        Ok((x, weight, bias_grad))
+            Ok(sums)
+        })?;
+        let [x, weight] = with_values(&grad, |grad| self.gradients(x, weight, grad))?;
+        Ok((x, weight, of_bias))
     }
 }
 

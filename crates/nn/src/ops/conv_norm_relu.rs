@@ -2,9 +2,9 @@ use std::sync::OnceLock;
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
-use super::conv::{self, conv3x3, map_shape};
+use super::conv::{self, Convolution, conv3x3, map_shape};
 use super::group_norm::{self, group_norm_relu};
-use super::{has_kernel, values, with_values};
+use super::{has_kernel, if_wanted, values, with_values};
 use crate::cpu::group_norm::{self as kernel, Groups, Moments};
 use crate::cpu::map::channel_sums;
 
@@ -134,7 +134,7 @@ impl CustomOp3 for ConvNormRelu {
         let Some((between, moments)) = self.between.get() else {
             bail!("the gradient of conv3x3_norm_relu needs its forward pass first");
         };
-        let (inputs, outputs) = (map_shape(x.shape())?, map_shape(grad.shape())?);
+        let outputs = map_shape(grad.shape())?;
         let grad = grad.contiguous()?;
         let (grad, of_vectors) = with_values(vectors, |vectors| {
             let (weight, bias, conv_bias) = self.vectors(vectors);
@@ -150,35 +150,8 @@ impl CustomOp3 for ConvNormRelu {
                 Ok((grad, of_weight))
             })
         })?;
-        let tensor =
-            |of: &Tensor, values: Vec<f32>| Tensor::from_vec(values, of.shape(), of.device());
-        let of_x = match x.track_op() {
-            true => Some(tensor(
-                x,
-                with_values(weight, |weight| {
-                    Ok(conv::input_gradient(
-                        &grad,
-                        outputs,
-                        weight,
-                        inputs.channels,
-                    ))
-                })?,
-            )?),
-            false => None,
-        };
-        let of_weight = match weight.track_op() {
-            true => Some(tensor(
-                weight,
-                with_values(x, |x| {
-                    Ok(conv::weight_gradient(x, inputs, &grad, outputs.channels))
-                })?,
-            )?),
-            false => None,
-        };
-        let of_vectors = match vectors.track_op() {
-            true => Some(tensor(vectors, of_vectors)?),
-            false => None,
-        };
+        let [of_x, of_weight] = Convolution::ThreeByThree.gradients(x, weight, &grad)?;
+        let of_vectors = if_wanted(vectors, || Ok(of_vectors))?;
         Ok((of_x, of_weight, of_vectors))
     }
 }

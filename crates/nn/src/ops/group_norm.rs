@@ -2,7 +2,7 @@ use std::sync::OnceLock;
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
-use super::{has_kernel, values, with_values};
+use super::{has_kernel, if_wanted, values, with_values};
 use crate::cpu::group_norm::{self as kernel, Groups, Moments};
 
 /// Group normalisation (Wu & He 2018) of (B, C, H, W): each group of C/groups channels of an image is brought to mean 0 and
@@ -119,15 +119,10 @@ impl CustomOp3 for GroupNormOp {
                 })
             })
         })?;
-        let wanted = |of: &Tensor, values: Vec<f32>| {
-            of.track_op()
-                .then(|| Tensor::from_vec(values, of.shape(), of.device()))
-                .transpose()
-        };
         Ok((
-            wanted(x, dx)?,
-            wanted(weight, dweight)?,
-            wanted(bias, dbias)?,
+            if_wanted(x, || Ok(dx))?,
+            if_wanted(weight, || Ok(dweight))?,
+            if_wanted(bias, || Ok(dbias))?,
         ))
     }
 }

@@ -1,6 +1,6 @@
-use candle_core::{CpuStorage, CustomOp3, D, Device, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
 
-use super::{has_kernel, values, with_values};
+use super::{has_kernel, if_wanted, values, with_values};
 use crate::cpu;
 
 /// Layer normalisation (Ba et al. 2016): (x − μ) / √(σ² + eps) · weight + bias, with mean μ and biased variance σ² over the
@@ -95,15 +95,10 @@ impl CustomOp3 for LayerNorm {
                 })
             })
         })?;
-        let wanted = |of: &Tensor, values: Vec<f32>| {
-            of.track_op()
-                .then(|| Tensor::from_vec(values, of.shape(), &Device::Cpu))
-                .transpose()
-        };
         Ok((
-            wanted(x, dx)?,
-            wanted(weight, dweight)?,
-            wanted(bias, dbias)?,
+            if_wanted(x, || Ok(dx))?,
+            if_wanted(weight, || Ok(dweight))?,
+            if_wanted(bias, || Ok(dbias))?,
         ))
     }
 }

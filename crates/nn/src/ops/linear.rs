@@ -1,9 +1,9 @@
 use std::sync::OnceLock;
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
 use super::gelu::gelu_composed;
-use super::{has_kernel, values, with_values};
+use super::{has_kernel, if_wanted, values, with_values};
 use crate::cpu;
 
 /// x Wᵀ + b over the last dimension: x (…, I), weight (O, I), bias (O) → (…, O).
@@ -164,22 +164,18 @@ impl Linear {
         grad: &[f32],
     ) -> Result<[Option<Tensor>; 3]> {
         let outputs = weight.dim(0)?;
-        let mut gradients = [None, None, None];
-        if x.track_op() {
-            let dx = with_values(weight, |weight| {
-                Ok(cpu::linear::input_gradient(grad, weight, outputs))
-            })?;
-            gradients[0] = Some(Tensor::from_vec(dx, x.shape(), &Device::Cpu)?);
-        }
-        if weight.track_op() {
-            let dweight = with_values(x, |x| Ok(cpu::linear::weight_gradient(grad, x, outputs)))?;
-            gradients[1] = Some(Tensor::from_vec(dweight, weight.shape(), &Device::Cpu)?);
-        }
-        if bias.is_some_and(Tensor::track_op) {
-            let dbias = cpu::layer_norm::column_sums(grad, outputs);
-            gradients[2] = Some(Tensor::from_vec(dbias, outputs, &Device::Cpu)?);
-        }
-        Ok(gradients)
+        let of_x = || {
+            with_values(weight, |w| {
+                Ok(cpu::linear::input_gradient(grad, w, outputs))
+            })
+        };
+        let of_weight = || with_values(x, |x| Ok(cpu::linear::weight_gradient(grad, x, outputs)));
+        let of_bias = || Ok(cpu::layer_norm::column_sums(grad, outputs));
+        Ok([
+            if_wanted(x, of_x)?,
+            if_wanted(weight, of_weight)?,
+            bias.map_or(Ok(None), |bias| if_wanted(bias, of_bias))?,
+        ])
     }
 }
 

@@ -67,3 +67,14 @@ fn with_values<T>(x: &Tensor, f: impl FnOnce(&[f32]) -> Result<T>) -> Result<T> 
         _ => bail!("a CPU kernel takes CPU tensors, not {:?}", x.device()),
     }
 }
+
+/// The gradient for an operand, if it needs one.
+fn if_wanted(
+    operand: &Tensor,
+    values: impl FnOnce() -> Result<Vec<f32>>,
+) -> Result<Option<Tensor>> {
+    match operand.track_op() {
+        true => Tensor::from_vec(values()?, operand.shape(), operand.device()).map(Some),
+        false => Ok(None),
+    }
+}

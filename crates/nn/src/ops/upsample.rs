@@ -1,6 +1,6 @@
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
-use super::{has_kernel, values, with_values};
+use super::{has_kernel, if_wanted, values, with_values};
 use crate::cpu::upsample::{self as kernel, Joint};
 
 /// Bilinear upsampling of (B, C, H, W) to (B, C, 2H, 2W) with half-pixel centres and repeated borders, as
@@ -118,14 +118,9 @@ impl CustomOp2 for Upsample2x {
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let sizes = joint(x.shape(), others.dim(1)?)?;
         with_values(&grad.contiguous()?, |grad| {
-            let wanted = |of: &Tensor, part: fn(&[f32], Joint) -> Vec<f32>| {
-                of.track_op()
-                    .then(|| Tensor::from_vec(part(grad, sizes), of.shape(), of.device()))
-                    .transpose()
-            };
             Ok((
-                wanted(x, kernel::upsample2x_cat_backward)?,
-                wanted(others, kernel::others_of)?,
+                if_wanted(x, || Ok(kernel::upsample2x_cat_backward(grad, sizes)))?,
+                if_wanted(others, || Ok(kernel::others_of(grad, sizes)))?,
             ))
         })
     }
