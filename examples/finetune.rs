@@ -151,7 +151,11 @@ fn configuration(args: &Args) -> support::AnyResult<RunConfig> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use super::support::training::test_images;
     use super::*;
+    use venule::data::{Dataset, full_frame, mask_image, write_png};
 
     /// The run that flags give over a run file.
     fn over(file: &str, flags: &[&str]) -> support::AnyResult<RunConfig> {
@@ -230,5 +234,52 @@ mod tests {
         let run = over(drive, &["--test-images", "a", "--test-masks", "b"]).unwrap();
         let tests: Vec<_> = run.data.iter().map(|data| data.test.as_slice()).collect();
         assert_eq!(tests, [&[][..], &["all".to_owned()]]);
+    }
+
+    fn write(folder: &Path, names: &[&str]) {
+        for name in names {
+            let path = folder.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let image = mask_image(&full_frame((4, 3))).unwrap();
+            write_png(path, image).unwrap();
+        }
+    }
+
+    fn run(data: &str) -> RunConfig {
+        format!("preset = 'tiny'\n[[data]]\n{data}")
+            .parse()
+            .unwrap()
+    }
+
+    #[test]
+    fn what_cannot_be_tested_is_trained_on_all_the_same_and_a_wrong_path_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().display();
+        // DRIVE as its site gives it: test images without labels.
+        let part = |part: &str, kind: &str, id: u32| format!("drive/{part}/{kind}/{id:02}.png");
+        for id in 21..=40 {
+            for kind in ["images", "1st_manual", "mask"] {
+                write(folder.path(), &[&part("training", kind, id)]);
+            }
+        }
+        for kind in ["images", "mask"] {
+            write(folder.path(), &[&part("test", kind, 1)]);
+        }
+        let drive = run(&format!("name = 'drive'\npath = '{root}/drive'"));
+        assert!(test_images(&drive).unwrap().is_none());
+        write(folder.path(), &[&part("test", "1st_manual", 1)]);
+        assert_eq!(test_images(&drive).unwrap().unwrap().len(), 1);
+
+        // A folder without a part to test on, and one whose part has no images.
+        let names = ["own/train/images/a.png", "own/train/masks/a.png"];
+        write(folder.path(), &names);
+        let own = run(&format!("name = 'folder'\npath = '{root}/own'"));
+        assert!(test_images(&own).unwrap().is_none());
+
+        let wrong = run(&format!("name = 'folder'\npath = '{root}/owm'"));
+        assert!(test_images(&wrong).is_err());
+        let test = format!("images = '{root}/nowhere'\nmasks = '{root}/nowhere'");
+        let roles = "train = []\nvalidation = []\ntest = ['all']";
+        assert!(test_images(&run(&format!("{test}\n{roles}"))).is_err());
     }
 }

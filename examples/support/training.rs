@@ -250,7 +250,7 @@ pub fn finetune(run: &RunConfig, place: &Place<'_>) -> AnyResult<Report> {
 }
 
 /// The images to test on. A data set that has none to offer, or none with a label, is no reason not to train; a wrong path is.
-fn test_images(run: &RunConfig) -> AnyResult<Option<FolderSet>> {
+pub fn test_images(run: &RunConfig) -> AnyResult<Option<FolderSet>> {
     let test = match run.files(Purpose::Test) {
         Ok(test) => test,
         Err(error) if lacks_test_part(run, &error) => {
