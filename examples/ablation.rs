@@ -191,9 +191,8 @@ fn plan_runs<'a>(args: &Args, grid: &'a Grid) -> support::AnyResult<Vec<Planned<
             if grid.pretrain.is_some() && variant.pretrained != Some(false) {
                 run.pretrained = Some(pretraining_folder(args, seed).join(FINAL_FILE));
             }
-            for (key, value) in &variant.set {
-                run = run.with(key, value)?;
-            }
+            let settings = variant.set.iter();
+            run = run.with_all(settings.map(|(key, value)| (key.as_str(), value.as_str())))?;
             run.recipe.train.seed = seed;
             run.recipe.train.resume = true;
             if run.data.iter().all(|data| data.test.is_empty()) {

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use venule::data::{FovPolicy, Sample, read_image, read_mask};
-use venule::report::folder_names;
+use venule::report::distinct_names;
 use venule::{parse_device, set_threads};
 
 /// Finds the vessels in photographs of the retina.
@@ -70,7 +70,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
         stem.to_string_lossy().into_owned()
     };
     // Photographs of one name in several folders: none may overwrite another's results.
-    let names = folder_names(&args.images.iter().map(stem).collect::<Vec<_>>());
+    let names = distinct_names(args.images.iter().map(stem));
     for (path, name) in args.images.iter().zip(names) {
         let segment = || -> support::AnyResult<PathBuf> {
             let mut sample = Sample::unlabelled(name.clone(), read_image(path)?);

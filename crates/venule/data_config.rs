@@ -214,7 +214,7 @@ pub(crate) fn files(data: &[DataConfig], purpose: Purpose) -> Result<FolderSet> 
             });
         }
     }
-    Ok(joined.unambiguous()?)
+    Ok(joined.without_repetition()?)
 }
 
 /// What names an image's data set before its id in the weights: nothing where several data sets serve a purpose, since

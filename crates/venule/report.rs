@@ -21,7 +21,7 @@ pub use html::html;
 pub use json::{entries_json, json};
 pub use overview::markdown;
 pub use paired::{Paired, paired_tests};
-pub use pictures::{KeptMasks, Picture, Rank, folder_names, ranked_images};
+pub use pictures::{KeptMasks, Picture, Rank, distinct_names, folder_names, ranked_images};
 
 /// A system's results on a data set, with the names under which a report shows them.
 #[derive(Clone, Debug)]

@@ -97,18 +97,29 @@ pub trait RunFile: Clone + Serialize + DeserializeOwned {
     /// # Errors
     /// As for a file that says so; for the key `preset`, since all other settings have come from the present one.
     fn with(&self, key: &str, value: &str) -> Result<Self> {
-        if key == "preset" {
-            return Err(unread(
-                "preset is where a run starts from and cannot be changed in it; choose another one in its file or by --preset"
-                    .to_owned(),
-            ));
-        }
-        let mut change = value_of(value).map_err(|e| unread(format!("{key} = {value}: {e}")))?;
-        for part in key.rsplit('.') {
-            change = Value::Table(Table::from_iter([(part.to_owned(), change)]));
-        }
+        self.with_all([(key, value)])
+    }
+
+    /// As [`with`](Self::with) for several settings, one after the other; what they come to together is checked at the end.
+    ///
+    /// # Errors
+    /// As `with`.
+    fn with_all<'a>(&self, settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self> {
         let mut whole = Value::Table(to_table(self)?);
-        merge(&mut whole, change);
+        for (key, value) in settings {
+            if key == "preset" {
+                return Err(unread(
+                    "preset is where a run starts from and cannot be changed in it; choose another one in its file or by --preset"
+                        .to_owned(),
+                ));
+            }
+            let mut change =
+                value_of(value).map_err(|e| unread(format!("{key} = {value}: {e}")))?;
+            for part in key.rsplit('.') {
+                change = Value::Table(Table::from_iter([(part.to_owned(), change)]));
+            }
+            merge(&mut whole, change);
+        }
         read(whole)
     }
 

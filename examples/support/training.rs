@@ -115,10 +115,11 @@ impl RunArgs {
 
     /// The run with what `--set` says, after all other flags.
     pub fn finish<R: RunFile>(&self, mut run: R) -> venule::Result<R> {
-        for (key, value) in &self.set {
-            run = run.with(key, value)?;
-        }
-        run.validate()?;
+        run = run.with_all(
+            self.set
+                .iter()
+                .map(|(key, value)| (key.as_str(), value.as_str())),
+        )?;
         run.train_mut().resume = self.resume;
         Ok(run)
     }
@@ -232,7 +233,11 @@ pub fn finetune(run: &RunConfig, place: &Place<'_>) -> AnyResult<Report> {
     };
     super::say!("weights: {}", weights.display());
     if let Some(test) = test {
-        let segmenter = Segmenter::from_file_on(weights, place.device)?;
+        let mut segmenter = Segmenter::from_file_on(weights, place.device)?;
+        if let Some(threshold) = run.threshold {
+            // The best weights may be of before it was given, on resuming.
+            segmenter = segmenter.with_threshold(threshold)?;
+        }
         let protocol = Protocol {
             fov: run.fov,
             ..Protocol::default()

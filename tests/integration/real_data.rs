@@ -13,14 +13,13 @@ const GIVEN: Protocol = Protocol {
 };
 
 fn drive() -> Option<PathBuf> {
-    let root = PathBuf::from(std::env::var_os("VENULE_DATA").unwrap_or_default());
-    let path = Some(root.join("DRIVE")).filter(|path| root.is_absolute() && path.is_dir());
-    if path.is_none() {
-        eprintln!(
-            "SKIPPED: no DRIVE; set VENULE_DATA to the absolute path of the folder that holds it"
-        );
-    }
-    path
+    let root = PathBuf::from(std::env::var_os("VENULE_DATA")?);
+    assert!(
+        root.is_absolute() && root.is_dir(),
+        "VENULE_DATA must be the absolute path of a folder, not {}",
+        root.display()
+    );
+    Some(root.join("DRIVE")).filter(|path| path.is_dir())
 }
 
 #[test]

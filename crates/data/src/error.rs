@@ -227,7 +227,7 @@ pub enum Error {
         /// The first file that has no partner, or several.
         reason: String,
     },
-    /// Two files of one folder, or two samples of joined sets, have the same id, or one photograph comes twice.
+    /// Two files of one folder, or two samples of joined sets, have the same id, or a photograph comes twice.
     #[error("{} and {} have the same id '{id}'; rename, remove or leave out one", first.display(), second.display())]
     AmbiguousId {
         /// The id.

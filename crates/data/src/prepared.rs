@@ -227,7 +227,8 @@ mod tests {
             prepare(&bare, FovPolicy::FullFrame).unwrap().fov.count(),
             1200
         );
-        let error = prepare(&bare, FovPolicy::Detect).unwrap_err();
+        let black = Sample::unlabelled("a", RgbImage::new(40, 30));
+        let error = prepare(&black, FovPolicy::Detect).map(drop).unwrap_err();
         assert!(
             matches!(&error, Error::Sample { id, .. } if id == "a")
                 && error.to_string().starts_with("a: no field of view found"),

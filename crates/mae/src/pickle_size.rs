@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-/// Objects that a reading may hold at once: those of a ViT-H with its optimizer are a hundredth of it.
+/// Objects that a reading may hold at once: those of a ViT-H with its optimizer are a twentieth of it.
 const MOST_NODES: u64 = 4 << 20;
 
 /// Depth to which objects may be nested: a state dict has about ten levels.
@@ -40,8 +40,7 @@ impl Size {
     }
 }
 
-/// Checks that reading `pickle` stays within bounds. What is no pickle at all is left to the reader to refuse: this stops where
-/// the reader does.
+/// Checks that reading `pickle` to its end stays within bounds.
 pub(crate) fn check(pickle: &[u8]) -> Result<(), String> {
     let mut scan = Scan {
         rest: pickle,
@@ -49,7 +48,12 @@ pub(crate) fn check(pickle: &[u8]) -> Result<(), String> {
         memo: HashMap::new(),
         made: 0,
     };
-    while let Some(true) = scan.step() {
+    loop {
+        match scan.step() {
+            Some(true) => {}
+            Some(false) => return Ok(()),
+            None => return Err("its description of tensors is damaged; fetch it again".to_owned()),
+        }
         // Only what is on top has just changed.
         let levels = scan
             .stack
@@ -61,14 +65,14 @@ pub(crate) fn check(pickle: &[u8]) -> Result<(), String> {
             ));
         }
     }
-    Ok(())
 }
 
 struct Scan<'a> {
     rest: &'a [u8],
     /// None is a mark.
     stack: Vec<Option<Size>>,
-    memo: HashMap<u32, Size>,
+    /// Marks too, as the reader keeps them.
+    memo: HashMap<u32, Option<Size>>,
     /// Objects made so far: by an instruction each, and copied into the memo or out of it.
     made: u64,
 }
@@ -200,14 +204,14 @@ impl Scan<'_> {
 
     fn recall(&mut self, id: u32) -> Option<()> {
         let size = *self.memo.get(&id)?;
-        self.made = self.made.saturating_add(size.nodes);
-        self.push(size);
+        self.made = self.made.saturating_add(size.map_or(1, |size| size.nodes));
+        self.stack.push(size);
         Some(())
     }
 
     fn remember(&mut self, id: u32) -> Option<()> {
-        let size = self.stack.last()?.unwrap_or(Size::leaf(0));
-        self.made = self.made.saturating_add(size.nodes);
+        let size = *self.stack.last()?;
+        self.made = self.made.saturating_add(size.map_or(1, |size| size.nodes));
         self.memo.insert(id, size);
         Some(())
     }
@@ -236,11 +240,30 @@ mod tests {
     }
 
     #[test]
-    fn what_the_reader_refuses_and_what_is_small_pass() {
-        // {"a": (1, 2)}, and texts that are no pickle.
+    fn a_mark_out_of_the_memo_does_not_hide_what_follows() {
+        let mut pickle = b"\x80\x02(q\x00th\x00t)q\x00".to_vec();
+        for _ in 0..40 {
+            pickle.extend(b"h\x00h\x00\x86q\x00");
+        }
+        pickle.push(b'.');
+        assert!(check(&pickle).unwrap_err().contains("unfolds"));
+    }
+
+    #[test]
+    fn a_dictionary_passes_and_what_is_no_pickle_does_not() {
+        // {"a": (1, 2)}
         let dictionary = b"\x80\x02}q\x00X\x01\x00\x00\x00aq\x01K\x01K\x02\x86q\x02s.";
-        for pickle in [&dictionary[..], b"", b"\x80", b"t", b"h\x07", b"\xff"] {
-            assert_eq!(check(pickle), Ok(()));
+        assert_eq!(check(dictionary), Ok(()));
+        let text_beyond_the_end = b"\x80\x02X\xff\xff\xff\xffa.";
+        for pickle in [
+            &b""[..],
+            b"\x80",
+            b"t",
+            b"h\x07",
+            b"\xff",
+            text_beyond_the_end,
+        ] {
+            assert!(check(pickle).unwrap_err().contains("damaged"));
         }
     }
 }

@@ -151,7 +151,8 @@ impl Metric for ThresholdSweep {
     }
 }
 
-/// Of the thresholds k / 4096 one of maximal F1 over one set of pixels, chosen as [`ThresholdSweep`] does, which also pools images.
+/// The middle of the highest run of thresholds k / 4096 of maximal F1 over one set of pixels, a multiple of 1 / 8192; see
+/// [`ThresholdSweep`] to pool images.
 ///
 /// `None` if the valid targets hold no vessel.
 ///

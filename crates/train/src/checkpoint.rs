@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use candle_core::{Tensor, Var};
 
@@ -195,6 +196,8 @@ fn resumable_steps(directory: &Path) -> Result<Vec<usize>> {
 #[derive(Debug)]
 pub(crate) struct RunFolder {
     path: PathBuf,
+    /// Steps of the checkpoints that were found damaged: they are not counted among those kept.
+    damaged: Mutex<Vec<usize>>,
     /// Held open: the lock ends with it, also when the process is killed.
     _lock: File,
 }
@@ -234,6 +237,7 @@ impl RunFolder {
         clear_temporaries(path)?;
         Ok(Self {
             path: path.to_path_buf(),
+            damaged: Mutex::default(),
             _lock: lock,
         })
     }
@@ -268,7 +272,7 @@ impl RunFolder {
         Ok(!resumable_steps(&self.path)?.is_empty())
     }
 
-    /// Writes a resumable checkpoint, then removes all but the `keep` latest up to it. Returns its weights file.
+    /// Writes a resumable checkpoint, then removes all but the `keep` latest. Returns its weights file.
     pub(crate) fn save(
         &self,
         weights: &[(String, Tensor)],
@@ -297,18 +301,20 @@ impl RunFolder {
         Ok(path)
     }
 
-    /// Keeps the `keep` latest checkpoints up to `newest`. One of a later step is damaged, or the run would have gone on from it:
-    /// it must not push out an intact one.
+    /// Keeps the `keep` latest checkpoints but for the damaged ones, which are left as they are: none of them may push out an intact
+    /// one. `newest` is intact, whatever it was before.
     fn rotate(&self, newest: usize, keep: usize) -> Result<()> {
+        let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        damaged.retain(|&step| step != newest);
         let mut states = resumable_steps(&self.path)?;
-        states.retain(|&step| step <= newest);
+        states.retain(|step| !damaged.contains(step));
         let kept: Vec<_> = states.iter().take(keep).collect();
         for step in states.iter().skip(keep) {
             // The state first: weights without a state are no checkpoint.
             remove_if_there(&state_path(&self.path, *step))?;
         }
         for step in steps_with(&self.path, WEIGHTS_SUFFIX)? {
-            if step <= newest && !kept.contains(&&step) {
+            if !damaged.contains(&step) && !kept.contains(&&step) {
                 remove_if_there(&weights_path(&self.path, step))?;
             }
         }
@@ -322,6 +328,8 @@ impl RunFolder {
             match self.load(step) {
                 Ok(loaded) => return Ok(loaded),
                 Err(error) => {
+                    let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+                    damaged.push(step);
                     passed_over(&error);
                     tried.push(error.to_string());
                 }

@@ -158,27 +158,40 @@ fn png(id: &str, image: &RgbImage) -> Result<Vec<u8>> {
 /// );
 /// ```
 pub fn folder_names(names: &[impl AsRef<str>]) -> Vec<String> {
-    let mut taken = BTreeSet::new();
-    let mut folders = Vec::with_capacity(names.len());
-    for name in names {
-        let plain = |c: char| match c.is_alphanumeric() || ['.', '-'].contains(&c) {
-            true => c,
-            false => '_',
-        };
+    let plain = |c: char| match c.is_alphanumeric() || ['.', '-'].contains(&c) {
+        true => c,
+        false => '_',
+    };
+    let folders = names.iter().map(|name| {
         let name: String = name.as_ref().chars().map(plain).collect();
         // A leading dot would hide the folder, or leave it.
-        let name = name.trim_matches(['.', '_']);
-        let name = if name.is_empty() { "unnamed" } else { name };
-        let mut folder = name.to_owned();
+        match name.trim_matches(['.', '_']) {
+            "" => "unnamed".to_owned(),
+            name => name.to_owned(),
+        }
+    });
+    distinct_names(folders)
+}
+
+/// The names in their order; those that come again, in whatever case, get a number.
+///
+/// ```
+/// let names = ["eye", "Eye", "other"].map(String::from);
+/// assert_eq!(venule::report::distinct_names(names), ["eye", "Eye_2", "other"]);
+/// ```
+pub fn distinct_names(names: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut taken = BTreeSet::new();
+    let distinct = names.into_iter().map(|name| {
+        let mut candidate = name.clone();
         let mut number = 2;
         // Some file systems do not tell cases apart.
-        while !taken.insert(folder.to_lowercase()) {
-            folder = format!("{name}_{number}");
+        while !taken.insert(candidate.to_lowercase()) {
+            candidate = format!("{name}_{number}");
             number += 1;
         }
-        folders.push(folder);
-    }
-    folders
+        candidate
+    });
+    distinct.collect()
 }
 
 #[cfg(test)]

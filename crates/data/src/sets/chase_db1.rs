@@ -27,14 +27,14 @@ impl FolderSet {
             second_label: MapFiles::Optional(labels("_2ndHO")?),
             fov: MapFiles::Absent,
         };
-        FolderSet::assemble(images, maps)?
-            .retain(|id| match (split, first_number(id)) {
-                (Split::Train, Some(child)) => child <= 3,
-                (Split::Validation, Some(child)) => child == 4,
-                (Split::Test, Some(child)) => child >= 5,
-                (Split::All | Split::Fold(_) | Split::WithoutFold(_), _) => true,
-                (_, None) => false,
-            })
+        let wanted = |id: &str| match (split, first_number(id)) {
+            (Split::Train, Some(child)) => child <= 3,
+            (Split::Validation, Some(child)) => child == 4,
+            (Split::Test, Some(child)) => child >= 5,
+            (Split::All | Split::Fold(_) | Split::WithoutFold(_), _) => true,
+            (_, None) => false,
+        };
+        FolderSet::assemble(images, maps, wanted)?
             .not_empty(
                 "CHASE_DB1",
                 &root,

@@ -58,5 +58,5 @@ fn part(root: &Path, name: &str, label_required: bool) -> Result<FolderSet> {
         second_label: if_there("2nd_manual")?,
         fov: required("mask")?,
     };
-    FolderSet::assemble(images, maps)
+    FolderSet::assemble(images, maps, |_| true)
 }

@@ -194,11 +194,18 @@ impl FolderSet {
 
     /// Photographs by id with their maps by id. A required map without its photograph is an error like a photograph without
     /// its required map: a set that lacks photographs must not pass for the whole.
-    pub(super) fn assemble(images: BTreeMap<String, PathBuf>, maps: Maps) -> Result<Self> {
+    /// Samples whose id is not wanted are left alone.
+    pub(super) fn assemble(
+        mut images: BTreeMap<String, PathBuf>,
+        maps: Maps,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Self> {
+        images.retain(|id, _| wanted(id));
         let folder = images.values().next().and_then(|image| image.parent());
         for files in [&maps.label, &maps.second_label, &maps.fov] {
+            let lonely = |id: &str| wanted(id) && !images.contains_key(id);
             if let (MapFiles::Required(_, files), Some(folder)) = (files, folder)
-                && let Some((id, file)) = files.iter().find(|(id, _)| !images.contains_key(*id))
+                && let Some((id, file)) = files.iter().find(|(id, _)| lonely(id))
             {
                 return Err(Error::MissingPartner {
                     file: file.clone(),
@@ -221,21 +228,26 @@ impl FolderSet {
         Ok(Self { samples })
     }
 
-    /// This set, or an error if two of its samples have one id or are one photograph.
+    /// This set, or an error if a photograph comes twice.
     ///
     /// # Errors
     /// [`Error::AmbiguousId`].
-    pub fn unambiguous(self) -> Result<Self> {
-        let (mut ids, mut images) = (BTreeMap::new(), BTreeMap::new());
+    pub fn without_repetition(self) -> Result<Self> {
+        let mut seen = BTreeMap::new();
         for files in &self.samples {
-            let by_id = ids.insert(&files.id, files);
-            let by_image = images.insert(&files.image, files);
-            if let Some(first) = by_id.or(by_image) {
-                return Err(Error::AmbiguousId {
-                    id: files.id.clone(),
-                    first: first.image.clone(),
-                    second: files.image.clone(),
-                });
+            if let Some(first) = seen.insert(&files.image, files) {
+                return Err(ambiguous(first, files));
+            }
+        }
+        Ok(self)
+    }
+
+    /// This set, or an error if two of its samples have one id.
+    pub(super) fn unambiguous(self) -> Result<Self> {
+        let mut seen = BTreeMap::new();
+        for files in &self.samples {
+            if let Some(first) = seen.insert(&files.id, files) {
+                return Err(ambiguous(first, files));
             }
         }
         Ok(self)
@@ -281,6 +293,14 @@ impl FolderSet {
             });
         }
         Ok(part)
+    }
+}
+
+fn ambiguous(first: &SampleFiles, second: &SampleFiles) -> Error {
+    Error::AmbiguousId {
+        id: second.id.clone(),
+        first: first.image.clone(),
+        second: second.image.clone(),
     }
 }
 

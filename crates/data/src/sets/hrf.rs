@@ -29,14 +29,14 @@ impl FolderSet {
             second_label: MapFiles::Absent,
             fov: required("mask")?,
         };
-        FolderSet::assemble(images, maps)?
-            .retain(|id| match (split, first_number(id)) {
-                (Split::Train, Some(number)) => number <= 4,
-                (Split::Validation, Some(number)) => number == 5,
-                (Split::Test, Some(number)) => number >= 6,
-                (Split::All | Split::Fold(_) | Split::WithoutFold(_), _) => true,
-                (_, None) => false,
-            })
+        let wanted = |id: &str| match (split, first_number(id)) {
+            (Split::Train, Some(number)) => number <= 4,
+            (Split::Validation, Some(number)) => number == 5,
+            (Split::Test, Some(number)) => number >= 6,
+            (Split::All | Split::Fold(_) | Split::WithoutFold(_), _) => true,
+            (_, None) => false,
+        };
+        FolderSet::assemble(images, maps, wanted)?
             .not_empty(
                 "HRF",
                 root,

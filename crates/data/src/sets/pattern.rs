@@ -94,6 +94,7 @@ impl FolderSet {
                 second_label: MapFiles::Absent,
                 fov,
             },
+            |_| true,
         )
     }
 }

@@ -135,7 +135,7 @@ impl DatasetSpec {
     /// prefix: `drive_21`, `hrf_01_dr`.
     ///
     /// # Errors
-    /// Those of [`files`](Self::files), for any data set and split; [`Error::AmbiguousId`] if two samples have one id or are one photograph.
+    /// Those of [`files`](Self::files), for any data set and split; [`Error::AmbiguousId`] if two samples have one id or one photograph comes twice.
     pub fn open_joined(specs: &[Self], splits: &[Split]) -> Result<FolderSet> {
         let mut joined = FolderSet::from_files(Vec::new());
         for spec in specs {
@@ -148,7 +148,7 @@ impl DatasetSpec {
             }
             joined = joined.join(samples);
         }
-        joined.unambiguous()
+        joined.unambiguous()?.without_repetition()
     }
 }
 

@@ -46,8 +46,7 @@ impl FolderSet {
             Split::Test => &IDS[10..],
             Split::All | Split::Fold(_) | Split::WithoutFold(_) => &IDS[..],
         };
-        FolderSet::assemble(images, maps)?
-            .retain(|id| wanted.contains(&id))
+        FolderSet::assemble(images, maps, |id| wanted.contains(&id))?
             .not_empty(
                 "STARE",
                 root,

@@ -6,16 +6,15 @@ use venule_data::{Clahe, Dataset, DatasetSpec, FolderSet, Raster, Sample, Split,
 
 use crate::fov::intersection_over_union;
 
-/// The folder of one data set, or `None`, said aloud, where it is absent.
+/// The folder of one data set, or `None` where it is absent.
 pub fn data(name: &str) -> Option<PathBuf> {
-    let root = PathBuf::from(std::env::var_os("VENULE_DATA").unwrap_or_default());
-    let path = Some(root.join(name)).filter(|path| root.is_absolute() && path.is_dir());
-    if path.is_none() {
-        eprintln!(
-            "SKIPPED: no data set {name}; set VENULE_DATA to the absolute path of the folder that holds it"
-        );
-    }
-    path
+    let root = PathBuf::from(std::env::var_os("VENULE_DATA")?);
+    assert!(
+        root.is_absolute() && root.is_dir(),
+        "VENULE_DATA must be the absolute path of a folder, not {}",
+        root.display()
+    );
+    Some(root.join(name)).filter(|path| path.is_dir())
 }
 
 fn samples(set: &FolderSet) -> impl Iterator<Item = Sample> {

@@ -239,7 +239,7 @@ impl CustomOp3 for Linear {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Var;
+    use candle_core::{Device, Var};
     use proptest::prelude::*;
 
     use super::*;
