@@ -260,6 +260,12 @@ fn maps_without_channels_give_empty_results_or_errors() -> Result<()> {
     assert_eq!(y.dims(), [1, 3, 4, 5]);
     assert_eq!(y.sum_all()?.to_scalar::<f32>()?, 0.0);
     y.sum_all()?.backward()?;
+    let beyond = conv3x3(
+        &none(&[1, 0, 2, 2])?,
+        &none(&[(1 << 62) + 1, 0, 3, 3])?,
+        None,
+    );
+    assert!(beyond.unwrap_err().to_string().contains("addresses"));
     let (image, to_none) = (random(&[1, 3, 4, 5], 1)?, none(&[0, 3, 3, 3])?);
     assert_eq!(conv3x3(&image, &to_none, None)?.dims(), [1, 0, 4, 5]);
     let vector = none(&[0])?;

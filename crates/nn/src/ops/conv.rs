@@ -221,8 +221,13 @@ impl CustomOp3 for Convolution {
 }
 
 pub(super) fn check(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, side: usize) -> Result<()> {
-    let (_, c, _, _) = x.dims4()?;
+    let (b, c, h, w) = x.dims4()?;
     let (o, inputs, kh, kw) = weight.dims4()?;
+    // A weight of no channels has no values, however many outputs it names.
+    let values = [b, o, h, w].into_iter().try_fold(4, usize::checked_mul);
+    if values.is_none_or(|bytes| bytes > isize::MAX as usize) {
+        bail!("a map of {b}x{o}x{h}x{w} values is more than memory has addresses for");
+    }
     if inputs != c || (kh, kw) != (side, side) || bias.is_some_and(|bias| bias.dims() != [o]) {
         bail!(
             "a {side}x{side} convolution of {c} channels needs a weight (O, {c}, {side}, {side}) and a bias (O), not {:?} and {:?}",
