@@ -12,12 +12,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use serde::Deserialize;
-use support::training::{Place, conclude, finetune, pretrain};
+use support::training::{Place, conclude, finetune, pretrain, test_images};
 use venule::candle_core::Device;
 use venule::data::write_atomic;
 use venule::metrics::summarize;
 use venule::train::{FINAL_FILE, Outcome, Report};
-use venule::{PretrainConfig, Purpose, RUN_FILE, RunConfig, RunFile, set_threads};
+use venule::{PretrainConfig, RUN_FILE, RunConfig, RunFile, set_threads};
 
 /// Trains and tests every variant of a run with several seeds, one after the other, and makes the table.
 #[derive(Parser)]
@@ -195,10 +195,9 @@ fn plan_runs<'a>(args: &Args, grid: &'a Grid) -> support::AnyResult<Vec<Planned<
             run = run.with_all(settings.map(|(key, value)| (key.as_str(), value.as_str())))?;
             run.recipe.train.seed = seed;
             run.recipe.train.resume = true;
-            if run.data.iter().all(|data| data.test.is_empty()) {
-                return Err(format!("variant '{name}' has no data to test on").into());
+            if test_images(&run)?.is_none() {
+                return Err(format!("variant '{name}' has no labelled data to test on").into());
             }
-            run.files(Purpose::Test)?;
             let folder = args.save_dir.join(format!(
                 "{}_{seed}",
                 name.replace(|c: char| !c.is_alphanumeric() && !"-.+".contains(c), "_")
