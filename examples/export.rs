@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use venule::candle_core::{DType, Device};
+use venule::candle_core::DType;
 use venule::data::{DatasetSpec, Resize, Split};
-use venule::{Checkpoint, Protocol, Segmenter};
+use venule::{Protocol, Segmenter};
 
 /// Writes weights in half precision, with all that is needed to use them.
 #[derive(Parser)]
@@ -34,6 +34,10 @@ struct Args {
     /// faster
     #[arg(long)]
     fov_diameter: Option<f32>,
+    /// In use, let the encoder see windows of at most this many patches a side, such as the side of its training crops: faster
+    /// on large photographs
+    #[arg(long)]
+    window: Option<usize>,
 }
 
 fn main() -> ExitCode {
@@ -41,12 +45,14 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> support::AnyResult<ExitCode> {
-    let (mut checkpoint, model) = Checkpoint::load(&args.weights, &Device::Cpu)?;
     let mut segmenter = Segmenter::from_file(&args.weights)?;
     if let Some(diameter) = args.fov_diameter {
-        checkpoint.preprocess.resize = Some(Resize::FovDiameter(diameter));
-        segmenter = segmenter.with_resize(checkpoint.preprocess.resize)?;
+        segmenter = segmenter.with_resize(Some(Resize::FovDiameter(diameter)))?;
     }
+    if args.window.is_some() {
+        segmenter = segmenter.with_window(args.window)?;
+    }
+    let mut checkpoint = segmenter.checkpoint().clone();
     if let Some(spec) = &args.threshold_on {
         let set = spec.open(args.threshold_split)?;
         let best = Protocol::default().choose_threshold(&segmenter, set.as_ref())?;
@@ -66,7 +72,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
         let name = Path::new(&path).file_name().unwrap_or_default();
         checkpoint.provenance.pretrained = Some(name.to_string_lossy().into_owned());
     }
-    checkpoint.save(&args.out, &model, DType::F16)?;
+    checkpoint.save(&args.out, segmenter.model(), DType::F16)?;
     support::say!(
         "{}: {} bytes, trained on {} images",
         args.out.display(),

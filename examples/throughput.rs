@@ -43,6 +43,9 @@ struct Args {
     /// Inference as an application runs it, by `VesselModel::predict`: above a million pixels in tiles
     #[arg(long)]
     tiled: bool,
+    /// Let the encoder see the whole image at once, also where the preset has windows
+    #[arg(long)]
+    whole: bool,
     /// Run each block of the encoder once more for its gradient instead of keeping its activations
     #[arg(long)]
     checkpoint: bool,
@@ -102,6 +105,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
             let mut config = ModelConfig::preset(&args.preset)?;
             if let Some(encoder) = &mut config.encoder {
                 encoder.checkpoint_blocks = args.checkpoint;
+                encoder.window = encoder.window.filter(|_| !args.whole);
             }
             let model = VesselModel::new(&config, 0, &Device::Cpu)?;
             let parameters = model.store().element_count();

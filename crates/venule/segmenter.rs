@@ -137,6 +137,20 @@ impl Segmenter {
         Ok(self)
     }
 
+    /// Lets the encoder see the photograph in windows of at most this many patches a side
+    /// ([`VitConfig::window`](venule_mae::VitConfig::window)), or at once.
+    ///
+    /// # Errors
+    /// If the window is out of range.
+    pub fn with_window(mut self, window: Option<usize>) -> Result<Self> {
+        if let Some(encoder) = &mut self.checkpoint.model.encoder {
+            encoder.window = window;
+        }
+        let (store, device) = (self.model.store().clone(), self.model.device().clone());
+        self.model = VesselModel::with_store(&self.checkpoint.model, store, &device)?;
+        Ok(self)
+    }
+
     /// Whether to average the probabilities over the photograph and its three mirror images (left and right, top and
     /// bottom, both), each turned back: four times the work. Off at first.
     ///

@@ -51,6 +51,13 @@ pub struct VitConfig {
     pub checkpoint_blocks: bool,
     /// Numbers of blocks after which a feature map is given, ascending in 1 to `depth`; empty: only after the last.
     pub taps: Vec<usize>,
+    /// Most patches a side, 1 to 4096, that the blocks see at once when the encoder gives feature maps: a larger grid is cut into equal
+    /// windows, each with its own positions and class token. `None`: the whole grid, whose attention grows with the square of the
+    /// pixels.
+    ///
+    /// With the side of the training crops here, a whole photograph is seen as the crops were: at positions that were trained,
+    /// among as many patches. Training on such crops is the same with and without.
+    pub window: Option<usize>,
 }
 
 fn config_error<T>(
@@ -99,16 +106,18 @@ impl VitConfig {
             drop_path: 0.0,
             checkpoint_blocks: false,
             taps: Vec::new(),
+            window: None,
         }
     }
 
-    /// Patch 16, width 192, 6 blocks of 6 heads, sine-cosine positions.
+    /// Patch 16, width 192, 6 blocks of 6 heads, sine-cosine positions, windows of 16 patches: those of a crop of 256².
     pub fn compact() -> Self {
         Self {
             width: 192,
             depth: 6,
             heads: 6,
             positions: Positions::SinCos,
+            window: Some(16),
             ..Self::seed()
         }
     }
@@ -209,6 +218,9 @@ impl VitConfig {
         }
         if !(0.0..1.0).contains(&self.drop_path) {
             return config_error("drop_path", self.drop_path, "in [0, 1)");
+        }
+        if let Some(window) = self.window {
+            between("window", window, 1, 4096)?;
         }
         let ascending = self.taps.windows(2).all(|pair| pair[0] < pair[1]);
         if !ascending || self.taps.iter().any(|tap| *tap == 0 || *tap > self.depth) {
@@ -371,7 +383,7 @@ mod tests {
 
     #[test]
     fn each_bad_value_names_its_field() {
-        let cases: [(&str, Spoil); 16] = [
+        let cases: [(&str, Spoil); 18] = [
             ("patch_size", |c| c.encoder.patch_size = 0),
             ("in_channels", |c| c.encoder.in_channels = 0),
             ("width", |c| c.encoder.width = 1 << 20),
@@ -391,6 +403,8 @@ mod tests {
             ("drop_path", |c| c.encoder.drop_path = 1.0),
             ("taps", |c| c.encoder.taps = vec![2, 1]),
             ("taps", |c| c.encoder.taps = vec![4]),
+            ("window", |c| c.encoder.window = Some(0)),
+            ("window", |c| c.encoder.window = Some(4097)),
             ("decoder_width", |c| c.decoder_width = 0),
             ("decoder_depth", |c| c.decoder_depth = 0),
             ("decoder_heads", |c| c.decoder_heads = 5),

@@ -92,6 +92,7 @@ impl VitConfig {
             drop_path: 0.0,
             checkpoint_blocks: false,
             taps: Vec::new(),
+            window: None,
         };
         config.validate()?;
         Ok(config)

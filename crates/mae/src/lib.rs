@@ -34,6 +34,7 @@ mod pth;
 mod target;
 mod vit;
 mod weights;
+mod windows;
 
 pub use config::{MaeConfig, Positions, VitConfig};
 pub use decoder::MaeDecoder;

@@ -5,6 +5,7 @@ use venule_nn::{
 };
 
 use crate::positions::PositionTable;
+use crate::windows::Windows;
 use crate::{Result, VitConfig};
 
 /// A Vision Transformer encoder (Dosovitskiy et al. 2021) for images of any size that the patch size divides.
@@ -184,10 +185,9 @@ impl VitEncoder {
         let class = self.cls_token.tensor().broadcast_as((batch, 1, width))?;
         Tensor::cat(&[class.contiguous()?, tokens], 1)
     }
-}
 
-impl Encoder for VitEncoder {
-    fn forward(&self, images: &Tensor, mode: Mode) -> TensorResult<Features> {
+    /// The map after each tapped depth, of `images` seen at once.
+    fn maps(&self, images: &Tensor, mode: Mode) -> TensorResult<Vec<Tensor>> {
         let (rows, columns) = self.grid(images)?;
         let (batch, width) = (images.dim(0)?, self.config.width);
         let taps = self.config.tapped_depths();
@@ -201,13 +201,37 @@ impl Encoder for VitEncoder {
             if taps.contains(&(i + 1)) {
                 let patches = self.norm.forward(&tokens)?.narrow(1, 1, rows * columns)?;
                 let map = patches.transpose(1, D::Minus1)?.contiguous()?;
-                maps.push(FeatureMap {
-                    tensor: map.reshape((batch, width, rows, columns))?,
-                    stride: self.config.patch_size,
-                });
+                maps.push(map.reshape((batch, width, rows, columns))?);
             }
         }
-        Ok(Features { maps })
+        Ok(maps)
+    }
+}
+
+impl Encoder for VitEncoder {
+    fn forward(&self, images: &Tensor, mode: Mode) -> TensorResult<Features> {
+        let grid = self.grid(images)?;
+        let windows = self
+            .config
+            .window
+            .map(|largest| Windows::new(grid, largest));
+        let maps = match windows.filter(|windows| !windows.is_whole()) {
+            None => self.maps(images, mode)?,
+            Some(windows) => {
+                let batch = images.dim(0)?;
+                let images = windows.split(images, self.config.patch_size)?;
+                let maps = self.maps(&images, mode)?;
+                let joined = maps.iter().map(|map| windows.join(map, batch));
+                joined.collect::<TensorResult<_>>()?
+            }
+        };
+        let maps = maps.into_iter().map(|tensor| FeatureMap {
+            tensor,
+            stride: self.config.patch_size,
+        });
+        Ok(Features {
+            maps: maps.collect(),
+        })
     }
 
     fn outputs(&self) -> Vec<FeatureInfo> {

@@ -54,6 +54,63 @@ fn checkpointed_blocks_give_the_same_tokens_and_gradients() {
     assert_eq!(run(true), run(false));
 }
 
+/// The maps of an encoder with these windows and the gradients of their sum of squares.
+fn maps_and_gradients(window: Option<usize>, images: &[Tensor]) -> (Vec<Tensor>, Vec<Tensor>) {
+    let config = VitConfig {
+        window,
+        ..VitConfig::tiny()
+    };
+    let store = ParamStore::new(1, &Device::Cpu);
+    let encoder = VitEncoder::new(&config, &store.root()).unwrap();
+    let map = |images| encoder.forward(images, Mode::Eval).unwrap().maps[0].clone();
+    let maps: Vec<_> = images.iter().map(|images| map(images).tensor).collect();
+    let squares = maps.iter().map(|map| map.sqr().unwrap().sum_all().unwrap());
+    let loss = squares.reduce(|a, b| (a + b).unwrap()).unwrap();
+    let gradients = loss.backward().unwrap();
+    let gradient = |param: &venule_nn::Param| gradients.get(param.var()).unwrap().clone();
+    (maps, store.params().iter().map(gradient).collect())
+}
+
+fn largest_difference(a: &Tensor, b: &Tensor) -> f32 {
+    scalar(&(a - b).unwrap().abs().unwrap().max_all().unwrap())
+}
+
+#[test]
+fn a_windowed_encoder_sees_each_window_as_an_image_of_its_own() {
+    // 4×6 patches of 8 pixels in 2×3 windows without overlap.
+    let whole = images(5, (2, 1, 32, 48));
+    let crop = |row: usize, column: usize| {
+        let band = whole.narrow(2, row * 16, 16).unwrap();
+        band.narrow(3, column * 16, 16).unwrap()
+    };
+    let crops: Vec<_> = (0..6).map(|i| crop(i / 3, i % 3)).collect();
+    let (maps, gradients) = maps_and_gradients(Some(2), std::slice::from_ref(&whole));
+    let (of_crops, of_crops_gradients) = maps_and_gradients(None, &crops);
+    assert_eq!(maps[0].dims(), [2, 64, 4, 6]);
+    for (i, expected) in of_crops.iter().enumerate() {
+        let band = maps[0].narrow(2, i / 3 * 2, 2).unwrap();
+        let window = band.narrow(3, i % 3 * 2, 2).unwrap();
+        assert!(largest_difference(&window, expected) < 1e-5, "window {i}");
+    }
+    for (ours, theirs) in gradients.iter().zip(&of_crops_gradients) {
+        let scale = scalar(&theirs.abs().unwrap().max_all().unwrap());
+        assert!(scale > 0.0 && largest_difference(ours, theirs) < 1e-4 * scale);
+    }
+    // Not what the encoder gives when it sees the image at once.
+    let (at_once, _) = maps_and_gradients(None, std::slice::from_ref(&whole));
+    assert!(largest_difference(&maps[0], &at_once[0]) > 1e-2);
+}
+
+#[test]
+fn windows_that_hold_the_image_change_nothing() {
+    let image = [images(6, (1, 1, 32, 24))];
+    let (at_once, gradients) = maps_and_gradients(None, &image);
+    let (maps, same) = maps_and_gradients(Some(4), &image);
+    assert_eq!(values(&maps[0]), values(&at_once[0]));
+    let all = |tensors: &[Tensor]| tensors.iter().flat_map(values).collect::<Vec<_>>();
+    assert_eq!(all(&same), all(&gradients));
+}
+
 #[test]
 fn the_seed_encoder_has_its_share_of_the_parameters() {
     let store = ParamStore::new(0, &Device::Cpu);
