@@ -53,9 +53,8 @@ pub fn parse_device(name: &str) -> Result<Device> {
 /// # Errors
 /// [`Error::Config`] if the threads were started before.
 pub fn set_threads(threads: usize) -> Result<()> {
-    if let Some(threads) = NonZeroUsize::new(threads) {
-        venule_nn::bound_candle_threads(threads);
-    }
+    let machine = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    venule_nn::bound_candle_threads(NonZeroUsize::new(threads).unwrap_or_else(machine));
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
     pool.build_global().map_err(|_| Error::Config {
         field: "threads",

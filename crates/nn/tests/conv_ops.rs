@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use venule_nn::{
     Conv3x3, ConvNormRelu, GroupNorm, Noise, Norm, ParamStore, conv1x1, conv3x3, conv3x3_norm_relu,
     group_norm, group_norm_relu, max_pool2x2, upsample2x, upsample2x_cat,
+    upsample2x_cat_conv3x3_norm_relu,
 };
 
 fn random(shape: &[usize], seed: u64) -> Result<Tensor> {
@@ -163,6 +164,56 @@ proptest! {
     }
 
     #[test]
+    fn joined_conv3x3_norm_relu_equals_f64(
+        b in 1usize..3, c in 1usize..6, s in 1usize..6, groups in 1usize..4, h in 2usize..10, w in 2usize..20, seed: u64,
+    ) {
+        let o = 2 * groups;
+        let signs: Vec<f32> = (0..o).map(|i| if i % 2 == 0 { 20.0 } else { -20.0 }).collect();
+        let six = [
+            random(&[b, c, h, w], seed).unwrap(),
+            random(&[b, s, 2 * h, 2 * w], seed ^ 1).unwrap(),
+            random(&[o, c + s, 3, 3], seed ^ 2).unwrap(),
+            random(&[o], seed ^ 3).unwrap().affine(0.1, 0.0).unwrap(),
+            Tensor::new(signs, &Device::Cpu).unwrap(),
+            random(&[o], seed ^ 4).unwrap(),
+        ];
+        let apply = |t: &[Tensor]| {
+            let norm = Norm { groups, weight: &t[3], bias: &t[4], eps: 1e-5 };
+            upsample2x_cat_conv3x3_norm_relu(&t[0], &t[1], &t[2], t.get(5), norm)
+        };
+        compare(&six, apply).unwrap();
+        compare(&six[..5], apply).unwrap();
+    }
+
+    #[test]
+    fn joined_in_one_op_or_two_or_in_place_the_bits_are_the_same(
+        b in 1usize..3, c in 1usize..12, s in 1usize..12, h in 1usize..10, w in 1usize..20, seed: u64,
+    ) {
+        let store = ParamStore::new(seed, &Device::Cpu);
+        let root = store.root();
+        let conv = Conv3x3::new(c + s, 8, true, &root.pp("conv")).unwrap();
+        let norm = GroupNorm::new(4, 8, 1e-5, &root.pp("norm")).unwrap();
+        let layer = ConvNormRelu::new(conv, norm);
+        let x = Var::from_tensor(&random(&[b, c, h, w], seed).unwrap()).unwrap();
+        let others = Var::from_tensor(&random(&[b, s, 2 * h, 2 * w], !seed).unwrap()).unwrap();
+        let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let gradients = |y: &Tensor| -> Vec<Vec<f32>> {
+            let gradients = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+            let of = |var: &Var| values(gradients.get(var.as_tensor()).unwrap());
+            let params = store.params();
+            params.iter().map(|p| p.var()).chain([&x, &others]).map(of).collect()
+        };
+        let together = layer.forward_joined(&x, &others).unwrap();
+        let apart = layer.forward(&upsample2x_cat(&x, &others).unwrap()).unwrap();
+        prop_assert_eq!(values(&together), values(&apart));
+        prop_assert_eq!(gradients(&together), gradients(&apart));
+        let _frozen = store.no_grad();
+        let frozen = layer.forward_joined(&x.detach(), &others.detach()).unwrap();
+        prop_assert!(!frozen.track_op());
+        prop_assert_eq!(values(&frozen), values(&together));
+    }
+
+    #[test]
     fn in_one_op_or_three_or_in_place_the_bits_are_the_same(b in 1usize..3, c in 1usize..12, h in 1usize..20, w in 1usize..40, seed: u64) {
         let store = ParamStore::new(seed, &Device::Cpu);
         let root = store.root();
@@ -277,6 +328,11 @@ fn maps_without_channels_give_empty_results_or_errors() -> Result<()> {
     };
     let nothing = conv3x3_norm_relu(&image, &to_none, None, norm);
     assert_eq!(nothing.map_or(0, |y| y.elem_count()), 0);
+    let (half, fine) = (random(&[1, 1, 2, 2], 2)?, random(&[1, 2, 4, 4], 3)?);
+    let nothing = upsample2x_cat_conv3x3_norm_relu(&half, &fine, &to_none, None, norm);
+    assert_eq!(nothing.map_or(0, |y| y.elem_count()), 0);
+    let wrong = upsample2x_cat_conv3x3_norm_relu(&half, &image, &to_none, None, norm);
+    assert!(wrong.unwrap_err().to_string().contains("twice its size"));
     Ok(())
 }
 

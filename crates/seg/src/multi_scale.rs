@@ -1,8 +1,6 @@
 use candle_core::{Result as TensorResult, Tensor, bail};
 use serde::{Deserialize, Serialize};
-use venule_nn::{
-    Conv1x1, FeatureInfo, Features, Mode, Params, max_pool2x2, upsample2x, upsample2x_cat,
-};
+use venule_nn::{Conv1x1, FeatureInfo, Features, Mode, Params, max_pool2x2, upsample2x};
 
 use crate::error::config_error;
 use crate::stage::{ConvStage, check_channels, doublings, unsuitable};
@@ -203,7 +201,7 @@ impl Decoder for MultiScaleDecoder {
         }
         x = self.fuse8.forward(&x)?;
         for (fuse, level) in self.fuse.iter().zip([&quarter, &half, &full]) {
-            x = fuse.forward(&upsample2x_cat(&x, level)?)?;
+            x = fuse.forward_joined(&x, level)?;
         }
         self.head.forward(&x)
     }

@@ -39,6 +39,12 @@ impl ConvStage {
         let [first, second] = &self.0;
         second.forward(&first.forward(x)?)
     }
+
+    /// The stage on `x` doubled and joined with `level`.
+    pub(crate) fn forward_joined(&self, x: &Tensor, level: &Tensor) -> TensorResult<Tensor> {
+        let [first, second] = &self.0;
+        second.forward(&first.forward_joined(x, level)?)
+    }
 }
 
 /// Checks channels of normalised maps.

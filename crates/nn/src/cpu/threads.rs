@@ -3,12 +3,18 @@ use std::num::NonZeroUsize;
 /// The variable that sizes the pool of threads which candle keeps for its own element-wise operations, apart from rayon's.
 const VARIABLE: &str = "CANDLE_NUM_THREADS";
 
+/// The variable that says how often a thread of that pool looks for work before it sleeps: 25,000 times if it is not set.
+const SPINS: &str = "CANDLE_BARRIER_POOL_SPIN_LIMIT";
+
+/// Few enough that candle's threads do not take a core from rayon's while a kernel runs.
+const FEW_SPINS: &str = "200";
+
 /// Bounds candle's own pool of threads, which ignores the size of rayon's pool: left alone it has one for each core, and they wait by
-/// spinning. Returns whether the bound holds.
+/// spinning, on the cores where the kernels' threads work. Returns whether the bound holds.
 ///
-/// Candle reads the bound from the environment, at its first operation. On Linux, where it can be told, the variable is set if this
-/// thread is the only one of the process; to be called at the start of a program. Elsewhere, and where the user has set
-/// `CANDLE_NUM_THREADS`, nothing is done.
+/// Candle reads the bound from the environment, at its first operation. On Linux, where it can be told, `CANDLE_NUM_THREADS` and
+/// `CANDLE_BARRIER_POOL_SPIN_LIMIT` are set if this thread is the only one of the process; to be called at the start of a program. Elsewhere
+/// nothing is done, and what the user has set stays as it is.
 ///
 /// ```
 /// let one = std::num::NonZeroUsize::MIN;
@@ -16,15 +22,16 @@ const VARIABLE: &str = "CANDLE_NUM_THREADS";
 /// assert!(!bounded || std::env::var("CANDLE_NUM_THREADS").is_ok_and(|value| value == "1"));
 /// ```
 pub fn bound_candle_threads(threads: NonZeroUsize) -> bool {
-    if let Ok(set) = std::env::var(VARIABLE) {
-        return set == threads.to_string();
+    let threads = threads.to_string();
+    if is_alone() {
+        for (name, value) in [(VARIABLE, threads.as_str()), (SPINS, FEW_SPINS)] {
+            if std::env::var_os(name).is_none() {
+                // SAFETY: no other thread exists that could read or change the environment meanwhile.
+                unsafe { std::env::set_var(name, value) };
+            }
+        }
     }
-    if !is_alone() {
-        return false;
-    }
-    // SAFETY: no other thread exists that could read or change the environment meanwhile.
-    unsafe { std::env::set_var(VARIABLE, threads.to_string()) };
-    true
+    std::env::var(VARIABLE).is_ok_and(|set| set == threads)
 }
 
 /// Whether this process surely has no other thread.

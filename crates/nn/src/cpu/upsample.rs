@@ -49,13 +49,7 @@ pub fn upsample2x_cat(x: &[f32], others: &[f32], sizes: Joint) -> Vec<f32> {
     for (image, out) in spare.chunks_exact_mut(whole).enumerate() {
         let (doubled, joined) = out.split_at_mut(4 * small);
         double(&x[image * small..][..small], sizes, doubled);
-        let others = &others[image * other..][..other];
-        joined
-            .par_chunks_mut(LEAST)
-            .zip(others.par_chunks(LEAST))
-            .for_each(|(out, others)| {
-                out.write_copy_of_slice(others);
-            });
+        copy(&others[image * other..][..other], joined);
     }
     // SAFETY: every image was written whole.
     unsafe { out.set_len(images * whole) };
@@ -83,10 +77,22 @@ pub fn others_of(grad: &[f32], sizes: Joint) -> Vec<f32> {
     assert!(small > 0 && grad.len().is_multiple_of(whole));
     let images = grad.len() / whole;
     let mut out = Vec::with_capacity(images * other);
-    for grad in grad.chunks_exact(whole) {
-        out.extend_from_slice(&grad[4 * small..]);
+    let spare = &mut out.spare_capacity_mut()[..images * other];
+    for (image, grad) in grad.chunks_exact(whole).enumerate() {
+        copy(&grad[4 * small..], &mut spare[image * other..][..other]);
     }
+    // SAFETY: every image was written whole.
+    unsafe { out.set_len(images * other) };
     out
+}
+
+/// Writes all of `out`, which is as long as `values`.
+fn copy(values: &[f32], out: &mut [MaybeUninit<f32>]) {
+    assert_eq!(values.len(), out.len());
+    let parts = out.par_chunks_mut(LEAST).zip(values.par_chunks(LEAST));
+    parts.for_each(|(out, values)| {
+        out.write_copy_of_slice(values);
+    });
 }
 
 fn double(x: &[f32], sizes: Joint, out: &mut [MaybeUninit<f32>]) {

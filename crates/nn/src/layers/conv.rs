@@ -2,7 +2,7 @@ use candle_core::{Result as TensorResult, Tensor};
 
 use crate::{
     Init, Norm, Param, Params, Result, conv1x1, conv3x3, conv3x3_norm_relu, group_norm,
-    group_norm_relu,
+    group_norm_relu, upsample2x_cat_conv3x3_norm_relu,
 };
 
 /// A trained [`conv3x3`]: variables `weight` (outputs, inputs, 3, 3), He-normal, and `bias` (outputs), zeros, if asked for.
@@ -170,6 +170,24 @@ impl ConvNormRelu {
     /// # Errors
     /// If the channels do not fit.
     pub fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
+        self.with_operands(|weight, bias, norm| conv3x3_norm_relu(x, weight, bias, norm))
+    }
+
+    /// The same of `x` (B, C, H, W) doubled, with `others` (B, inputs − C, 2H, 2W) behind it
+    /// ([`upsample2x_cat`](crate::upsample2x_cat)).
+    ///
+    /// # Errors
+    /// If the shapes do not fit.
+    pub fn forward_joined(&self, x: &Tensor, others: &Tensor) -> TensorResult<Tensor> {
+        self.with_operands(|weight, bias, norm| {
+            upsample2x_cat_conv3x3_norm_relu(x, others, weight, bias, norm)
+        })
+    }
+
+    fn with_operands(
+        &self,
+        apply: impl FnOnce(&Tensor, Option<&Tensor>, Norm<'_>) -> TensorResult<Tensor>,
+    ) -> TensorResult<Tensor> {
         let (conv, norm) = (&self.conv, &self.norm);
         let bias = conv.bias.as_ref().map(Param::tensor);
         let norm = Norm {
@@ -178,6 +196,6 @@ impl ConvNormRelu {
             bias: &norm.bias.tensor(),
             eps: norm.eps,
         };
-        conv3x3_norm_relu(x, &conv.weight.tensor(), bias.as_ref(), norm)
+        apply(&conv.weight.tensor(), bias.as_ref(), norm)
     }
 }

@@ -221,7 +221,16 @@ impl CustomOp3 for Convolution {
 }
 
 pub(super) fn check(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, side: usize) -> Result<()> {
-    let (b, c, h, w) = x.dims4()?;
+    check_sizes(x.dims4()?, weight, bias, side)
+}
+
+/// Checks weight and bias of a convolution of a map (B, C, H, W).
+pub(super) fn check_sizes(
+    (b, c, h, w): (usize, usize, usize, usize),
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    side: usize,
+) -> Result<()> {
     let (o, inputs, kh, kw) = weight.dims4()?;
     // A weight of no channels has no values, however many outputs it names.
     let values = [b, o, h, w].into_iter().try_fold(4, usize::checked_mul);

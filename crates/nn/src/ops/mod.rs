@@ -22,7 +22,7 @@ mod upsample;
 pub use attention_qkv::attention_qkv;
 pub use checkpoint::checkpointed;
 pub use conv::{conv1x1, conv3x3};
-pub use conv_norm_relu::{Norm, conv3x3_norm_relu};
+pub use conv_norm_relu::{Norm, conv3x3_norm_relu, upsample2x_cat_conv3x3_norm_relu};
 pub use dropout::{drop_path, dropout};
 pub use gelu::gelu;
 pub use group_norm::{group_norm, group_norm_relu};

@@ -42,8 +42,17 @@ pub fn upsample2x(x: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// If `x` has no pixels, or `others` not twice its size.
 pub fn upsample2x_cat(x: &Tensor, others: &Tensor) -> Result<Tensor> {
+    check(x, others)?;
+    if has_kernel(x) && has_kernel(others) && x.elem_count() > 0 && others.dim(1)? > 0 {
+        return x.contiguous()?.apply_op2(&others.contiguous()?, Upsample2x);
+    }
+    Tensor::cat(&[&upsample2x(x)?, others], 1)
+}
+
+/// Checks that `others` is twice as large as `x`.
+pub(super) fn check(x: &Tensor, others: &Tensor) -> Result<()> {
     let (b, _, h, w) = x.dims4()?;
-    let (ob, s, oh, ow) = others.dims4()?;
+    let (ob, _, oh, ow) = others.dims4()?;
     if (ob, oh, ow) != (b, 2 * h, 2 * w) {
         bail!(
             "a map {:?} is doubled and joined with one of twice its size, not {:?}",
@@ -51,16 +60,13 @@ pub fn upsample2x_cat(x: &Tensor, others: &Tensor) -> Result<Tensor> {
             others.shape()
         );
     }
-    if has_kernel(x) && has_kernel(others) && x.elem_count() > 0 && s > 0 {
-        return x.contiguous()?.apply_op2(&others.contiguous()?, Upsample2x);
-    }
-    Tensor::cat(&[&upsample2x(x)?, others], 1)
+    Ok(())
 }
 
 struct Upsample2x;
 
 /// Sizes of a map that is doubled beside `others` channels.
-fn joint(x: &Shape, others: usize) -> Result<Joint> {
+pub(super) fn joint(x: &Shape, others: usize) -> Result<Joint> {
     let (_, channels, height, width) = x.dims4()?;
     Ok(Joint {
         channels,
