@@ -9,7 +9,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use support::{both, noise};
 use venule::nn::{
     Norm, conv1x1, conv3x3, conv3x3_norm_relu, group_norm_relu, max_pool2x2, upsample2x,
-    upsample2x_cat,
+    upsample2x_cat, upsample2x_cat_conv3x3_norm_relu,
 };
 
 fn convolution(c: &mut Criterion) {
@@ -94,6 +94,24 @@ fn convolution(c: &mut Criterion) {
         3 * elements,
         &pair,
         |t| upsample2x_cat(&t[0], &t[1]),
+    );
+    let [coarse, fine] = pair;
+    let (weight, ramp) = (noise(&[16, 48, 3, 3], 5), noise(&[16], 3));
+    let inputs = [coarse, fine, weight, ramp.clone(), ramp];
+    both(
+        c,
+        "upsample2x_cat_conv3x3_norm_relu 4x32 128x128, 16->16",
+        3 * flops,
+        &inputs,
+        |t| {
+            let norm = Norm {
+                groups: 8,
+                weight: &t[3],
+                bias: &t[4],
+                eps: 1e-5,
+            };
+            upsample2x_cat_conv3x3_norm_relu(&t[0], &t[1], &t[2], None, norm)
+        },
     );
 }
 

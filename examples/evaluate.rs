@@ -46,6 +46,10 @@ pub struct Args {
     /// back [default: what the weights say]
     #[arg(long)]
     fov_diameter: Option<f32>,
+    /// Let the encoder see windows of at most this many patches a side; 0: each photograph at once [default: what the weights
+    /// say]
+    #[arg(long)]
+    window: Option<usize>,
     /// Evaluate each system once more, averaged over each photograph and its three mirror images
     #[arg(long)]
     flips: bool,
@@ -218,6 +222,7 @@ fn systems(args: &Args) -> support::AnyResult<Vec<(String, Segmenter)>> {
             if let Some(diameter) = args.fov_diameter {
                 segmenter = segmenter.with_resize(Some(Resize::FovDiameter(diameter)))?;
             }
+            segmenter = support::with_window(segmenter, args.window)?;
             let suffix = if flips { ", with flips" } else { "" };
             systems.push((format!("{name}{suffix}"), segmenter));
         }

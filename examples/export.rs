@@ -35,7 +35,7 @@ struct Args {
     #[arg(long)]
     fov_diameter: Option<f32>,
     /// In use, let the encoder see windows of at most this many patches a side, such as the side of its training crops: faster
-    /// on large photographs
+    /// on large photographs; 0: each photograph at once [default: what the weights say]
     #[arg(long)]
     window: Option<usize>,
 }
@@ -49,9 +49,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
     if let Some(diameter) = args.fov_diameter {
         segmenter = segmenter.with_resize(Some(Resize::FovDiameter(diameter)))?;
     }
-    if args.window.is_some() {
-        segmenter = segmenter.with_window(args.window)?;
-    }
+    segmenter = support::with_window(segmenter, args.window)?;
     let mut checkpoint = segmenter.checkpoint().clone();
     if let Some(spec) = &args.threshold_on {
         let set = spec.open(args.threshold_split)?;

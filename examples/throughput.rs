@@ -43,7 +43,7 @@ struct Args {
     /// Inference as an application runs it, by `VesselModel::predict`: above a million pixels in tiles
     #[arg(long)]
     tiled: bool,
-    /// Let the encoder see the whole image at once, also where the preset has windows
+    /// Let the encoder see the whole image at once, also where the preset has windows; training always does
     #[arg(long)]
     whole: bool,
     /// Run each block of the encoder once more for its gradient instead of keeping its activations

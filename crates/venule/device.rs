@@ -48,13 +48,15 @@ pub fn parse_device(name: &str) -> Result<Device> {
 
 /// Sets how many CPU threads all computation of this process uses; 0 leaves the choice to the machine. To be called at the start
 /// of a program, before the first tensor operation and the first thread: candle's own threads, beside those of the kernels, are
-/// bounded only [then](venule_nn::bound_candle_threads).
+/// [bounded](venule_nn::bound_candle_threads) and [sleep](venule_nn::let_candle_threads_sleep) only then.
 ///
 /// # Errors
 /// [`Error::Config`] if the threads were started before.
 pub fn set_threads(threads: usize) -> Result<()> {
-    let machine = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    venule_nn::bound_candle_threads(NonZeroUsize::new(threads).unwrap_or_else(machine));
+    venule_nn::let_candle_threads_sleep();
+    if let Some(threads) = NonZeroUsize::new(threads) {
+        venule_nn::bound_candle_threads(threads);
+    }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
     pool.build_global().map_err(|_| Error::Config {
         field: "threads",

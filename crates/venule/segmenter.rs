@@ -141,13 +141,23 @@ impl Segmenter {
     /// ([`VitConfig::window`](venule_mae::VitConfig::window)), or at once.
     ///
     /// # Errors
-    /// If the window is out of range.
+    /// [`Error::Config`] if the model has no encoder that could, and if the window is out of range.
     pub fn with_window(mut self, window: Option<usize>) -> Result<Self> {
-        if let Some(encoder) = &mut self.checkpoint.model.encoder {
-            encoder.window = window;
+        let mut config = self.model.config().clone();
+        match &mut config.encoder {
+            Some(encoder) => encoder.window = window,
+            None if window.is_none() => return Ok(self),
+            None => {
+                return Err(Error::Config {
+                    field: "window",
+                    value: format!("{window:?}"),
+                    expected: "none, for a model without an encoder",
+                });
+            }
         }
         let (store, device) = (self.model.store().clone(), self.model.device().clone());
-        self.model = VesselModel::with_store(&self.checkpoint.model, store, &device)?;
+        self.model = VesselModel::with_store(&config, store, &device)?;
+        self.checkpoint.model = config;
         Ok(self)
     }
 

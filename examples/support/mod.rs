@@ -60,6 +60,14 @@ pub fn segmenter(weights: Option<&Path>, device: &Device) -> venule::Result<Segm
     }
 }
 
+/// With windows of at most so many patches a side, if that is said; 0: none.
+pub fn with_window(segmenter: Segmenter, window: Option<usize>) -> venule::Result<Segmenter> {
+    match window {
+        None => Ok(segmenter),
+        Some(window) => segmenter.with_window((window > 0).then_some(window)),
+    }
+}
+
 /// A flag that Ctrl-C or a termination signal sets; a second one ends the program at once.
 pub fn stop_flag() -> AnyResult<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));

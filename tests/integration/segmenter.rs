@@ -1,8 +1,9 @@
 //! The finished segmenter on photographs of any size and format.
 
 use image::{DynamicImage, Rgb, RgbImage, imageops};
+use venule::candle_core::{DType, Device};
 use venule::data::{FovPolicy, Mask, Plane, Sample, read_image};
-use venule::{Error, Segmentation, Segmenter};
+use venule::{Checkpoint, Error, ModelConfig, Segmentation, Segmenter, VesselModel};
 
 use crate::support::{photograph, segmenter};
 
@@ -272,4 +273,55 @@ fn thresholds_outside_the_unit_interval_are_refused() {
     let photo = RgbImage::from_pixel(70, 70, Rgb([120, 70, 20]));
     let strict = strict.with_fov_policy(FovPolicy::FullFrame);
     assert_eq!(strict.segment(&photo).unwrap().mask.count(), 0);
+}
+
+#[test]
+fn windows_change_what_the_encoder_sees_and_nothing_else() {
+    let photo = photograph(128, 0).image;
+    let whole = segmenter().segment(&photo).unwrap();
+    let windowed = segmenter().with_window(Some(4)).unwrap();
+    let found = windowed.segment(&photo).unwrap();
+    assert_sound(&found, &photo);
+    assert_ne!(found.probability, whole.probability);
+    assert!(windowed.model().store().trainable().is_empty());
+
+    // Stored and read again, and taken back.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("windowed.safetensors");
+    let (checkpoint, model) = (windowed.checkpoint(), windowed.model());
+    checkpoint.save(&path, model, DType::F32).unwrap();
+    let read = Segmenter::from_file(&path).unwrap();
+    assert_eq!(
+        read.checkpoint().model.encoder.as_ref().unwrap().window,
+        Some(4)
+    );
+    assert_eq!(read.segment(&photo).unwrap().probability, found.probability);
+    let again = read.with_window(None).unwrap().segment(&photo).unwrap();
+    assert_eq!(again.probability, whole.probability);
+
+    for window in [0, 4097] {
+        let error = segmenter().with_window(Some(window)).err().unwrap();
+        assert!(error.to_string().contains("window"), "{error}");
+    }
+}
+
+#[test]
+fn a_model_without_an_encoder_has_no_windows() {
+    let checkpoint = Checkpoint {
+        model: ModelConfig::unet(),
+        ..segmenter().checkpoint().clone()
+    };
+    let unet = || {
+        let model = VesselModel::new(&checkpoint.model, 1, &Device::Cpu).unwrap();
+        Segmenter::new(checkpoint.clone(), model)
+    };
+    assert!(unet().with_window(None).is_ok());
+    let error = unet().with_window(Some(16)).err().unwrap();
+    assert!(matches!(
+        error,
+        Error::Config {
+            field: "window",
+            ..
+        }
+    ));
 }

@@ -51,12 +51,12 @@ pub struct VitConfig {
     pub checkpoint_blocks: bool,
     /// Numbers of blocks after which a feature map is given, ascending in 1 to `depth`; empty: only after the last.
     pub taps: Vec<usize>,
-    /// Most patches a side, 1 to 4096, that the blocks see at once when the encoder gives feature maps: a larger grid is cut into equal
-    /// windows, each with its own positions and class token. `None`: the whole grid, whose attention grows with the square of the
-    /// pixels.
+    /// Most patches a side, 1 to 4096, that the blocks see at once when the encoder gives feature maps in evaluation: a larger grid is cut
+    /// into equal windows, each with its own positions (learned ones are resampled to its grid) and class token. `None`: the whole
+    /// grid, whose attention grows with the square of the pixels.
     ///
-    /// With the side of the training crops here, a whole photograph is seen as the crops were: at positions that were trained,
-    /// among as many patches. Training on such crops is the same with and without.
+    /// With the side of the training crops here, a photograph is seen much as the crops were: by at most as many patches, and with
+    /// sine-cosine positions at places that were trained. In training, and in a masked autoencoder, images are always seen at once.
     pub window: Option<usize>,
 }
 
@@ -110,7 +110,7 @@ impl VitConfig {
         }
     }
 
-    /// Patch 16, width 192, 6 blocks of 6 heads, sine-cosine positions, windows of 16 patches: those of a crop of 256².
+    /// Patch 16, width 192, 6 blocks of 6 heads, sine-cosine positions, windows of 16 patches: the side of a crop of 256².
     pub fn compact() -> Self {
         Self {
             width: 192,

@@ -14,7 +14,8 @@ use crate::{Result, VitConfig};
 /// (1, 1, width), `pos_embed` (1, N, width) where positions are learned, `blocks.N.…`, `norm.weight` and `.bias`. The class
 /// token carries no position.
 ///
-/// As an [`Encoder`] it gives one map (B, width, H/p, W/p) per tapped depth, each through the final norm.
+/// As an [`Encoder`] it gives one map (B, width, H/p, W/p) per tapped depth, each through the final norm; in evaluation it sees
+/// an image larger than [`VitConfig::window`] window by window.
 #[derive(Clone, Debug)]
 pub struct VitEncoder {
     config: VitConfig,
@@ -211,10 +212,8 @@ impl VitEncoder {
 impl Encoder for VitEncoder {
     fn forward(&self, images: &Tensor, mode: Mode) -> TensorResult<Features> {
         let grid = self.grid(images)?;
-        let windows = self
-            .config
-            .window
-            .map(|largest| Windows::new(grid, largest));
+        let window = self.config.window.filter(|_| mode == Mode::Eval);
+        let windows = window.map(|largest| Windows::new(grid, largest));
         let maps = match windows.filter(|windows| !windows.is_whole()) {
             None => self.maps(images, mode)?,
             Some(windows) => {

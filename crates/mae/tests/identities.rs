@@ -102,6 +102,55 @@ fn a_windowed_encoder_sees_each_window_as_an_image_of_its_own() {
 }
 
 #[test]
+fn overlapping_windows_of_every_tap_are_those_of_the_crops() {
+    // 5×7 patches: windows of 2 patches start at 0, 1, 3 and at 0, 1, 3, 5.
+    let whole = images(7, (2, 1, 40, 56));
+    let config = VitConfig {
+        positions: venule_mae::Positions::Learned,
+        taps: vec![1, 3],
+        window: Some(2),
+        ..VitConfig::tiny()
+    };
+    let store = ParamStore::new(2, &Device::Cpu);
+    let encoder = VitEncoder::new(&config, &store.root()).unwrap();
+    let found = encoder.forward(&whole, Mode::Eval).unwrap().maps;
+    assert_eq!(found.len(), 2);
+    for (row, rows) in [(0, 1), (1, 2), (3, 2)] {
+        for (column, columns) in [(0, 1), (1, 2), (3, 2), (5, 2)] {
+            let crop = whole.narrow(2, row * 8, 16).unwrap();
+            let crop = crop.narrow(3, column * 8, 16).unwrap();
+            let expected = encoder.forward(&crop, Mode::Eval).unwrap().maps;
+            for (found, expected) in found.iter().zip(&expected) {
+                assert_eq!((found.tensor.dims(), found.stride), (&[2, 64, 5, 7][..], 8));
+                let part = found.tensor.narrow(2, row, rows).unwrap();
+                let part = part.narrow(3, column, columns).unwrap();
+                let expected = expected.tensor.narrow(2, 0, rows).unwrap();
+                let expected = expected.narrow(3, 0, columns).unwrap();
+                assert!(largest_difference(&part, &expected) < 1e-5);
+            }
+        }
+    }
+}
+
+#[test]
+fn training_and_the_autoencoder_see_images_at_once() {
+    let image = images(8, (1, 1, 32, 48));
+    let run = |window: Option<usize>| {
+        let config = VitConfig {
+            window,
+            drop_path: 0.3,
+            ..VitConfig::tiny()
+        };
+        let store = ParamStore::new(3, &Device::Cpu);
+        let encoder = VitEncoder::new(&config, &store.root()).unwrap();
+        let map = encoder.forward(&image, Mode::Train { seed: 4 }).unwrap();
+        let tokens = encoder.forward_tokens(&image, None, Mode::Eval).unwrap();
+        (values(&map.maps[0].tensor), values(&tokens))
+    };
+    assert_eq!(run(Some(2)), run(None));
+}
+
+#[test]
 fn windows_that_hold_the_image_change_nothing() {
     let image = [images(6, (1, 1, 32, 24))];
     let (at_once, gradients) = maps_and_gradients(None, &image);

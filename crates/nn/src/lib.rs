@@ -16,7 +16,7 @@ mod params;
 mod cpu;
 
 pub use cpu::allocator::keep_freed_memory;
-pub use cpu::threads::bound_candle_threads;
+pub use cpu::threads::{bound_candle_threads, let_candle_threads_sleep};
 pub use encoder::{Encoder, FeatureInfo, FeatureMap, Features, NoEncoder};
 pub use error::{Error, Result};
 pub use files::{read_safetensors, write_safetensors};

@@ -11,6 +11,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let three = NonZeroUsize::new(3).ok_or("not 0")?;
     assert!(venule_nn::bound_candle_threads(three));
+    let limit = || std::env::var("CANDLE_BARRIER_POOL_SPIN_LIMIT").ok();
+    let users = limit();
+    assert!(venule_nn::let_candle_threads_sleep());
+    assert_eq!(limit(), users.or(Some("200".to_owned())));
     let map = Tensor::ones((64, 256, 256), candle_core::DType::F32, &Device::Cpu)?;
     let sum = (&map + &map)?.sum_all()?.to_scalar::<f32>()?;
     assert_eq!(sum, 2.0 * 64.0 * 256.0 * 256.0);
@@ -21,6 +25,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     // The caller is the third.
     assert_eq!(workers, 2);
+    // Now that there are other threads nothing is set any more.
+    assert!(!venule_nn::bound_candle_threads(NonZeroUsize::MIN));
     println!("candle's pool has {workers} threads beside the caller");
     Ok(())
 }

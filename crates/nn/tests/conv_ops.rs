@@ -331,8 +331,6 @@ fn maps_without_channels_give_empty_results_or_errors() -> Result<()> {
     let (half, fine) = (random(&[1, 1, 2, 2], 2)?, random(&[1, 2, 4, 4], 3)?);
     let nothing = upsample2x_cat_conv3x3_norm_relu(&half, &fine, &to_none, None, norm);
     assert_eq!(nothing.map_or(0, |y| y.elem_count()), 0);
-    let wrong = upsample2x_cat_conv3x3_norm_relu(&half, &image, &to_none, None, norm);
-    assert!(wrong.unwrap_err().to_string().contains("twice its size"));
     Ok(())
 }
 
@@ -371,5 +369,75 @@ fn thread_counts_give_the_same_bits() -> Result<()> {
         })
     };
     assert_eq!(run(1)?, run(2)?);
+    Ok(())
+}
+
+/// A coarse and a fine map, a weight for both joined, and the vectors of its normalisation.
+fn joined_operands() -> Result<[Var; 5]> {
+    let var = |shape: &[usize], seed| Var::from_tensor(&random(shape, seed)?);
+    Ok([
+        var(&[2, 3, 4, 5], 1)?,
+        var(&[2, 2, 8, 10], 2)?,
+        var(&[4, 5, 3, 3], 3)?,
+        var(&[4], 4)?,
+        var(&[4], 5)?,
+    ])
+}
+
+fn joined(t: &[Tensor]) -> Result<Tensor> {
+    let norm = Norm {
+        groups: 2,
+        weight: &t[3],
+        bias: &t[4],
+        eps: 1e-5,
+    };
+    upsample2x_cat_conv3x3_norm_relu(&t[0], &t[1], &t[2], None, norm)
+}
+
+#[test]
+fn whatever_is_frozen_the_other_gradients_of_a_joined_convolution_are_the_same() -> Result<()> {
+    let vars = joined_operands()?;
+    let gradients = |tracked: &[usize]| -> Result<Vec<Option<Vec<f32>>>> {
+        let operand = |(i, var): (usize, &Var)| match tracked.contains(&i) {
+            true => var.as_tensor().clone(),
+            false => var.as_tensor().detach(),
+        };
+        let operands: Vec<Tensor> = vars.iter().enumerate().map(operand).collect();
+        let gradients = joined(&operands)?.sqr()?.sum_all()?.backward()?;
+        let of = |operand: &Tensor| gradients.get(operand).map(|g| g.flatten_all()?.to_vec1());
+        operands
+            .iter()
+            .map(|operand| of(operand).transpose())
+            .collect()
+    };
+    let all = gradients(&[0, 1, 2, 3, 4])?;
+    for tracked in [&[0][..], &[1], &[0, 1], &[2, 3, 4], &[3], &[1, 2]] {
+        let some = gradients(tracked)?;
+        for (i, (gradient, expected)) in some.iter().zip(&all).enumerate() {
+            // The parameters are joined by candle, which keeps gradients that nobody asked for.
+            match tracked.contains(&i) {
+                true => assert_eq!(gradient, expected, "operand {i} of {tracked:?}"),
+                false => assert!(gradient.is_none() || i > 1, "operand {i} of {tracked:?}"),
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_joined_convolution_says_which_operand_does_not_fit() -> Result<()> {
+    let operands = joined_operands()?.map(|var| var.as_tensor().clone());
+    assert_eq!(joined(&operands)?.dims(), [2, 4, 8, 10]);
+    for (wrong, shape, expected) in [
+        (1, &[2, 2, 8, 9][..], "twice its size"),
+        (2, &[4, 4, 3, 3], "5 channels needs a weight"),
+        (3, &[2, 2], "group norm"),
+        (4, &[3], "group norm"),
+    ] {
+        let mut operands = operands.clone();
+        operands[wrong] = random(shape, 6)?;
+        let error = joined(&operands).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
     Ok(())
 }

@@ -4,7 +4,8 @@ use super::SyntheticFundus;
 use super::background::Planes;
 use super::random::Random;
 use super::scene::Scene;
-use crate::{Error, Result};
+use crate::filter::gaussian_blur;
+use crate::{Error, Plane, Result};
 
 /// Lets the light of `planes` through the optics onto the sensor: blur, border of the view, noise, tone curve, JPEG.
 pub(super) fn expose(
@@ -25,7 +26,8 @@ pub(super) fn expose(
     // Half a pixel of blur comes with any sensor.
     let blur = (config.blur * sharpness * scene.scale).hypot(0.45);
     for (plane, factor) in planes.iter_mut().zip([1.15, 1.0, 1.15]) {
-        gaussian_blur(plane, width, blur * factor);
+        let sharp = Plane::new(width, height, std::mem::take(plane))?;
+        *plane = gaussian_blur(&sharp, blur * factor).into_data();
     }
     let noise = config.noise * (0.3 * vary * random.normal().clamp(-2.0, 2.0)).exp();
     let mut data = vec![0_u8; 3 * width * height];
@@ -79,46 +81,6 @@ fn tone(light: f32) -> f32 {
     } else {
         let room = 255.0 - KNEE;
         KNEE + room * (1.0 - (-(light - KNEE) / room).exp())
-    }
-}
-
-/// Separable Gaussian blur in place; the border repeats its last pixel.
-fn gaussian_blur(plane: &mut [f32], width: usize, sigma: f32) {
-    let reach = (2.5 * sigma).ceil() as usize;
-    let mut kernel: Vec<f32> = (0..=reach)
-        .map(|i| (-0.5 * (i as f32 / sigma).powi(2)).exp())
-        .collect();
-    let sum = 2.0 * kernel.iter().sum::<f32>() - kernel[0];
-    kernel.iter_mut().for_each(|weight| *weight /= sum);
-    let height = plane.len() / width;
-
-    let mut padded = vec![0.0; width + 2 * reach];
-    for line in plane.chunks_exact_mut(width) {
-        padded[..reach].fill(line[0]);
-        padded[reach..reach + width].copy_from_slice(line);
-        padded[reach + width..].fill(line[width - 1]);
-        for (x, value) in line.iter_mut().enumerate() {
-            *value = kernel[0] * padded[x + reach];
-        }
-        for (i, weight) in kernel.iter().enumerate().skip(1) {
-            let (left, right) = (&padded[reach - i..], &padded[reach + i..]);
-            for ((value, a), b) in line.iter_mut().zip(left).zip(right) {
-                *value += weight * (a + b);
-            }
-        }
-    }
-    let source = plane.to_vec();
-    let row = |y: usize| &source[y * width..(y + 1) * width];
-    for (y, line) in plane.chunks_exact_mut(width).enumerate() {
-        for (value, here) in line.iter_mut().zip(row(y)) {
-            *value = kernel[0] * here;
-        }
-        for (i, weight) in kernel.iter().enumerate().skip(1) {
-            let (above, below) = (row(y.saturating_sub(i)), row((y + i).min(height - 1)));
-            for ((value, a), b) in line.iter_mut().zip(above).zip(below) {
-                *value += weight * (a + b);
-            }
-        }
     }
 }
 

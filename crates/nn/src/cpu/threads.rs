@@ -1,20 +1,20 @@
 use std::num::NonZeroUsize;
 
 /// The variable that sizes the pool of threads which candle keeps for its own element-wise operations, apart from rayon's.
-const VARIABLE: &str = "CANDLE_NUM_THREADS";
+const THREADS: &str = "CANDLE_NUM_THREADS";
 
 /// The variable that says how often a thread of that pool looks for work before it sleeps: 25,000 times if it is not set.
 const SPINS: &str = "CANDLE_BARRIER_POOL_SPIN_LIMIT";
 
-/// Few enough that candle's threads do not take a core from rayon's while a kernel runs.
+/// A few microseconds.
 const FEW_SPINS: &str = "200";
 
-/// Bounds candle's own pool of threads, which ignores the size of rayon's pool: left alone it has one for each core, and they wait by
-/// spinning, on the cores where the kernels' threads work. Returns whether the bound holds.
+/// Bounds candle's own pool of threads, which ignores the size of rayon's pool: left alone it has about one for each core. Returns
+/// whether the bound holds.
 ///
-/// Candle reads the bound from the environment, at its first operation. On Linux, where it can be told, `CANDLE_NUM_THREADS` and
-/// `CANDLE_BARRIER_POOL_SPIN_LIMIT` are set if this thread is the only one of the process; to be called at the start of a program. Elsewhere
-/// nothing is done, and what the user has set stays as it is.
+/// Candle reads the bound from the environment, at its first operation. On Linux, where it can be told, the variable is set if this
+/// thread is the only one of the process; to be called at the start of a program. Elsewhere, and where the user has set
+/// `CANDLE_NUM_THREADS`, nothing is done.
 ///
 /// ```
 /// let one = std::num::NonZeroUsize::MIN;
@@ -23,15 +23,30 @@ const FEW_SPINS: &str = "200";
 /// ```
 pub fn bound_candle_threads(threads: NonZeroUsize) -> bool {
     let threads = threads.to_string();
-    if is_alone() {
-        for (name, value) in [(VARIABLE, threads.as_str()), (SPINS, FEW_SPINS)] {
-            if std::env::var_os(name).is_none() {
-                // SAFETY: no other thread exists that could read or change the environment meanwhile.
-                unsafe { std::env::set_var(name, value) };
-            }
-        }
+    set_if_alone(THREADS, &threads);
+    std::env::var(THREADS).is_ok_and(|set| set == threads)
+}
+
+/// Has the threads of candle's pool sleep after a few microseconds without work: left alone they look for it 25,000 times, on the cores
+/// where the kernels' threads work meanwhile. Returns whether a limit is set, by this or by the user.
+///
+/// The variable is `CANDLE_BARRIER_POOL_SPIN_LIMIT`; when it is set and when not is as for [`bound_candle_threads`].
+///
+/// ```
+/// let limited = venule_nn::let_candle_threads_sleep();
+/// assert_eq!(limited, std::env::var_os("CANDLE_BARRIER_POOL_SPIN_LIMIT").is_some());
+/// ```
+pub fn let_candle_threads_sleep() -> bool {
+    set_if_alone(SPINS, FEW_SPINS);
+    std::env::var_os(SPINS).is_some()
+}
+
+/// Sets a variable of the environment that is not set yet, if no other thread could read it meanwhile.
+fn set_if_alone(name: &str, value: &str) {
+    if std::env::var_os(name).is_none() && is_alone() {
+        // SAFETY: no other thread exists that could read or change the environment meanwhile.
+        unsafe { std::env::set_var(name, value) };
     }
-    std::env::var(VARIABLE).is_ok_and(|set| set == threads)
 }
 
 /// Whether this process surely has no other thread.
@@ -48,14 +63,18 @@ mod tests {
 
     #[test]
     fn a_process_with_other_threads_is_left_alone() {
-        let before = std::env::var(VARIABLE).ok();
+        let before = [THREADS, SPINS].map(|name| std::env::var(name).ok());
         std::thread::scope(|scope| {
             let (send, receive) = std::sync::mpsc::channel::<()>();
             scope.spawn(move || receive.recv());
             let bounded = bound_candle_threads(NonZeroUsize::MIN);
-            assert_eq!(bounded, before.as_deref() == Some("1"));
+            assert_eq!(bounded, before[0].as_deref() == Some("1"));
+            assert_eq!(let_candle_threads_sleep(), before[1].is_some());
             drop(send);
         });
-        assert_eq!(std::env::var(VARIABLE).ok(), before);
+        assert_eq!(
+            [THREADS, SPINS].map(|name| std::env::var(name).ok()),
+            before
+        );
     }
 }

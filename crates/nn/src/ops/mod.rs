@@ -18,11 +18,12 @@ mod slopes;
 #[cfg(test)]
 mod testing;
 mod upsample;
+mod upsample_conv_norm_relu;
 
 pub use attention_qkv::attention_qkv;
 pub use checkpoint::checkpointed;
 pub use conv::{conv1x1, conv3x3};
-pub use conv_norm_relu::{Norm, conv3x3_norm_relu, upsample2x_cat_conv3x3_norm_relu};
+pub use conv_norm_relu::{Norm, conv3x3_norm_relu};
 pub use dropout::{drop_path, dropout};
 pub use gelu::gelu;
 pub use group_norm::{group_norm, group_norm_relu};
@@ -32,6 +33,7 @@ pub use patchify::{patchify, unpatchify};
 pub use pool::max_pool2x2;
 pub use resample::resample_grid;
 pub use upsample::{upsample2x, upsample2x_cat};
+pub use upsample_conv_norm_relu::upsample2x_cat_conv3x3_norm_relu;
 
 use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor, bail};
 

@@ -48,6 +48,33 @@ fn normalisation_gradients_are_slopes() -> Result<()> {
 }
 
 #[test]
+fn normalised_convolution_gradients_are_slopes() -> Result<()> {
+    let inputs = [
+        noise(&[2, 2, 4, 6], 1, 1.0)?,
+        noise(&[4, 2, 3, 3], 2, 1.0)?,
+        noise(&[4], 3, 1.0)?,
+        noise(&[4], 4, 1.0)?,
+        noise(&[2, 1, 2, 3], 5, 1.0)?,
+        noise(&[4, 3, 3, 3], 6, 1.0)?,
+    ];
+    fn norm<'a>(t: &'a [Tensor]) -> Norm<'a> {
+        Norm {
+            groups: 2,
+            weight: &t[2],
+            bias: &t[3],
+            eps: 1e-5,
+        }
+    }
+    slopes_agree(&inputs[..4], |t| {
+        conv3x3_norm_relu(&t[0], &t[1], None, norm(t))
+    })?;
+    let [fine, _, weight, bias, coarse, joined] = inputs;
+    slopes_agree(&[fine, joined, weight, bias, coarse], |t| {
+        upsample2x_cat_conv3x3_norm_relu(&t[4], &t[0], &t[1], None, norm(t))
+    })
+}
+
+#[test]
 fn resampling_gradients_are_slopes() -> Result<()> {
     let x = noise(&[2, 2, 4, 6], 1, 1.0)?;
     slopes_agree(std::slice::from_ref(&x), |t| max_pool2x2(&t[0]))?;
