@@ -141,17 +141,17 @@ impl Segmenter {
     /// ([`VitConfig::window`](venule_mae::VitConfig::window)), or at once.
     ///
     /// # Errors
-    /// [`Error::Config`] if the model has no encoder that could, and if the window is out of range.
+    /// [`Error::Config`] if the model has no encoder, [`Error::Mae`] if the window is out of range.
     pub fn with_window(mut self, window: Option<usize>) -> Result<Self> {
         let mut config = self.model.config().clone();
-        match &mut config.encoder {
-            Some(encoder) => encoder.window = window,
-            None if window.is_none() => return Ok(self),
-            None => {
+        match (&mut config.encoder, window) {
+            (Some(encoder), _) => encoder.window = window,
+            (None, None) => return Ok(self),
+            (None, Some(window)) => {
                 return Err(Error::Config {
                     field: "window",
-                    value: format!("{window:?}"),
-                    expected: "none, for a model without an encoder",
+                    value: window.to_string(),
+                    expected: "a model without an encoder has no windows",
                 });
             }
         }

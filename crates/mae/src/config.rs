@@ -52,11 +52,11 @@ pub struct VitConfig {
     /// Numbers of blocks after which a feature map is given, ascending in 1 to `depth`; empty: only after the last.
     pub taps: Vec<usize>,
     /// Most patches a side, 1 to 4096, that the blocks see at once when the encoder gives feature maps in evaluation: a larger grid is cut
-    /// into equal windows, each with its own positions (learned ones are resampled to its grid) and class token. `None`: the whole
+    /// into equal windows, which overlap by a patch at most, each with its own positions (learned ones are resampled to its grid) and class token. `None`: the whole
     /// grid, whose attention grows with the square of the pixels.
     ///
-    /// With the side of the training crops here, a photograph is seen much as the crops were: by at most as many patches, and with
-    /// sine-cosine positions at places that were trained. In training, and in a masked autoencoder, images are always seen at once.
+    /// With the side of the training crops here, a photograph is seen much as the crops were: in pieces of at most as many patches,
+    /// with sine-cosine positions at places that were trained. In training, and in a masked autoencoder, images are always seen at once.
     pub window: Option<usize>,
 }
 

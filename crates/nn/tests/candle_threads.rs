@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     // The caller is the third.
     assert_eq!(workers, 2);
-    // Now that there are other threads nothing is set any more.
+    // What is set already stays.
     assert!(!venule_nn::bound_candle_threads(NonZeroUsize::MIN));
     println!("candle's pool has {workers} threads beside the caller");
     Ok(())

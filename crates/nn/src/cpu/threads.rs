@@ -9,8 +9,8 @@ const SPINS: &str = "CANDLE_BARRIER_POOL_SPIN_LIMIT";
 /// A few microseconds.
 const FEW_SPINS: &str = "200";
 
-/// Bounds candle's own pool of threads, which ignores the size of rayon's pool: left alone it has about one for each core. Returns
-/// whether the bound holds.
+/// Bounds candle's own pool of threads, which ignores the size of rayon's pool: left alone it has about one for each core, unless
+/// `RAYON_NUM_THREADS` says otherwise. Returns whether the bound holds.
 ///
 /// Candle reads the bound from the environment, at its first operation. On Linux, where it can be told, the variable is set if this
 /// thread is the only one of the process; to be called at the start of a program. Elsewhere, and where the user has set

@@ -63,6 +63,7 @@ pub(super) fn vectors(bias: Option<&Tensor>, norm: Norm<'_>) -> Result<Tensor> {
     Tensor::cat(&vectors, 0)
 }
 
+/// The op, without what its operands hold.
 pub(super) struct ConvNormRelu {
     pub(super) groups: Groups,
     eps: f64,

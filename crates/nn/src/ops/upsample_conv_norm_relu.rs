@@ -47,7 +47,7 @@ pub fn upsample2x_cat_conv3x3_norm_relu(
     conv.keep = [&x, &others, &parameters].iter().any(|t| t.track_op());
     let op = Joined {
         conv,
-        keep: parameters.track_op(),
+        keep_map: parameters.track_op(),
         map: OnceLock::new(),
     };
     x.apply_op3(&others, &parameters, op)
@@ -57,7 +57,7 @@ pub fn upsample2x_cat_conv3x3_norm_relu(
 struct Joined {
     conv: ConvNormRelu,
     /// Whether the parameters' gradient will need the joined map.
-    keep: bool,
+    keep_map: bool,
     map: OnceLock<Vec<f32>>,
 }
 
@@ -90,7 +90,7 @@ impl CustomOp3 for Joined {
         let parameters = values(parameters, parameters_layout)?;
         let (weight, vectors) = self.split(parameters, shape.channels);
         let result = self.conv.forward(&map, shape, weight, vectors);
-        if self.keep {
+        if self.keep_map {
             // An op made for one call runs forward once.
             self.map.get_or_init(|| map);
         }
@@ -120,7 +120,7 @@ impl CustomOp3 for Joined {
                     all.extend(of_vectors);
                     Ok(all)
                 })?,
-                None if self.keep => {
+                None if self.keep_map => {
                     bail!("the gradient of a convolution needs its forward pass first")
                 }
                 None => None,
