@@ -202,6 +202,15 @@ impl VesselModel {
         self.network.forward(images, mode)
     }
 
+    /// The logits as [`forward`](Self::forward) gives them, and behind them those of coarser maps, if the decoder has deep supervision:
+    /// all (B, 1, H, W).
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub fn training_logits(&self, images: &Tensor, mode: Mode) -> candle_core::Result<Vec<Tensor>> {
+        self.network.training_logits(images, mode)
+    }
+
     /// Vessel probabilities of one preprocessed image, at its size. Builds no gradient graph; a photograph of more than a
     /// million pixels goes through in overlapping tiles, so that memory stays bounded.
     ///

@@ -14,7 +14,7 @@ use venule::train::{
     BEST_FILE, BoxError, Callback, FINAL_FILE, Outcome, Position, StepInfo, StepOutput, Task,
     TrainConfig, Trainer, Validation, load_weights,
 };
-use venule::{Recipe, Segmenter};
+use venule::{DecoderConfig, Recipe, Segmenter};
 
 use crate::support::{finetuning, photograph, pretraining, recipe, short_run, train};
 
@@ -58,6 +58,44 @@ fn one_image_is_learnt_by_heart() {
     assert_eq!((report.outcome, report.steps), (Outcome::Completed, 250));
     let score = task.validate(0).unwrap().unwrap().score;
     assert!(score > 0.95, "F1 {score}");
+}
+
+#[test]
+fn deep_supervision_adds_two_losses_and_trains_their_heads() {
+    let run = |deep_supervision: bool| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut recipe = recipe(64);
+        if let DecoderConfig::MultiScale(decoder) = &mut recipe.model.decoder {
+            decoder.deep_supervision = deep_supervision;
+        }
+        let mut task = finetuning(&recipe, 1, 1);
+        let before = tensors(task.model().store());
+        let position = Position {
+            seed: 1,
+            epoch: 0,
+            batch: 0,
+            step: 0,
+        };
+        task.start_epoch(position).unwrap();
+        let loss = task.step(position).unwrap().loss;
+        train(&mut task, short_run(folder.path(), 1, 1));
+        let segmenter = Segmenter::from_file(folder.path().join(FINAL_FILE)).unwrap();
+        let found = segmenter.segment(&photograph(64, 0).image).unwrap();
+        assert_eq!(found.mask.size(), (64, 64));
+        let after = tensors(task.model().store());
+        let changed = after.iter().filter(|(name, v)| before[*name] != **v);
+        let changed: BTreeSet<String> = changed.map(|(name, _)| name.clone()).collect();
+        (loss.to_scalar::<f32>().unwrap(), changed)
+    };
+    let ((plain, _), (deep, changed)) = (run(false), run(true));
+    // Two losses of about the same size, each 0.4 times.
+    assert!(deep > 1.4 * plain && deep < 2.6 * plain, "{deep}, {plain}");
+    for head in ["head", "deep4", "deep2"] {
+        assert!(
+            changed.contains(&format!("decoder.{head}.weight")),
+            "{head}"
+        );
+    }
 }
 
 #[test]

@@ -11,6 +11,20 @@ pub trait Decoder: Send + Sync {
     /// If maps and images do not fit together or are not what the decoder was built for.
     fn forward(&self, features: &Features, images: &Tensor, mode: Mode) -> Result<Tensor>;
 
+    /// The logits as [`Decoder::forward`] gives them, and behind them those of coarser maps, if the decoder has any for training, brought
+    /// to the same size: a loss takes all of them (deep supervision).
+    ///
+    /// # Errors
+    /// As [`Decoder::forward`].
+    fn training_logits(
+        &self,
+        features: &Features,
+        images: &Tensor,
+        mode: Mode,
+    ) -> Result<Vec<Tensor>> {
+        Ok(vec![self.forward(features, images, mode)?])
+    }
+
     /// H and W must be multiples of this, beside the encoder's strides.
     fn multiple(&self) -> usize {
         1
@@ -22,6 +36,14 @@ macro_rules! forward_decoder {
         impl<T: Decoder + ?Sized> Decoder for $pointer {
             fn forward(&self, features: &Features, images: &Tensor, mode: Mode) -> Result<Tensor> {
                 (**self).forward(features, images, mode)
+            }
+            fn training_logits(
+                &self,
+                features: &Features,
+                images: &Tensor,
+                mode: Mode,
+            ) -> Result<Vec<Tensor>> {
+                (**self).training_logits(features, images, mode)
             }
             fn multiple(&self) -> usize {
                 (**self).multiple()

@@ -74,28 +74,38 @@ impl<E: Encoder, D: Decoder> SegmentationModel<E, D> {
     /// # Errors
     /// If the image is empty or its channels do not fit.
     pub fn forward(&self, images: &Tensor, mode: Mode) -> TensorResult<Tensor> {
-        let (batch, _, height, width) = images.dims4()?;
+        let padded = self.padded(images)?;
+        let features = self.encoder.forward(&padded, mode.part(0))?;
+        let logits = self.decoder.forward(&features, &padded, mode.part(1))?;
+        cropped(&logits, &padded, images)
+    }
+
+    /// The logits as [`SegmentationModel::forward`] gives them, and behind them those of coarser maps, if the decoder has any for
+    /// training ([`Decoder::training_logits`]), of the same size.
+    ///
+    /// # Errors
+    /// As [`SegmentationModel::forward`].
+    pub fn training_logits(&self, images: &Tensor, mode: Mode) -> TensorResult<Vec<Tensor>> {
+        let padded = self.padded(images)?;
+        let features = self.encoder.forward(&padded, mode.part(0))?;
+        let all = self
+            .decoder
+            .training_logits(&features, &padded, mode.part(1))?;
+        all.iter()
+            .map(|logits| cropped(logits, &padded, images))
+            .collect()
+    }
+
+    /// The images with zeros on the right and at the bottom, up to a size that encoder and decoder take.
+    fn padded(&self, images: &Tensor) -> TensorResult<Tensor> {
+        let (_, _, height, width) = images.dims4()?;
         if images.elem_count() == 0 {
             bail!("cannot segment an empty image: {:?}", images.shape());
         }
         let padding = |side: usize| side.next_multiple_of(self.multiple) - side;
-        let padded = images
+        images
             .pad_with_zeros(2, 0, padding(height))?
             .pad_with_zeros(3, 0, padding(width))?
-            .contiguous()?;
-        let features = self.encoder.forward(&padded, mode.part(0))?;
-        let logits = self.decoder.forward(&features, &padded, mode.part(1))?;
-        let (_, _, full_height, full_width) = padded.dims4()?;
-        if logits.dims() != [batch, 1, full_height, full_width] {
-            bail!(
-                "the decoder gave {:?} for images of {:?}",
-                logits.shape(),
-                padded.shape()
-            );
-        }
-        logits
-            .narrow(2, 0, height)?
-            .narrow(3, 0, width)?
             .contiguous()
     }
 
@@ -108,6 +118,23 @@ impl<E: Encoder, D: Decoder> SegmentationModel<E, D> {
         // By tanh: finite for every logit.
         logits.affine(0.5, 0.0)?.tanh()?.affine(0.5, 0.5)
     }
+}
+
+/// The part of `logits` that lies over `images`.
+fn cropped(logits: &Tensor, padded: &Tensor, images: &Tensor) -> TensorResult<Tensor> {
+    let (batch, _, full_height, full_width) = padded.dims4()?;
+    let (_, _, height, width) = images.dims4()?;
+    if logits.dims() != [batch, 1, full_height, full_width] {
+        bail!(
+            "the decoder gave {:?} for images of {:?}",
+            logits.shape(),
+            padded.shape()
+        );
+    }
+    logits
+        .narrow(2, 0, height)?
+        .narrow(3, 0, width)?
+        .contiguous()
 }
 
 fn common_divisor(mut a: usize, mut b: usize) -> usize {

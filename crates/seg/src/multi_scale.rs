@@ -23,6 +23,9 @@ pub struct MultiScaleConfig {
     pub groups: usize,
     /// First value of the logit's bias: −2 says that 12 % of the pixels are vessels. Finite.
     pub logit_bias: f32,
+    /// Whether training has logits of the maps at a quarter and half resolution too ([`Decoder::training_logits`]; deep supervision,
+    /// Lee et al. 2015). They have heads of their own, `deep4` and `deep2`, and cost nothing in evaluation.
+    pub deep_supervision: bool,
 }
 
 impl MultiScaleConfig {
@@ -34,6 +37,7 @@ impl MultiScaleConfig {
             project: 96,
             groups: 8,
             logit_bias: -2.0,
+            deep_supervision: false,
         }
     }
 
@@ -88,7 +92,7 @@ impl Default for MultiScaleConfig {
 /// (Ronneberger et al. 2015) of four levels by itself.
 ///
 /// Variables: `project.N`, `detail1`, `detail2`, `detail4`, `fuse8`, `fuse4`, `fuse2`, `fuse1` (each `conv1`, `norm1`,
-/// `conv2`, `norm2`), `head`.
+/// `conv2`, `norm2`), `head`; with deep supervision `deep4`, `deep2`.
 #[derive(Clone, Debug)]
 pub struct MultiScaleDecoder {
     /// Of each encoder map: projection and stride.
@@ -98,6 +102,8 @@ pub struct MultiScaleDecoder {
     /// At a quarter, half, full resolution.
     fuse: [ConvStage; 3],
     head: Conv1x1,
+    /// Heads of the maps at a quarter and half resolution, with deep supervision.
+    deep: Vec<Conv1x1>,
 }
 
 impl MultiScaleDecoder {
@@ -127,6 +133,9 @@ impl MultiScaleDecoder {
             let conv = Conv1x1::new(info.channels, config.project, true, &params)?;
             Ok((conv, info.stride))
         };
+        let head = |name: &str, channels: usize| {
+            Conv1x1::with_bias_value(channels, 1, config.logit_bias, &params.pp(name))
+        };
         Ok(Self {
             project: outputs
                 .iter()
@@ -151,7 +160,11 @@ impl MultiScaleDecoder {
                 stage("fuse2", quarter + half, half)?,
                 stage("fuse1", half + full, full)?,
             ],
-            head: Conv1x1::with_bias_value(full, 1, config.logit_bias, &params.pp("head"))?,
+            head: head("head", full)?,
+            deep: match config.deep_supervision {
+                false => Vec::new(),
+                true => vec![head("deep4", quarter)?, head("deep2", half)?],
+            },
         })
     }
 
@@ -189,8 +202,9 @@ fn double(mut x: Tensor, times: usize) -> TensorResult<Tensor> {
     Ok(x)
 }
 
-impl Decoder for MultiScaleDecoder {
-    fn forward(&self, features: &Features, images: &Tensor, _: Mode) -> TensorResult<Tensor> {
+impl MultiScaleDecoder {
+    /// The joined maps at a quarter, half and full resolution.
+    fn levels(&self, features: &Features, images: &Tensor) -> TensorResult<Vec<Tensor>> {
         let [detail1, detail2, detail4] = &self.detail;
         let full = detail1.forward(images)?;
         let half = detail2.forward(&max_pool2x2(&full)?)?;
@@ -200,10 +214,39 @@ impl Decoder for MultiScaleDecoder {
             x = Tensor::cat(&[x, tokens], 1)?;
         }
         x = self.fuse8.forward(&x)?;
+        let mut levels = Vec::with_capacity(self.fuse.len());
         for (fuse, level) in self.fuse.iter().zip([&quarter, &half, &full]) {
             x = fuse.forward_joined(&x, level)?;
+            levels.push(x.clone());
         }
-        self.head.forward(&x)
+        Ok(levels)
+    }
+
+    fn logits(&self, levels: &[Tensor]) -> TensorResult<Tensor> {
+        match levels.last() {
+            Some(full) => self.head.forward(full),
+            None => bail!("the decoder has no map at full resolution"),
+        }
+    }
+}
+
+impl Decoder for MultiScaleDecoder {
+    fn forward(&self, features: &Features, images: &Tensor, _: Mode) -> TensorResult<Tensor> {
+        self.logits(&self.levels(features, images)?)
+    }
+
+    fn training_logits(
+        &self,
+        features: &Features,
+        images: &Tensor,
+        _: Mode,
+    ) -> TensorResult<Vec<Tensor>> {
+        let levels = self.levels(features, images)?;
+        let mut all = vec![self.logits(&levels)?];
+        for ((head, map), times) in self.deep.iter().zip(&levels).zip([4, 2]) {
+            all.push(double(head.forward(map)?, times)?);
+        }
+        Ok(all)
     }
 
     fn multiple(&self) -> usize {

@@ -192,6 +192,46 @@ fn encoders_and_configurations_that_do_not_suit_are_errors() {
 }
 
 #[test]
+fn deep_supervision_gives_training_logits_of_coarser_maps_and_changes_nothing_else() {
+    let model = |deep_supervision| {
+        let store = ParamStore::new(4, &Device::Cpu);
+        let config = MultiScaleConfig {
+            deep_supervision,
+            ..MultiScaleConfig::tiny()
+        };
+        let encoder = Patches::new(&[8], &store.root().pp("encoder"));
+        let params = store.root().pp("decoder");
+        let decoder = MultiScaleDecoder::new(&config, &encoder.outputs(), &params).unwrap();
+        (store, SegmentationModel::new(encoder, decoder).unwrap())
+    };
+    let images = images(5, (2, 1, 19, 26));
+    let mode = Mode::Train { seed: 1 };
+    let ((_, plain), (store, deep)) = (model(false), model(true));
+    let expected = values(&plain.forward(&images, mode).unwrap());
+    assert_eq!(values(&deep.forward(&images, mode).unwrap()), expected);
+    let alone = plain.training_logits(&images, mode).unwrap();
+    assert_eq!((alone.len(), values(&alone[0])), (1, expected.clone()));
+
+    let all = deep.training_logits(&images, mode).unwrap();
+    assert_eq!(all.len(), 3);
+    assert_eq!(values(&all[0]), expected);
+    for (logits, head) in all[1..].iter().zip(["deep4", "deep2"]) {
+        assert_eq!(logits.dims(), [2, 1, 19, 26]);
+        assert_ne!(values(logits), expected);
+        let gradients = logits.sum_all().unwrap().backward().unwrap();
+        // Its own head and what lies before it, not the head of the finest map.
+        for (name, learns) in [(head, true), ("fuse8.conv1", true), ("head", false)] {
+            let param = store.get(&format!("decoder.{name}.weight")).unwrap();
+            assert_eq!(
+                gradients.get(param.var()).is_some(),
+                learns,
+                "{head}: {name}"
+            );
+        }
+    }
+}
+
+#[test]
 fn without_an_encoder_the_multi_scale_decoder_sees_the_image_alone() {
     let store = ParamStore::new(3, &Device::Cpu);
     let decoder = MultiScaleDecoder::new(&MultiScaleConfig::tiny(), &[], &store.root()).unwrap();
