@@ -121,7 +121,7 @@ proptest! {
     #[test]
     fn group_norm_relu_equals_f64(b in 1usize..4, groups in 1usize..4, h in 1usize..20, w in 1usize..40, seed: u64) {
         prop_assume!(h * w >= 8);
-        let c = 2 * groups;
+        let c = 4 * groups;
         let x = random(&[b, c, h, w], seed).unwrap();
         let weight = random(&[c], seed ^ 1).unwrap().affine(0.1, 0.0).unwrap();
         let signs: Vec<f32> = (0..c).map(|i| if i % 2 == 0 { 20.0 } else { -20.0 }).collect();
@@ -142,11 +142,12 @@ proptest! {
         compare(&[x, others], |t| upsample2x_cat(&t[0], &t[1])).unwrap();
     }
 
-    // The biases keep the ReLU's arguments from 0, as above.
+    // The biases keep the ReLU's arguments from 0, as above; half of the channels pass, two at least, since the gradient for the weight
+    // of a single one may cancel to nothing that f32 could measure.
     #[test]
     fn conv3x3_norm_relu_equals_f64(b in 1usize..3, c in 1usize..12, groups in 1usize..4, h in 1usize..20, w in 1usize..40, seed: u64) {
         prop_assume!(h * w >= 8);
-        let o = 2 * groups;
+        let o = 4 * groups;
         let x = random(&[b, c, h, w], seed).unwrap();
         let weight = random(&[o, c, 3, 3], seed ^ 1).unwrap();
         let conv_bias = random(&[o], seed ^ 2).unwrap();
@@ -167,7 +168,7 @@ proptest! {
     fn joined_conv3x3_norm_relu_equals_f64(
         b in 1usize..3, c in 1usize..6, s in 1usize..6, groups in 1usize..4, h in 2usize..10, w in 2usize..20, seed: u64,
     ) {
-        let o = 2 * groups;
+        let o = 4 * groups;
         let signs: Vec<f32> = (0..o).map(|i| if i % 2 == 0 { 20.0 } else { -20.0 }).collect();
         let six = [
             random(&[b, c, h, w], seed).unwrap(),
