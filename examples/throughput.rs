@@ -149,7 +149,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
         "preset": args.preset,
         "side": side,
         "tiled": args.tiled,
-            "whole": args.whole,
+        "whole": args.whole,
         "checkpoint": args.checkpoint,
         "batch": batch,
         "dtype": args.dtype,
