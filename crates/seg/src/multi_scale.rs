@@ -204,7 +204,7 @@ fn double(mut x: Tensor, times: usize) -> TensorResult<Tensor> {
 
 impl MultiScaleDecoder {
     /// The joined maps at a quarter, half and full resolution.
-    fn levels(&self, features: &Features, images: &Tensor) -> TensorResult<Vec<Tensor>> {
+    fn levels(&self, features: &Features, images: &Tensor) -> TensorResult<[Tensor; 3]> {
         let [detail1, detail2, detail4] = &self.detail;
         let full = detail1.forward(images)?;
         let half = detail2.forward(&max_pool2x2(&full)?)?;
@@ -214,25 +214,18 @@ impl MultiScaleDecoder {
             x = Tensor::cat(&[x, tokens], 1)?;
         }
         x = self.fuse8.forward(&x)?;
-        let mut levels = Vec::with_capacity(self.fuse.len());
-        for (fuse, level) in self.fuse.iter().zip([&quarter, &half, &full]) {
-            x = fuse.forward_joined(&x, level)?;
-            levels.push(x.clone());
-        }
-        Ok(levels)
-    }
-
-    fn logits(&self, levels: &[Tensor]) -> TensorResult<Tensor> {
-        match levels.last() {
-            Some(full) => self.head.forward(full),
-            None => bail!("the decoder has no map at full resolution"),
-        }
+        let [fuse4, fuse2, fuse1] = &self.fuse;
+        let quarter = fuse4.forward_joined(&x, &quarter)?;
+        let half = fuse2.forward_joined(&quarter, &half)?;
+        let full = fuse1.forward_joined(&half, &full)?;
+        Ok([quarter, half, full])
     }
 }
 
 impl Decoder for MultiScaleDecoder {
     fn forward(&self, features: &Features, images: &Tensor, _: Mode) -> TensorResult<Tensor> {
-        self.logits(&self.levels(features, images)?)
+        let [_, _, full] = self.levels(features, images)?;
+        self.head.forward(&full)
     }
 
     fn training_logits(
@@ -241,10 +234,10 @@ impl Decoder for MultiScaleDecoder {
         images: &Tensor,
         _: Mode,
     ) -> TensorResult<Vec<Tensor>> {
-        let levels = self.levels(features, images)?;
-        let mut all = vec![self.logits(&levels)?];
-        for ((head, map), times) in self.deep.iter().zip(&levels).zip([4, 2]) {
-            all.push(double(head.forward(map)?, times)?);
+        let [quarter, half, full] = self.levels(features, images)?;
+        let mut all = vec![self.head.forward(&full)?];
+        for (head, (map, times)) in self.deep.iter().zip([(quarter, 4), (half, 2)]) {
+            all.push(double(head.forward(&map)?, times)?);
         }
         Ok(all)
     }
