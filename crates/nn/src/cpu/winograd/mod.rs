@@ -8,8 +8,6 @@
 mod transform;
 mod weight_gradient;
 
-use std::mem::MaybeUninit;
-
 use rayon::prelude::*;
 
 use super::map::{Kernel, MapShape, Planes};
@@ -237,36 +235,35 @@ unsafe fn output_kernel<S: Simd>(task: &Run<'_>, products: &[f32], target: &Targ
     let run = task.length;
     let stride = target.weight.padded_outputs() * run + SPREAD;
     let shape = task.shape;
-    // (row, column, tile) of the output tiles
-    let mut pixels = [[[0f32; RUN]; TILE]; TILE];
+    // The four rows of the output tiles beside each other.
+    let mut rows = [[0f32; TILE * RUN]; TILE];
     for output in 0..target.weight.outputs {
         let bias = target.bias.map_or(0.0, |bias| bias[output]);
         let source = &products[output * run..];
         for first in (0..task.count).step_by(S::LANES) {
             // SAFETY: the level is the caller's; a run is a whole number of vectors.
             unsafe {
-                let mut rows = [[S::splat(0.0); 6]; TILE];
+                let mut half = [[S::splat(0.0); 6]; TILE];
                 for column in 0..6 {
                     let mut m = [S::splat(0.0); 6];
                     for (row, value) in m.iter_mut().enumerate() {
                         let place = (6 * row + column) * stride + first;
                         *value = S::load(source[place..][..S::LANES].as_ptr());
                     }
-                    for (row, value) in rows.iter_mut().zip(output_row::<S>(m)) {
+                    for (row, value) in half.iter_mut().zip(output_row::<S>(m)) {
                         row[column] = value;
                     }
                 }
-                for (pixels, row) in pixels.iter_mut().zip(rows) {
-                    for (pixels, value) in pixels.iter_mut().zip(output_row::<S>(row)) {
-                        let value = S::add(value, S::splat(bias));
-                        S::store(pixels[first..][..S::LANES].as_mut_ptr(), value);
-                    }
+                for (row, half) in rows.iter_mut().zip(half) {
+                    let pixels = output_row::<S>(half).map(|value| S::add(value, S::splat(bias)));
+                    let target = &mut row[TILE * first..][..TILE * S::LANES];
+                    S::store_phases(target.as_mut_ptr(), pixels);
                 }
             }
         }
         for piece in task.tiles.pieces(task.first, task.count) {
             let width = (TILE * piece.count).min(shape.width - piece.x);
-            for (row, pixels) in pixels.iter().enumerate() {
+            for (row, pixels) in rows.iter().enumerate() {
                 if piece.y + row >= shape.height {
                     break;
                 }
@@ -276,14 +273,7 @@ unsafe fn output_kernel<S: Simd>(task: &Run<'_>, products: &[f32], target: &Targ
                     let plane = target.first_plane + output;
                     target.planes.row(plane, offset, width)
                 };
-                let (whole, rest) = line.as_chunks_mut::<TILE>();
-                for (t, quad) in (piece.offset..).zip(whole.iter_mut()) {
-                    *quad = std::array::from_fn(|x| MaybeUninit::new(pixels[x][t]));
-                }
-                let last = piece.offset + whole.len();
-                for (x, value) in rest.iter_mut().enumerate() {
-                    value.write(pixels[x][last]);
-                }
+                line.write_copy_of_slice(&pixels[TILE * piece.offset..][..width]);
             }
         }
     }

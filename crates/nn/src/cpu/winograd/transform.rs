@@ -194,6 +194,9 @@ struct Lines {
 /// Values of a phase, with room for a vector beyond the last tile.
 const PHASE: usize = RUN + 17;
 
+/// Values in a cache line.
+const CACHE_LINE: usize = 16;
+
 /// A row outside the image.
 static ZEROS: [f32; LINE] = [0.0; LINE];
 
@@ -219,6 +222,7 @@ unsafe fn transform<S: Simd, T: Transform>(run: &mut Run<'_>) {
             // SAFETY: the level is the caller's.
             unsafe {
                 let pixels = TILE * piece.count + T::SIDE - TILE;
+                fetch_next::<S>(rows, plane, pixels);
                 down::<S, T>(rows, &mut lines.down, pixels);
                 clear_outside::<T>(&mut lines.down, run.shape.width, &piece, pixels);
                 across::<S, T>(&mut lines, piece.count, target, stride);
@@ -271,6 +275,17 @@ fn find_rows<T: Transform>(
     starts
 }
 
+/// Fetches the same rows of the next channel: too short and too far apart for the processor to foresee them.
+#[inline(always)]
+unsafe fn fetch_next<S: Simd>(rows: [*const f32; 6], plane: usize, length: usize) {
+    for row in rows {
+        for x in (0..length).step_by(CACHE_LINE) {
+            // SAFETY: the level is the caller's; the address need not be valid.
+            unsafe { S::prefetch(row.wrapping_add(plane + x)) }
+        }
+    }
+}
+
 /// Zeroes the columns that lie beside the image.
 #[inline(always)]
 fn clear_outside<T: Transform>(
@@ -320,11 +335,18 @@ unsafe fn across<S: Simd, T: Transform>(
 ) {
     let Lines { down, phases, .. } = lines;
     for (y, line) in down.iter().enumerate() {
-        let quads = &line.as_chunks::<TILE>().0[..=count];
-        for (t, pixels) in quads.iter().enumerate() {
-            for (phase, &pixel) in phases.iter_mut().zip(pixels) {
-                phase[t] = pixel;
+        for t in (0..count).step_by(S::LANES) {
+            // SAFETY: the level is the caller's; line and phases hold every vector of a run.
+            unsafe {
+                let values = S::load_phases(line.as_ptr().add(TILE * t));
+                for (phase, values) in phases.iter_mut().zip(values) {
+                    S::store(phase.as_mut_ptr().add(t), values);
+                }
             }
+        }
+        // What the last tile shares with its neighbour.
+        for (phase, &pixel) in phases.iter_mut().zip(&line[TILE * count..]) {
+            phase[count] = pixel;
         }
         let mut t = 0;
         while t < count {

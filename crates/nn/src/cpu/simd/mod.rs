@@ -114,6 +114,12 @@ pub trait Simd: Copy {
     unsafe fn exp2_int(n: Self::V) -> Self::V;
     /// Sum of all lanes, in a fixed order.
     unsafe fn sum(a: Self::V) -> f32;
+    /// Tells the processor that the value at `p`, which need not be valid, will be read soon.
+    unsafe fn prefetch(p: *const f32);
+    /// Of `4 · LANES` values from `p` every fourth: those that begin with the first, second, third and fourth.
+    unsafe fn load_phases(p: *const f32) -> [Self::V; 4];
+    /// The inverse of [`load_phases`](Self::load_phases).
+    unsafe fn store_phases(p: *mut f32, phases: [Self::V; 4]);
     /// A square of `LANES` rows from `from`, `from_row` values apart, to `to` with rows and columns exchanged.
     unsafe fn transpose(from: *const f32, from_row: usize, to: *mut f32, to_row: usize);
 }
@@ -228,6 +234,22 @@ impl Simd for Portable {
         ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]))
     }
     #[inline(always)]
+    unsafe fn prefetch(_: *const f32) {}
+    #[inline(always)]
+    unsafe fn load_phases(p: *const f32) -> [Self::V; 4] {
+        // SAFETY: the caller vouches for 32 readable values.
+        std::array::from_fn(|k| std::array::from_fn(|i| unsafe { *p.add(4 * i + k) }))
+    }
+    #[inline(always)]
+    unsafe fn store_phases(p: *mut f32, phases: [Self::V; 4]) {
+        for (k, phase) in phases.into_iter().enumerate() {
+            for (i, value) in phase.into_iter().enumerate() {
+                // SAFETY: the caller vouches for 32 writable values.
+                unsafe { *p.add(4 * i + k) = value }
+            }
+        }
+    }
+    #[inline(always)]
     unsafe fn transpose(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
         for y in 0..8 {
             for x in 0..8 {
@@ -239,222 +261,7 @@ impl Simd for Portable {
 }
 
 #[cfg(target_arch = "x86_64")]
-mod x86 {
-    use std::arch::x86_64::*;
-
-    use super::Simd;
-
-    /// Eight lanes of AVX2 with FMA.
-    #[derive(Clone, Copy)]
-    pub struct Avx2;
-
-    #[inline(always)]
-    unsafe fn first(n: usize) -> __m256i {
-        // SAFETY: AVX2 arithmetic on constants; the caller runs at that level.
-        unsafe {
-            let lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-            _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), lane)
-        }
-    }
-
-    /// Sixteen lanes of AVX-512.
-    #[derive(Clone, Copy)]
-    pub struct Avx512;
-
-    macro_rules! simd {
-        ($name:ident, $vector:ty, $lanes:expr, { $($body:tt)* }, $($method:ident($($arg:ident),+) = $call:expr;)*) => {
-            impl Simd for $name {
-                type V = $vector;
-                const LANES: usize = $lanes;
-                $($body)*
-                $(
-                    #[inline(always)]
-                    unsafe fn $method($($arg: Self::V),+) -> Self::V {
-                        // SAFETY: lane arithmetic of the level the caller runs at.
-                        unsafe { $call }
-                    }
-                )*
-            }
-        };
-    }
-
-    simd!(Avx2, __m256, 8, {
-        #[inline(always)]
-        unsafe fn splat(x: f32) -> __m256 {
-            // SAFETY: level of the caller.
-            unsafe { _mm256_set1_ps(x) }
-        }
-        #[inline(always)]
-        unsafe fn load(p: *const f32) -> __m256 {
-            // SAFETY: eight readable values, by the caller.
-            unsafe { _mm256_loadu_ps(p) }
-        }
-        #[inline(always)]
-        unsafe fn store(p: *mut f32, v: __m256) {
-            // SAFETY: eight writable values, by the caller.
-            unsafe { _mm256_storeu_ps(p, v) }
-        }
-        #[inline(always)]
-        unsafe fn load_first(p: *const f32, n: usize) -> __m256 {
-            // SAFETY: masked lanes are not touched.
-            unsafe { _mm256_maskload_ps(p, first(n)) }
-        }
-        #[inline(always)]
-        unsafe fn store_first(p: *mut f32, v: __m256, n: usize) {
-            // SAFETY: masked lanes are not touched.
-            unsafe { _mm256_maskstore_ps(p, first(n), v) }
-        }
-        #[inline(always)]
-        unsafe fn exp2_int(n: __m256) -> __m256 {
-            // SAFETY: level of the caller.
-            unsafe {
-                let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
-                _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent))
-            }
-        }
-        #[inline(always)]
-        unsafe fn sum(a: __m256) -> f32 {
-            // SAFETY: level of the caller.
-            unsafe {
-                let half = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
-                let pair = _mm_add_ps(half, _mm_movehl_ps(half, half));
-                _mm_cvtss_f32(_mm_add_ss(pair, _mm_shuffle_ps::<1>(pair, pair)))
-            }
-        }
-        #[inline(always)]
-        unsafe fn transpose(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
-            // SAFETY: eight rows of eight values on both sides, by the caller.
-            unsafe {
-                let mut rows = [_mm256_setzero_ps(); 8];
-                for (y, row) in rows.iter_mut().enumerate() {
-                    *row = _mm256_loadu_ps(from.add(y * from_row));
-                }
-                // Pairs of rows, then fours, each within the halves of a vector.
-                let mut fours = [_mm256_setzero_ps(); 8];
-                for (rows, fours) in rows.chunks_exact(4).zip(fours.chunks_exact_mut(4)) {
-                    let pairs = [
-                        _mm256_castps_pd(_mm256_unpacklo_ps(rows[0], rows[1])),
-                        _mm256_castps_pd(_mm256_unpacklo_ps(rows[2], rows[3])),
-                        _mm256_castps_pd(_mm256_unpackhi_ps(rows[0], rows[1])),
-                        _mm256_castps_pd(_mm256_unpackhi_ps(rows[2], rows[3])),
-                    ];
-                    fours[0] = _mm256_castpd_ps(_mm256_unpacklo_pd(pairs[0], pairs[1]));
-                    fours[1] = _mm256_castpd_ps(_mm256_unpackhi_pd(pairs[0], pairs[1]));
-                    fours[2] = _mm256_castpd_ps(_mm256_unpacklo_pd(pairs[2], pairs[3]));
-                    fours[3] = _mm256_castpd_ps(_mm256_unpackhi_pd(pairs[2], pairs[3]));
-                }
-                for x in 0..4 {
-                    let low = _mm256_permute2f128_ps::<0x20>(fours[x], fours[4 + x]);
-                    let high = _mm256_permute2f128_ps::<0x31>(fours[x], fours[4 + x]);
-                    _mm256_storeu_ps(to.add(x * to_row), low);
-                    _mm256_storeu_ps(to.add((4 + x) * to_row), high);
-                }
-            }
-        }
-    },
-        add(a, b) = _mm256_add_ps(a, b);
-        sub(a, b) = _mm256_sub_ps(a, b);
-        mul(a, b) = _mm256_mul_ps(a, b);
-        div(a, b) = _mm256_div_ps(a, b);
-        fma(a, b, c) = _mm256_fmadd_ps(a, b, c);
-        max(a, b) = _mm256_max_ps(a, b);
-        min(a, b) = _mm256_min_ps(a, b);
-        where_positive(a, b) = _mm256_and_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a, _mm256_setzero_ps()), b);
-        round(a) = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a);
-    );
-
-    simd!(Avx512, __m512, 16, {
-        #[inline(always)]
-        unsafe fn splat(x: f32) -> __m512 {
-            // SAFETY: level of the caller.
-            unsafe { _mm512_set1_ps(x) }
-        }
-        #[inline(always)]
-        unsafe fn load(p: *const f32) -> __m512 {
-            // SAFETY: sixteen readable values, by the caller.
-            unsafe { _mm512_loadu_ps(p) }
-        }
-        #[inline(always)]
-        unsafe fn store(p: *mut f32, v: __m512) {
-            // SAFETY: sixteen writable values, by the caller.
-            unsafe { _mm512_storeu_ps(p, v) }
-        }
-        #[inline(always)]
-        unsafe fn load_first(p: *const f32, n: usize) -> __m512 {
-            // SAFETY: masked lanes are not touched.
-            unsafe { _mm512_maskz_loadu_ps(((1u32 << n) - 1) as __mmask16, p) }
-        }
-        #[inline(always)]
-        unsafe fn store_first(p: *mut f32, v: __m512, n: usize) {
-            // SAFETY: masked lanes are not touched.
-            unsafe { _mm512_mask_storeu_ps(p, ((1u32 << n) - 1) as __mmask16, v) }
-        }
-        #[inline(always)]
-        unsafe fn exp2_int(n: __m512) -> __m512 {
-            // SAFETY: level of the caller.
-            unsafe {
-                let exponent = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
-                _mm512_castsi512_ps(_mm512_slli_epi32::<23>(exponent))
-            }
-        }
-        #[inline(always)]
-        unsafe fn sum(a: __m512) -> f32 {
-            // SAFETY: level of the caller.
-            unsafe { _mm512_reduce_add_ps(a) }
-        }
-        #[inline(always)]
-        unsafe fn transpose(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
-            // SAFETY: sixteen rows of sixteen values on both sides, by the caller.
-            unsafe {
-                let mut rows = [_mm512_setzero_ps(); 16];
-                for (y, row) in rows.iter_mut().enumerate() {
-                    *row = _mm512_loadu_ps(from.add(y * from_row));
-                }
-                // Pairs of rows, then fours, each within the quarters of a vector.
-                let mut fours = [_mm512_setzero_ps(); 16];
-                for (rows, fours) in rows.chunks_exact(4).zip(fours.chunks_exact_mut(4)) {
-                    let pairs = [
-                        _mm512_castps_pd(_mm512_unpacklo_ps(rows[0], rows[1])),
-                        _mm512_castps_pd(_mm512_unpacklo_ps(rows[2], rows[3])),
-                        _mm512_castps_pd(_mm512_unpackhi_ps(rows[0], rows[1])),
-                        _mm512_castps_pd(_mm512_unpackhi_ps(rows[2], rows[3])),
-                    ];
-                    fours[0] = _mm512_castpd_ps(_mm512_unpacklo_pd(pairs[0], pairs[1]));
-                    fours[1] = _mm512_castpd_ps(_mm512_unpackhi_pd(pairs[0], pairs[1]));
-                    fours[2] = _mm512_castpd_ps(_mm512_unpacklo_pd(pairs[2], pairs[3]));
-                    fours[3] = _mm512_castpd_ps(_mm512_unpackhi_pd(pairs[2], pairs[3]));
-                }
-                // Then quarters: 0x88 takes the even ones of two vectors, 0xdd the odd ones.
-                for x in 0..4 {
-                    let (a, b) = (fours[x], fours[4 + x]);
-                    let (c, d) = (fours[8 + x], fours[12 + x]);
-                    let (upper, lower) = (
-                        _mm512_shuffle_f32x4::<0x88>(a, b),
-                        _mm512_shuffle_f32x4::<0x88>(c, d),
-                    );
-                    _mm512_storeu_ps(to.add(x * to_row), _mm512_shuffle_f32x4::<0x88>(upper, lower));
-                    _mm512_storeu_ps(to.add((8 + x) * to_row), _mm512_shuffle_f32x4::<0xdd>(upper, lower));
-                    let (upper, lower) = (
-                        _mm512_shuffle_f32x4::<0xdd>(a, b),
-                        _mm512_shuffle_f32x4::<0xdd>(c, d),
-                    );
-                    _mm512_storeu_ps(to.add((4 + x) * to_row), _mm512_shuffle_f32x4::<0x88>(upper, lower));
-                    _mm512_storeu_ps(to.add((12 + x) * to_row), _mm512_shuffle_f32x4::<0xdd>(upper, lower));
-                }
-            }
-        }
-    },
-        add(a, b) = _mm512_add_ps(a, b);
-        sub(a, b) = _mm512_sub_ps(a, b);
-        mul(a, b) = _mm512_mul_ps(a, b);
-        div(a, b) = _mm512_div_ps(a, b);
-        fma(a, b, c) = _mm512_fmadd_ps(a, b, c);
-        max(a, b) = _mm512_max_ps(a, b);
-        min(a, b) = _mm512_min_ps(a, b);
-        where_positive(a, b) = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, _mm512_setzero_ps()), b);
-        round(a) = _mm512_roundscale_ps::<0>(a);
-    );
-}
+mod x86;
 
 #[cfg(target_arch = "x86_64")]
 pub use x86::{Avx2, Avx512};
@@ -564,6 +371,39 @@ mod tests {
         // SAFETY: plain Rust.
         check_transpose(8, |from, row, to| unsafe {
             transpose_kernel::<Portable>(from, row, to)
+        });
+    }
+
+    #[inline(always)]
+    unsafe fn phases_kernel<S: Simd>(from: &[f32], phases: &mut [f32], back: &mut [f32]) {
+        assert!([from.len(), phases.len(), back.len()] == [4 * S::LANES; 3]);
+        // SAFETY: each side holds four vectors.
+        unsafe {
+            let found = S::load_phases(from.as_ptr());
+            for (phase, target) in found.into_iter().zip(phases.chunks_exact_mut(S::LANES)) {
+                S::store(target.as_mut_ptr(), phase);
+            }
+            S::store_phases(back.as_mut_ptr(), found);
+        }
+    }
+    dispatch! { fn phases(from: &[f32], phases: &mut [f32], back: &mut [f32]) = phases_kernel }
+
+    fn check_phases(lanes: usize, run: impl Fn(&[f32], &mut [f32], &mut [f32])) {
+        let from: Vec<f32> = (0..4 * lanes).map(|i| i as f32).collect();
+        let (mut phases, mut back) = (vec![-1.0; 4 * lanes], vec![-1.0; 4 * lanes]);
+        run(&from, &mut phases, &mut back);
+        for (place, value) in phases.iter().enumerate() {
+            assert_eq!(*value, from[4 * (place % lanes) + place / lanes], "{place}");
+        }
+        assert_eq!(back, from);
+    }
+
+    #[test]
+    fn phases_are_every_fourth_value_and_go_back_to_their_places() {
+        check_phases(register_tile().lanes, phases);
+        // SAFETY: plain Rust.
+        check_phases(8, |from, found, back| unsafe {
+            phases_kernel::<Portable>(from, found, back)
         });
     }
 }
