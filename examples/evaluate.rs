@@ -224,10 +224,24 @@ fn systems(args: &Args) -> support::AnyResult<Vec<(String, Segmenter)>> {
             }
             segmenter = support::with_window(segmenter, args.window)?;
             let suffix = if flips { ", with flips" } else { "" };
-            systems.push((format!("{name}{suffix}"), segmenter));
+            systems.push((format!("{name}{}{suffix}", seen(args)), segmenter));
         }
     }
     Ok(systems)
+}
+
+/// How the systems see photographs, where that is not what their weights say.
+fn seen(args: &Args) -> String {
+    let mut seen = String::new();
+    if let Some(diameter) = args.fov_diameter {
+        seen += &format!(", field of view of {diameter} pixels");
+    }
+    match args.window {
+        None => {}
+        Some(0) => seen += ", without windows",
+        Some(side) => seen += &format!(", windows of {side} patches"),
+    }
+    seen
 }
 
 fn warn_of_training_images(name: &str, segmenter: &Segmenter, set: &Set, split: Split) {
