@@ -60,6 +60,15 @@ impl MultiScaleConfig {
         }
     }
 
+    /// The same with [`deep_supervision`](Self::deep_supervision): for a training that takes the loss of all
+    /// [`Decoder::training_logits`].
+    pub fn deeply_supervised(self) -> Self {
+        Self {
+            deep_supervision: true,
+            ..self
+        }
+    }
+
     /// Checks every field. Building a decoder does so too.
     ///
     /// # Errors
@@ -169,7 +178,7 @@ impl MultiScaleDecoder {
     }
 
     /// All maps of the encoder, if it gives any, at stride 8: (B, project, H/8, W/8).
-    fn joined(&self, features: &Features) -> TensorResult<Option<Tensor>> {
+    fn tokens(&self, features: &Features) -> TensorResult<Option<Tensor>> {
         if features.maps.len() != self.project.len() {
             bail!(
                 "the decoder was built for {} maps, not {}",
@@ -192,39 +201,35 @@ impl MultiScaleDecoder {
         }
         sum.map(|sum| double(sum, stride / JOIN)).transpose()
     }
-}
 
-/// Doubles `x` until it has grown by `times`, a power of two.
-fn double(mut x: Tensor, times: usize) -> TensorResult<Tensor> {
-    for _ in 0..times.ilog2() {
-        x = upsample2x(&x)?;
-    }
-    Ok(x)
-}
-
-impl MultiScaleDecoder {
-    /// The joined maps at a quarter, half and full resolution.
-    fn levels(&self, features: &Features, images: &Tensor) -> TensorResult<[Tensor; 3]> {
+    /// The joined map at full resolution. `visit` sees each on the way up, with its place: 0 at a quarter, 1 at half, 2 at full
+    /// resolution; a map that it does not keep is gone before the next is made.
+    fn joined_map(
+        &self,
+        features: &Features,
+        images: &Tensor,
+        mut visit: impl FnMut(usize, &Tensor) -> TensorResult<()>,
+    ) -> TensorResult<Tensor> {
         let [detail1, detail2, detail4] = &self.detail;
         let full = detail1.forward(images)?;
         let half = detail2.forward(&max_pool2x2(&full)?)?;
         let quarter = detail4.forward(&max_pool2x2(&half)?)?;
         let mut x = max_pool2x2(&quarter)?;
-        if let Some(tokens) = self.joined(features)? {
+        if let Some(tokens) = self.tokens(features)? {
             x = Tensor::cat(&[x, tokens], 1)?;
         }
         x = self.fuse8.forward(&x)?;
-        let [fuse4, fuse2, fuse1] = &self.fuse;
-        let quarter = fuse4.forward_joined(&x, &quarter)?;
-        let half = fuse2.forward_joined(&quarter, &half)?;
-        let full = fuse1.forward_joined(&half, &full)?;
-        Ok([quarter, half, full])
+        for (place, (stage, detail)) in self.fuse.iter().zip([quarter, half, full]).enumerate() {
+            x = stage.forward_joined(&x, &detail)?;
+            visit(place, &x)?;
+        }
+        Ok(x)
     }
 }
 
 impl Decoder for MultiScaleDecoder {
     fn forward(&self, features: &Features, images: &Tensor, _: Mode) -> TensorResult<Tensor> {
-        let [_, _, full] = self.levels(features, images)?;
+        let full = self.joined_map(features, images, |_, _| Ok(()))?;
         self.head.forward(&full)
     }
 
@@ -234,15 +239,27 @@ impl Decoder for MultiScaleDecoder {
         images: &Tensor,
         _: Mode,
     ) -> TensorResult<Vec<Tensor>> {
-        let [quarter, half, full] = self.levels(features, images)?;
+        let mut coarser = Vec::new();
+        let full = self.joined_map(features, images, |place, map| {
+            if let Some(head) = self.deep.get(place) {
+                coarser.push(double(head.forward(map)?, 4 >> place)?);
+            }
+            Ok(())
+        })?;
         let mut all = vec![self.head.forward(&full)?];
-        for (head, (map, times)) in self.deep.iter().zip([(quarter, 4), (half, 2)]) {
-            all.push(double(head.forward(&map)?, times)?);
-        }
+        all.append(&mut coarser);
         Ok(all)
     }
 
     fn multiple(&self) -> usize {
         JOIN
     }
+}
+
+/// Doubles `x` until it has grown by `times`, a power of two.
+fn double(mut x: Tensor, times: usize) -> TensorResult<Tensor> {
+    for _ in 0..times.ilog2() {
+        x = upsample2x(&x)?;
+    }
+    Ok(x)
 }
