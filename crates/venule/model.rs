@@ -61,11 +61,11 @@ impl ModelConfig {
         }
     }
 
-    /// Width 192, 6 blocks, multi-scale decoder; 3.2 M parameters, images of any size.
+    /// Width 192, 6 blocks, multi-scale decoder, deep supervision; 3.2 M parameters, images of any size.
     pub fn compact() -> Self {
         Self {
             encoder: Some(VitConfig::compact()),
-            decoder: DecoderConfig::MultiScale(MultiScaleConfig::compact()),
+            decoder: DecoderConfig::MultiScale(MultiScaleConfig::compact().deeply_supervised()),
         }
     }
 
@@ -77,11 +77,11 @@ impl ModelConfig {
         }
     }
 
-    /// A U-Net of 96,913 parameters without an encoder: the yardstick that a transformer has to beat.
+    /// A U-Net of 96,913 parameters without an encoder, deeply supervised by 50 more: the yardstick that a transformer has to beat.
     pub fn unet() -> Self {
         Self {
             encoder: None,
-            decoder: DecoderConfig::MultiScale(MultiScaleConfig::unet()),
+            decoder: DecoderConfig::MultiScale(MultiScaleConfig::unet().deeply_supervised()),
         }
     }
 
