@@ -20,7 +20,6 @@ use venule::data::{
     AugmentedSet, Batcher, Clahe, Dataset, FolderSet, FovPolicy, Loader, LoaderConfig, Mask,
     Prepared, PreparedSet, Raster, Split, read_image, read_mask,
 };
-use venule::loss::Loss;
 use venule::metrics::{roc_auc, skeletonize, squared_distance};
 use venule::nn::Mode;
 use venule::train::{AdamW, AdamWConfig, ParamGroup};
@@ -245,8 +244,8 @@ fn loader(args: &Args) -> AnyResult<()> {
         let batch = batcher.batch(&samples)?;
         let labels = batch.labels.ok_or("DRIVE's training images have labels")?;
         let mode = Mode::Train { seed: step as u64 };
-        let logits = model.forward(&batch.images, mode)?;
-        let value = loss.forward(&logits, &labels, Some(&batch.valid))?;
+        let (images, valid) = (&batch.images, Some(&batch.valid));
+        let (value, _) = model.training_loss(&loss, (images, &labels), valid, mode)?;
         optimizer.step(&value.backward()?, 1e-3)?;
     }
     let (total, waited) = (start.elapsed().as_secs_f64(), epoch.waited().as_secs_f64());

@@ -202,10 +202,10 @@ fn systems(args: &Args) -> support::AnyResult<Vec<(String, Segmenter)>> {
             .map(|path| Some(path.as_path()))
             .collect(),
     };
-    let mut systems: Vec<(String, Segmenter)> = Vec::new();
-    for path in weights {
+    let mut systems = Vec::new();
+    for (index, path) in weights.iter().copied().enumerate() {
         let name = path.map_or("bundled weights".to_owned(), |p| p.display().to_string());
-        if systems.iter().any(|(other, _)| *other == name) {
+        if weights[..index].contains(&path) {
             return Err(format!("weights {name} are given twice").into());
         }
         for flips in [false, true] {

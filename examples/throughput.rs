@@ -13,7 +13,7 @@ use std::time::Instant;
 use clap::{Parser, ValueEnum};
 use venule::candle_core::{Device, Tensor};
 use venule::data::Plane;
-use venule::loss::{Composite, Loss};
+use venule::loss::Composite;
 use venule::mae::{Mae, MaeConfig, Masking};
 use venule::nn::{Mode, Noise, ParamStore};
 use venule::train::{AdamW, AdamWConfig, ParamGroup, peak_memory_mb};
@@ -126,8 +126,8 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
                     model.forward(&images, Mode::Eval)?;
                     return Ok(());
                 }
-                let logits = model.forward(&images, Mode::Train { seed })?;
-                let value = loss.forward(&logits, &target, None)?;
+                let batch = (&images, &target);
+                let (value, _) = model.training_loss(&loss, batch, None, Mode::Train { seed })?;
                 Ok(optimizer.step(&value.backward()?, 1e-4)?)
             };
             (parameters, Box::new(step))

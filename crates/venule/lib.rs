@@ -52,7 +52,7 @@ pub use dataset_summary::{Agreement, DatasetSummary};
 pub use device::{parse_device, set_threads};
 pub use error::{Error, Result};
 pub use evaluation::{Evaluated, EvaluationRow, Protocol, evaluate, evaluate_predictions};
-pub use model::{DecoderConfig, ModelConfig, VesselModel};
+pub use model::{COARSER_WEIGHT, DecoderConfig, ModelConfig, VesselModel};
 pub use pretrain_config::{PretrainConfig, PretrainRecipe};
 pub use recipe::{LossChoice, LossTerms, Recipe};
 pub use run_config::RunConfig;

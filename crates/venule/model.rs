@@ -1,6 +1,7 @@
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use venule_data::Plane;
+use venule_loss::{Composite, Loss};
 use venule_mae::{VitConfig, VitEncoder};
 use venule_nn::{Encoder, Mode, NoEncoder, ParamStore};
 use venule_seg::{
@@ -9,6 +10,9 @@ use venule_seg::{
 };
 
 use crate::{Error, Result};
+
+/// With deep supervision, the weight of the loss of each coarser map's logits.
+pub const COARSER_WEIGHT: f64 = 0.4;
 
 /// Which decoder stands on the encoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,7 +90,8 @@ impl ModelConfig {
     }
 
     /// The preset of this name: `compact`, `tiny`, `unet`, `seed`, or `seed` with another number of blocks (`seed-4`, `seed-6`,
-    /// `seed-12`) or with the multi-scale decoder behind its name (`seed-multiscale`, `seed-4-multiscale`, …).
+    /// `seed-12`) or with the multi-scale decoder behind its name (`seed-multiscale`, `seed-4-multiscale`, …), as
+    /// the reference has it, without deep supervision.
     ///
     /// # Errors
     /// [`Error::Preset`] that lists the names.
@@ -209,6 +214,44 @@ impl VesselModel {
     /// As [`forward`](Self::forward).
     pub fn training_logits(&self, images: &Tensor, mode: Mode) -> candle_core::Result<Vec<Tensor>> {
         self.network.training_logits(images, mode)
+    }
+
+    /// What a fine-tuning minimises on a batch: the loss of the logits, and with deep supervision [`COARSER_WEIGHT`] times that of each
+    /// coarser map's; beside it the terms of the logits' alone. Images and labels are (B, 1, H, W), as is the map of the pixels that count.
+    ///
+    /// ```
+    /// use venule::candle_core::{DType, Device, Tensor};
+    /// use venule::{ModelConfig, VesselModel, loss::Composite, nn::Mode};
+    ///
+    /// let model = VesselModel::new(&ModelConfig::unet(), 1, &Device::Cpu)?;
+    /// let images = Tensor::ones((1, 1, 32, 32), DType::F32, &Device::Cpu)?;
+    /// let labels = images.zeros_like()?;
+    /// let batch = (&images, &labels);
+    /// let (loss, terms) = model.training_loss(&Composite::bce_dice(), batch, None, Mode::Train { seed: 1 })?;
+    /// assert_eq!(terms.len(), 2);
+    /// assert!(loss.backward()?.get(model.store().params()[0].var()).is_some());
+    /// # Ok::<(), venule::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward), or if the labels are of another shape.
+    pub fn training_loss(
+        &self,
+        loss: &Composite,
+        (images, labels): (&Tensor, &Tensor),
+        valid: Option<&Tensor>,
+        mode: Mode,
+    ) -> candle_core::Result<(Tensor, Vec<(String, f64)>)> {
+        let mut logits = self.training_logits(images, mode)?.into_iter();
+        let Some(finest) = logits.next() else {
+            candle_core::bail!("the decoder gave no logits");
+        };
+        let (mut sum, terms) = loss.forward_with_terms(&finest, labels, valid)?;
+        for coarser in logits {
+            let coarser = loss.forward(&coarser, labels, valid)?;
+            sum = (sum + (coarser * COARSER_WEIGHT)?)?;
+        }
+        Ok((sum, terms))
     }
 
     /// Vessel probabilities of one preprocessed image, at its size. Builds no gradient graph; a photograph of more than a

@@ -315,8 +315,10 @@ fn the_program_tells_systems_and_sets_apart() {
     assert!(error.contains("may not choose"), "{error}");
     let error = refused(&["--dataset", &one]);
     assert!(error.contains("given twice"), "{error}");
-    let error = refused(&["--weights", &a]);
-    assert!(error.contains("given twice"), "{error}");
+    for more in [&["--weights", &a][..], &["--weights", &a, "--window", "2"]] {
+        let error = refused(more);
+        assert!(error.contains("given twice"), "{error}");
+    }
 }
 
 #[test]

@@ -41,8 +41,7 @@ fn the_seed_preset_has_the_parameters_of_the_reference() {
 
 #[test]
 fn the_compact_preset_keeps_its_size() {
-    // The count that a training of it printed; a change means that old checkpoints no longer load. 65 + 33 are the heads of deep
-    // supervision.
+    // The count that a training of it printed, and the heads of deep supervision.
     assert_eq!(
         model(&ModelConfig::compact()).store().element_count(),
         3_203_329 + 65 + 33

@@ -24,7 +24,8 @@ pub struct MultiScaleConfig {
     /// First value of the logit's bias: −2 says that 12 % of the pixels are vessels. Finite.
     pub logit_bias: f32,
     /// Whether training has logits of the maps at a quarter and half resolution too ([`Decoder::training_logits`]; deep supervision,
-    /// Lee et al. 2015). They have heads of their own, `deep4` and `deep2`, and cost nothing in evaluation.
+    /// Lee et al. 2015). They have heads of their own, `deep4` and `deep2`, and cost nothing in evaluation. Off
+    /// where a file does not say.
     pub deep_supervision: bool,
 }
 
@@ -203,7 +204,7 @@ impl MultiScaleDecoder {
     }
 
     /// The joined map at full resolution. `visit` sees each on the way up, with its place: 0 at a quarter, 1 at half, 2 at full
-    /// resolution; a map that it does not keep is gone before the next is made.
+    /// resolution; a map that it does not keep is gone once the next is made.
     fn joined_map(
         &self,
         features: &Features,
@@ -247,7 +248,7 @@ impl Decoder for MultiScaleDecoder {
             Ok(())
         })?;
         let mut all = vec![self.head.forward(&full)?];
-        all.append(&mut coarser);
+        all.extend(coarser);
         Ok(all)
     }
 

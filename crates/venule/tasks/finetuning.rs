@@ -9,7 +9,7 @@ use venule_data::{
     AugmentedSet, Batcher, ColorJitter, Dataset, FovPolicy, Loader, LoaderConfig, Mask, Plane,
     Prepared, PreparedSet, RecoloredSet, Source, overlay,
 };
-use venule_loss::{Composite, Loss};
+use venule_loss::Composite;
 use venule_mae::{ImportReport, PretrainedWeights};
 use venule_metrics::{Confusion, Metric, ScoredImage, ThresholdSweep};
 use venule_nn::{Mode, mix};
@@ -44,14 +44,10 @@ struct Held {
     shown: Option<(String, RgbImage)>,
 }
 
-/// Weight of the loss of each coarser map's logits, with deep supervision.
-const COARSER_WEIGHT: f64 = 0.4;
-
 /// Validation images that pictures are made of.
 const SHOWN: usize = 4;
 
-/// Fine-tuning of a segmentation model on labelled photographs. With deep supervision the loss is that of the logits and 0.4 times that
-/// of each coarser map's; the terms it reports are those of the logits.
+/// Fine-tuning of a segmentation model on labelled photographs by [`VesselModel::training_loss`].
 pub struct Finetuning {
     model: VesselModel,
     loss: Composite,
@@ -313,19 +309,15 @@ impl Task for Finetuning {
     fn step(&mut self, position: Position) -> std::result::Result<StepOutput, BoxError> {
         let batch = self.batches.next(position)?;
         let seed = mix(&[position.seed, position.epoch as u64, position.batch as u64]);
-        let logits = self
-            .model
-            .training_logits(&batch.images, Mode::Train { seed })?;
         let Some(labels) = &batch.labels else {
             return Err("a training batch has no labels".into());
         };
-        let valid = Some(&batch.valid);
-        let (first, coarser) = logits.split_first().ok_or("the model gave no logits")?;
-        let (mut loss, terms) = self.loss.forward_with_terms(first, labels, valid)?;
-        for logits in coarser {
-            let coarse = self.loss.forward(logits, labels, valid)?;
-            loss = (loss + (coarse * COARSER_WEIGHT)?)?;
-        }
+        let (loss, terms) = self.model.training_loss(
+            &self.loss,
+            (&batch.images, labels),
+            Some(&batch.valid),
+            Mode::Train { seed },
+        )?;
         Ok(StepOutput {
             loss,
             terms,

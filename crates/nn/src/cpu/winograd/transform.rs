@@ -222,7 +222,7 @@ unsafe fn transform<S: Simd, T: Transform>(run: &mut Run<'_>) {
             // SAFETY: the level is the caller's.
             unsafe {
                 let pixels = TILE * piece.count + T::SIDE - TILE;
-                fetch_next::<S>(rows, plane, pixels);
+                fetch_next::<S>(&rows[..T::SIDE], plane, pixels);
                 down::<S, T>(rows, &mut lines.down, pixels);
                 clear_outside::<T>(&mut lines.down, run.shape.width, &piece, pixels);
                 across::<S, T>(&mut lines, piece.count, target, stride);
@@ -277,7 +277,7 @@ fn find_rows<T: Transform>(
 
 /// Fetches the same rows of the next channel: too short and too far apart for the processor to foresee them.
 #[inline(always)]
-unsafe fn fetch_next<S: Simd>(rows: [*const f32; 6], plane: usize, length: usize) {
+unsafe fn fetch_next<S: Simd>(rows: &[*const f32], plane: usize, length: usize) {
     for row in rows {
         for x in (0..length).step_by(CACHE_LINE) {
             // SAFETY: the level is the caller's; the address need not be valid.
