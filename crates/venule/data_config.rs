@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use venule_data::{Dataset, DatasetKind, DatasetSpec, FolderSet, Split};
+use venule_data::{Dataset, DatasetKind, DatasetSpec, FolderSet, Preprocess, Resize, Split};
 
 use crate::run_file::unread;
 use crate::{Error, Result};
@@ -30,6 +30,10 @@ pub struct DataConfig {
     /// The folder of their fields of view. Default: none, so that they are detected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fovs: Option<PathBuf>,
+    /// The diameter in pixels to which its fields of view are brought, in place of `recipe.preprocess.resize`: for a camera whose
+    /// vessels are wider or narrower for the size of the field of view than others'. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fov_diameter: Option<u32>,
     /// Splits to fit weights on. Default: `["train"]`. `["train", "test"]` is for weights that are given away;
     /// `["without_fold:3"]` with `test = ["fold:3"]` and `validation = []` is a fold of leave-one-out.
     #[serde(default = "train")]
@@ -91,6 +95,7 @@ impl From<&DatasetSpec> for DataConfig {
             images: None,
             masks: None,
             fovs: None,
+            fov_diameter: None,
             train: train(),
             validation: validation(),
             test: test(),
@@ -107,6 +112,7 @@ impl DataConfig {
             images: Some(images),
             masks,
             fovs,
+            fov_diameter: None,
             train: train(),
             validation: validation(),
             test: Vec::new(),
@@ -156,6 +162,13 @@ impl DataConfig {
         for split in Purpose::ALL.iter().flat_map(|p| self.splits(*p)) {
             let _: Split = split.parse()?;
         }
+        Preprocess {
+            resize: self
+                .fov_diameter
+                .map(|pixels| Resize::FovDiameter(pixels as f32)),
+            ..Preprocess::default()
+        }
+        .validate()?;
         let plain = self.masks.is_some() || self.fovs.is_some();
         let reason = match (&self.path, &self.images) {
             (Some(_), None) if !plain => return Ok(()),
@@ -206,7 +219,9 @@ pub(crate) fn files(data: &[DataConfig], purpose: Purpose) -> Result<FolderSet> 
     for data in serving() {
         let kind: DatasetKind = data.name.parse()?;
         for split in data.splits(purpose) {
-            let files = data.files(split.parse()?)?;
+            let files = data
+                .files(split.parse()?)?
+                .with_fov_diameter(data.fov_diameter);
             // Ids of several data sets are told apart by their names.
             joined = joined.join(match several {
                 true => files.with_id_prefix(&prefix(kind)),

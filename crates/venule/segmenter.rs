@@ -240,7 +240,7 @@ impl Segmenter {
     fn prepare(&self, sample: &Sample) -> Result<(Plane, Mask)> {
         sample.check_sizes()?;
         let fov = self.checkpoint.fov.resolve(sample)?;
-        let preprocess = &self.checkpoint.preprocess;
+        let preprocess = self.checkpoint.preprocess.for_sample(sample);
         let input = preprocess.apply(&sample.image, &fov);
         let input = input.map_err(|error| error.of_sample(&sample.id))?;
         Ok((input, fov))

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use venule::candle_core::Device;
 use venule::data::{mask_image, write_png};
 use venule::train::{BEST_FILE, FINAL_FILE, LOG_FILE, LogLine, Outcome, Report, read_log};
-use venule::{DataConfig, PretrainConfig, RunConfig, RunFile, Segmenter};
+use venule::{DataConfig, PretrainConfig, Purpose, RunConfig, RunFile, Segmenter};
 
 use crate::program::AnyResult;
 use crate::program::training::{Place, finetune, pretrain, status};
@@ -44,6 +44,30 @@ pub fn run_on(data: &Path) -> RunConfig {
         data: vec![data],
         ..run
     }
+}
+
+#[test]
+fn a_data_set_of_its_own_diameter_is_trained_and_tested_at_it() {
+    let root = tempfile::tempdir().unwrap();
+    labelled_folder(root.path());
+    let run = |diameter| {
+        let mut run = run_on(root.path());
+        run.data[0].fov_diameter = diameter;
+        run
+    };
+    for purpose in Purpose::ALL {
+        let files = run(Some(70)).files(purpose).unwrap();
+        let diameters = files.files().iter().map(|files| files.fov_diameter);
+        assert!(diameters.eq(files.files().iter().map(|_| Some(70))));
+    }
+    let error = run(Some(4)).validate().unwrap_err().to_string();
+    assert!(error.contains("between 16 and 8192 pixels"), "{error}");
+    let weights = [None, Some(70)].map(|diameter| {
+        let folder = root.path().join(format!("{diameter:?}"));
+        finetune_in(&run(diameter), &folder).unwrap();
+        fs::read(folder.join(FINAL_FILE)).unwrap()
+    });
+    assert_ne!(weights[0], weights[1]);
 }
 
 fn place<'a>(folder: &'a Path, tensorboard: bool) -> Place<'a> {

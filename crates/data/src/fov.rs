@@ -113,6 +113,7 @@ pub fn crop_to_fov(sample: &Sample, fov: &Mask) -> Result<(Sample, PixelBox)> {
         label: cut(&sample.label)?,
         second_label: cut(&sample.second_label)?,
         fov: Some(fov.crop(bounds)?),
+        fov_diameter: sample.fov_diameter,
     };
     Ok((part, bounds))
 }

@@ -56,7 +56,8 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Preprocesses a sample: its image, its (first) label and its field of view.
+    /// Preprocesses a sample: its image, its (first) label and its field of view, at the sample's own
+    /// [`fov_diameter`](Sample::fov_diameter) if it has one.
     ///
     /// ```
     /// use venule_data::{FovPolicy, Mask, Prepared, Preprocess, Sample};
@@ -83,6 +84,7 @@ impl Prepared {
         if let Some(label) = &sample.label {
             check_label(&sample.id, label, &native)?;
         }
+        let preprocess = preprocess.for_sample(sample);
         let image = preprocess
             .apply(&sample.image, &native)
             .map_err(|error| error.of_sample(&sample.id))?;
@@ -203,6 +205,26 @@ mod tests {
                     .all(|(&v, &f)| f || v == 0.0)
             };
             assert!(outside(&prepared.image) && outside(prepared.weights.as_ref().unwrap()));
+        }
+    }
+
+    #[test]
+    fn a_sample_of_its_own_diameter_is_brought_to_it() {
+        let prepared = |own, resize| {
+            let preprocess = Preprocess {
+                resize,
+                ..Preprocess::default()
+            };
+            let sample = Sample {
+                fov_diameter: own,
+                ..sample()
+            };
+            Prepared::from_sample(&sample, &preprocess, FovPolicy::Given).unwrap()
+        };
+        let expected = prepared(None, Some(Resize::FovDiameter(20.0)));
+        assert_ne!(expected, prepared(None, None));
+        for resize in [None, Some(Resize::Square(16))] {
+            assert_eq!(prepared(Some(20), resize), expected);
         }
     }
 

@@ -1,10 +1,12 @@
+use std::borrow::Cow;
+
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use crate::resize::check_size;
 use crate::{
-    Clahe, Error, Mask, Plane, Raster, Result, equivalent_diameter, resize_mask, resize_plane,
-    wiener,
+    Clahe, Error, Mask, Plane, Raster, Result, Sample, equivalent_diameter, resize_mask,
+    resize_plane, wiener,
 };
 
 /// Which single channel of a photograph the network sees.
@@ -128,6 +130,17 @@ impl Preprocess {
             crate::wiener::check_window(window)?;
         }
         self.clahe.map_or(Ok(()), |clahe| clahe.validate())
+    }
+
+    /// The same for a sample: at its own [`fov_diameter`](Sample::fov_diameter), if it has one.
+    pub fn for_sample(&self, sample: &Sample) -> Cow<'_, Self> {
+        match sample.fov_diameter {
+            None => Cow::Borrowed(self),
+            Some(diameter) => Cow::Owned(Self {
+                resize: Some(Resize::FovDiameter(diameter as f32)),
+                ..self.clone()
+            }),
+        }
     }
 
     /// (width, height) of the result for a photograph with this field of view (native size).

@@ -117,6 +117,7 @@ impl<D: Dataset, T: Transform> Source for RecoloredSet<D, T> {
             label: kept.label.clone(),
             second_label: None,
             fov: kept.fov.clone(),
+            fov_diameter: kept.fov_diameter,
         };
         let prepared = Prepared::from_sample(&sample, &self.preprocess, FovPolicy::Given)?;
         self.transform

@@ -26,6 +26,9 @@ pub struct Sample {
     /// The field of view that came with the image. `None` if the data set has none:
     /// see [`detect_fov`](crate::detect_fov) and [`full_frame`](crate::full_frame).
     pub fov: Option<Mask>,
+    /// The diameter in pixels to which its field of view is brought, whatever [`Preprocess`](crate::Preprocess) says: of a camera
+    /// whose vessels are wider or narrower for the size of the field of view than others'.
+    pub fov_diameter: Option<u32>,
 }
 
 impl Sample {
@@ -37,6 +40,7 @@ impl Sample {
             label: None,
             second_label: None,
             fov: None,
+            fov_diameter: None,
         }
     }
 

@@ -260,6 +260,7 @@ pub fn synthetic_fundus(config: &SyntheticFundus, seed: u64, index: usize) -> Re
         label: Some(vessels.label),
         second_label: None,
         fov: Some(fov),
+        fov_diameter: None,
     })
 }
 

@@ -19,6 +19,8 @@ pub struct SampleFiles {
     pub second_label: Option<PathBuf>,
     /// The field of view.
     pub fov: Option<PathBuf>,
+    /// [`Sample::fov_diameter`].
+    pub fov_diameter: Option<u32>,
 }
 
 impl SampleFiles {
@@ -30,6 +32,7 @@ impl SampleFiles {
             label: None,
             second_label: None,
             fov: None,
+            fov_diameter: None,
         }
     }
 
@@ -58,6 +61,7 @@ impl SampleFiles {
             label: map("the label", &self.label)?,
             second_label: map("the second label", &self.second_label)?,
             fov: map("the field of view", &self.fov)?,
+            fov_diameter: self.fov_diameter,
             image,
         })
     }
@@ -186,6 +190,14 @@ impl FolderSet {
         self
     }
 
+    /// The same samples, to be brought to this [`Sample::fov_diameter`].
+    pub fn with_fov_diameter(mut self, diameter: Option<u32>) -> Self {
+        for files in &mut self.samples {
+            files.fov_diameter = diameter;
+        }
+        self
+    }
+
     /// Samples of this set, then those of `other`.
     pub fn join(mut self, other: Self) -> Self {
         self.samples.extend(other.samples);
@@ -220,6 +232,7 @@ impl FolderSet {
                 label: maps.label.find(&id, &image)?,
                 second_label: maps.second_label.find(&id, &image)?,
                 fov: maps.fov.find(&id, &image)?,
+                fov_diameter: None,
                 id,
                 image,
             });
