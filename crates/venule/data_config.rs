@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use venule_data::{Dataset, DatasetKind, DatasetSpec, FolderSet, Preprocess, Resize, Split};
+use venule_data::{Dataset, DatasetKind, DatasetSpec, FolderSet, Resize, Split};
 
 use crate::run_file::unread;
 use crate::{Error, Result};
@@ -162,13 +162,9 @@ impl DataConfig {
         for split in Purpose::ALL.iter().flat_map(|p| self.splits(*p)) {
             let _: Split = split.parse()?;
         }
-        Preprocess {
-            resize: self
-                .fov_diameter
-                .map(|pixels| Resize::FovDiameter(pixels as f32)),
-            ..Preprocess::default()
+        if let Some(pixels) = self.fov_diameter {
+            Resize::FovDiameter(pixels as f32).validate()?;
         }
-        .validate()?;
         let plain = self.masks.is_some() || self.fovs.is_some();
         let reason = match (&self.path, &self.images) {
             (Some(_), None) if !plain => return Ok(()),

@@ -53,6 +53,24 @@ pub enum Resize {
     FovDiameter(f32),
 }
 
+impl Resize {
+    /// Checks the size.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] if it is out of range.
+    pub fn validate(self) -> Result<()> {
+        match self {
+            Self::Square(side) => check_size("Resize::Square", (side, side)),
+            Self::FovDiameter(diameter) if (16.0..=8192.0).contains(&diameter) => Ok(()),
+            Self::FovDiameter(diameter) => Err(Error::InvalidConfig {
+                field: "Resize::FovDiameter",
+                found: diameter.to_string(),
+                expected: "between 16 and 8192 pixels",
+            }),
+        }
+    }
+}
+
 /// Relative difference in diameter below which resampling costs more detail than the scale is worth.
 const DIAMETER_TOLERANCE: f64 = 0.05;
 
@@ -115,17 +133,7 @@ impl Preprocess {
     /// # Errors
     /// [`Error::InvalidConfig`] that names the first setting out of range.
     pub fn validate(&self) -> Result<()> {
-        match self.resize {
-            Some(Resize::Square(side)) => check_size("Resize::Square", (side, side))?,
-            Some(Resize::FovDiameter(diameter)) if !(16.0..=8192.0).contains(&diameter) => {
-                return Err(Error::InvalidConfig {
-                    field: "Resize::FovDiameter",
-                    found: diameter.to_string(),
-                    expected: "between 16 and 8192 pixels",
-                });
-            }
-            Some(Resize::FovDiameter(_)) | None => {}
-        }
+        self.resize.map_or(Ok(()), Resize::validate)?;
         if let Some(window) = self.wiener {
             crate::wiener::check_window(window)?;
         }
@@ -133,6 +141,14 @@ impl Preprocess {
     }
 
     /// The same for a sample: at its own [`fov_diameter`](Sample::fov_diameter), if it has one.
+    ///
+    /// ```
+    /// use venule_data::{Preprocess, Resize, Sample};
+    /// let mut sample = Sample::unlabelled("01", image::RgbImage::new(8, 8));
+    /// assert_eq!(Preprocess::default().for_sample(&sample).resize, None);
+    /// sample.fov_diameter = Some(535);
+    /// assert_eq!(Preprocess::default().for_sample(&sample).resize, Some(Resize::FovDiameter(535.0)));
+    /// ```
     pub fn for_sample(&self, sample: &Sample) -> Cow<'_, Self> {
         match sample.fov_diameter {
             None => Cow::Borrowed(self),
