@@ -230,7 +230,7 @@ fn systems(args: &Args) -> support::AnyResult<Vec<(String, Segmenter)>> {
     Ok(systems)
 }
 
-/// How the systems see photographs, where that is not what their weights say.
+/// What the flags say of how the systems see photographs.
 fn seen(args: &Args) -> String {
     let mut seen = String::new();
     if let Some(diameter) = args.fov_diameter {

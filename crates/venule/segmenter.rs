@@ -127,7 +127,8 @@ impl Segmenter {
         self
     }
 
-    /// Brings photographs to another size than the checkpoint says before the network sees them.
+    /// Brings photographs to another size than the checkpoint says before the network sees them; a sample's own
+    /// [`fov_diameter`](Sample::fov_diameter) goes before it.
     ///
     /// # Errors
     /// If the size is out of range.

@@ -25,7 +25,7 @@ pub struct MultiScaleConfig {
     pub logit_bias: f32,
     /// Whether training has logits of the maps at a quarter and half resolution too ([`Decoder::training_logits`]; deep supervision,
     /// Lee et al. 2015). They have heads of their own, `deep4` and `deep2`, and cost nothing in evaluation. Off
-    /// where a file does not say.
+    /// where a weights file does not say.
     pub deep_supervision: bool,
 }
 
