@@ -4,7 +4,7 @@ use venule::candle_core::{DType, Device, Tensor};
 use venule::loss::{Composite, Loss};
 use venule::mae::{Mae, MaeConfig, Masking};
 use venule::nn::{Mode, ParamStore};
-use venule::{ModelConfig, VesselModel};
+use venule::{COARSER_WEIGHT, ModelConfig, VesselModel};
 
 use crate::support::noise;
 
@@ -79,6 +79,34 @@ fn every_variable_of_a_segmentation_model_gets_a_gradient() {
             assert_gradients(model.store(), &sum);
         }
     }
+}
+
+#[test]
+fn the_training_loss_is_that_of_the_logits_and_a_share_of_the_coarser_ones() {
+    let model = model(&ModelConfig::unet());
+    let images = noise(1, (2, 64, 48));
+    let labels = noise(2, (2, 64, 48)).gt(0.6).unwrap();
+    let labels = labels.to_dtype(DType::F32).unwrap();
+    let mode = Mode::Train { seed: 4 };
+    let loss = Composite::bce_dice();
+    let value = |loss: Tensor| f64::from(loss.to_scalar::<f32>().unwrap());
+    let (found, terms) = model
+        .training_loss(&loss, (&images, &labels), None, mode)
+        .unwrap();
+    let logits = model.training_logits(&images, mode).unwrap();
+    let parts: Vec<f64> = logits
+        .iter()
+        .map(|logits| value(loss.forward(logits, &labels, None).unwrap()))
+        .collect();
+    assert_eq!(parts.len(), 3);
+    let expected = parts[0] + COARSER_WEIGHT * (parts[1] + parts[2]);
+    assert!((value(found) - expected).abs() < 1e-5 * expected);
+    assert_eq!(
+        terms,
+        loss.forward_with_terms(&logits[0], &labels, None)
+            .unwrap()
+            .1
+    );
 }
 
 #[test]
