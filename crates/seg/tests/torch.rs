@@ -23,6 +23,10 @@ fn relative(actual: &Tensor, expected: &Tensor) -> f64 {
     largest((actual - expected).unwrap()) / largest(expected.clone()).max(1e-12)
 }
 
+fn values(x: &Tensor) -> Vec<f32> {
+    x.flatten_all().unwrap().to_vec1().unwrap()
+}
+
 fn check(
     name: &str,
     patches: &[usize],
@@ -49,9 +53,11 @@ fn check(
     );
 
     let model = SegmentationModel::new(encoder, decoder).unwrap();
-    let logits = model
-        .forward(&golden["images"], Mode::Train { seed: 1 })
-        .unwrap();
+    let mode = Mode::Train { seed: 1 };
+    let all = model.training_logits(&golden["images"], mode).unwrap();
+    let finest = model.forward(&golden["images"], mode).unwrap();
+    assert_eq!(values(&all[0]), values(&finest));
+    let logits = Tensor::cat(&all, 1).unwrap();
     let error = relative(&logits, &golden["logits"]);
     assert!(error < 1e-4, "{name}: {error}");
     let linear = (&logits * &golden["weight"]).unwrap().mean_all().unwrap();
@@ -78,11 +84,12 @@ fn progressive(name: &str) {
     });
 }
 
-fn multi_scale(name: &str, patches: &[usize]) {
+fn multi_scale(name: &str, patches: &[usize], deep_supervision: bool) {
     let config = MultiScaleConfig {
         detail: [4, 4, 4],
         project: 4,
         groups: 2,
+        deep_supervision,
         ..MultiScaleConfig::compact()
     };
     check(name, patches, |encoder, store| {
@@ -104,10 +111,15 @@ fn the_progressive_decoder_on_odd_images_padded_and_cropped() {
 
 #[test]
 fn the_multi_scale_decoder_on_square_images() {
-    multi_scale("multi_scale_square", &[16]);
+    multi_scale("multi_scale_square", &[16], false);
 }
 
 #[test]
 fn the_multi_scale_decoder_on_wide_images_with_maps_of_two_strides() {
-    multi_scale("multi_scale_wide", &[8, 16]);
+    multi_scale("multi_scale_wide", &[8, 16], false);
+}
+
+#[test]
+fn every_logits_map_of_deep_supervision() {
+    multi_scale("multi_scale_deep", &[16], true);
 }
