@@ -359,6 +359,38 @@ fn weights_from_before_a_threshold_named_its_images_are_read() {
 }
 
 #[test]
+fn a_system_is_named_by_how_it_sees_photographs() {
+    let folder = tempfile::tempdir().unwrap();
+    write_set(&folder.path().join("set"));
+    let weights = folder.path().join("weights.safetensors");
+    write_weights(&weights, &[]);
+    let weights = weights.display().to_string();
+    let json = folder.path().join("numbers.json");
+    let spec = format!("folder={}", folder.path().join("set").display());
+    let names = |more: &[&str]| {
+        let mut arguments = vec!["evaluate", "--weights", &weights, "--dataset", &spec];
+        arguments.extend(["--json", json.to_str().unwrap()]);
+        arguments.extend(more);
+        program::evaluate(&program::Args::parse_from(arguments)).unwrap();
+        let numbers: Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
+        let entries = numbers.as_array().unwrap().iter();
+        entries
+            .map(|entry| entry["system"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(&[]), [weights.as_str()]);
+    let seen = format!("{weights}, field of view of 48 pixels, windows of 2 patches");
+    assert_eq!(
+        names(&["--fov-diameter", "48", "--window", "2", "--flips"]),
+        [seen.clone(), format!("{seen}, with flips")]
+    );
+    assert_eq!(
+        names(&["--window", "0"]),
+        [format!("{weights}, without windows")]
+    );
+}
+
+#[test]
 fn a_fold_is_evaluated_by_name() {
     let folder = tempfile::tempdir().unwrap();
     write_set(&folder.path().join("set"));
