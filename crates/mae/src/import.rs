@@ -32,7 +32,7 @@ pub struct ImportReport {
     pub mismatched: Vec<Conversion>,
     /// Names of the file that the model does not have, sorted.
     pub unexpected: Vec<String>,
-    /// Entries of the file that are no floating-point tensors, sorted.
+    /// Entries of the file that are no floating-point tensors that can be read, sorted.
     pub skipped: Vec<String>,
 }
 

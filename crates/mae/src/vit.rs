@@ -54,6 +54,18 @@ pub(crate) fn blocks(
     (0..depth).map(block).collect()
 }
 
+/// Checked before anything is added to the indices: they could come to name a patch of another image.
+fn check_choice(keep: &Tensor, count: usize) -> TensorResult<()> {
+    if keep.elem_count() == 0 {
+        return Ok(());
+    }
+    let largest = keep.flatten_all()?.max(0)?.to_scalar::<u32>()?;
+    if largest as usize >= count {
+        bail!("a choice of patches names patch {largest}, but an image has {count}, from 0");
+    }
+    Ok(())
+}
+
 impl VitEncoder {
     /// Takes its variables from `params`.
     ///
@@ -166,6 +178,7 @@ impl VitEncoder {
             if rows != batch {
                 bail!("a choice of patches for {rows} images was given for a batch of {batch}");
             }
+            check_choice(keep, count)?;
             let first =
                 Tensor::arange_step(0, (batch * count) as u32, count as u32, images.device())?;
             let rows = keep

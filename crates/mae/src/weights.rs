@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::Path;
 
 use candle_core::{DType, Tensor};
-use venule_nn::read_safetensors;
+use venule_nn::SafetensorsFile;
 
 use crate::pth::read_pth;
 use crate::{Error, Result};
@@ -45,7 +45,8 @@ const LANDMARK: &str = "patch_embed.proj.weight";
 impl PretrainedWeights {
     /// Reads a `.pth` archive of `torch.save` (state dict at the top or under `model`, `state_dict`, `model_state_dict` or
     /// `module`) or a `.safetensors` file, told apart by their content. All values become `f32`; a common prefix of the
-    /// transformer's names, such as `encoder.` or `module.`, is removed.
+    /// transformer's names, such as `encoder.` or `module.`, is removed. What is no floating-point tensor is
+    /// [`skipped`](Self::skipped).
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be opened, [`Error::Format`] or [`Error::Nn`] if it is damaged or in another format.
@@ -68,8 +69,9 @@ impl PretrainedWeights {
                 reason: "it is a pickle of PyTorch before 1.6; load it there and write it again with torch.save".to_owned(),
             });
         }
-        let (tensors, metadata) = read_safetensors(path)?;
-        Self::new(tensors, metadata, Vec::new())
+        let file = SafetensorsFile::read(path)?;
+        let skipped = file.unsupported.into_keys().collect();
+        Self::new(file.tensors, file.metadata, skipped)
     }
 
     /// Weights that are in memory already.
@@ -129,7 +131,8 @@ impl PretrainedWeights {
         &self.metadata
     }
 
-    /// Names of entries that are no floating-point tensors (step counters and the like), sorted.
+    /// Names of entries that are no floating-point tensors (step counters and the like) or of a type that candle cannot convert,
+    /// sorted.
     pub fn skipped(&self) -> &[String] {
         &self.skipped
     }

@@ -395,6 +395,31 @@ fn wrong_sizes_are_errors_that_say_so() {
     assert!(message((1, 1, 16, 24)).contains("does not fit images"));
 }
 
+#[test]
+fn a_patch_that_does_not_exist_cannot_be_kept() {
+    let (_, _, mae) = tiny();
+    // Four patches an image.
+    let images = images(1, (2, 1, 16, 16));
+    let tokens = |keep: [[u32; 2]; 2]| {
+        let keep = Tensor::new(&keep, &Device::Cpu).unwrap();
+        let encoder = mae.encoder();
+        encoder.forward_tokens(&images, Some(&keep), Mode::Eval)
+    };
+    assert_eq!(tokens([[0, 3], [3, 1]]).unwrap().dims()[..2], [2, 3]);
+    // Of these candle takes the largest for zeros, and 4 would be the second image's first patch.
+    for patch in [4, 7, 8, u32::MAX - 3, u32::MAX] {
+        for keep in [[[0, patch], [1, 2]], [[1, 2], [patch, 0]]] {
+            let error = tokens(keep).unwrap_err().to_string();
+            assert!(error.contains(&format!("names patch {patch}")), "{error}");
+        }
+    }
+    let none = Tensor::zeros((2, 0), DType::U32, &Device::Cpu).unwrap();
+    let class = mae
+        .encoder()
+        .forward_tokens(&images, Some(&none), Mode::Eval);
+    assert_eq!(class.unwrap().dims()[..2], [2, 1]);
+}
+
 fn pth() -> Vec<u8> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     std::fs::read(folder.join("tests/fixtures/timm.pth")).unwrap()
@@ -420,6 +445,34 @@ fn unreadable_files_are_errors_that_name_them() {
         assert!(read(bytes).is_err());
     }
     assert!(read(&whole).is_ok());
+}
+
+/// A safetensors file with one value 1 in `F32` and tensors of a single byte of these types.
+fn safetensors_with(types: &[&str]) -> Vec<u8> {
+    let mut header = r#"{"weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}"#.to_owned();
+    for (i, dtype) in types.iter().enumerate() {
+        let (from, to) = (4 + i, 5 + i);
+        header += &format!(
+            r#","odd.{dtype}":{{"dtype":"{dtype}","shape":[1],"data_offsets":[{from},{to}]}}"#
+        );
+    }
+    header.push('}');
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.as_bytes());
+    bytes.extend(1f32.to_le_bytes());
+    bytes.extend(types.iter().map(|_| 1));
+    bytes
+}
+
+#[test]
+fn entries_of_other_types_are_skipped_and_the_rest_is_read() {
+    let types = ["BOOL", "I8", "F8_E5M2", "F8_E8M0", "U8"];
+    let weights = read(&safetensors_with(&types)).unwrap();
+    assert_eq!(values(&weights.tensors()["weight"]), [1.0]);
+    assert_eq!(weights.tensors().len(), 1);
+    let mut names: Vec<String> = types.iter().map(|dtype| format!("odd.{dtype}")).collect();
+    names.sort();
+    assert_eq!(weights.skipped(), names);
 }
 
 proptest! {

@@ -52,6 +52,16 @@ pub enum Error {
         /// What the reader said.
         reason: String,
     },
+    /// A tensor of a safetensors file, or meant for one, is of a type that candle cannot hold.
+    #[error("{}: tensor `{name}` is of type {dtype}, which cannot be read here; convert it to F32, or leave it out", path.display())]
+    FileDType {
+        /// The file.
+        path: PathBuf,
+        /// Name of the tensor.
+        name: String,
+        /// Its type, as safetensors spells it.
+        dtype: String,
+    },
     /// A configuration value is out of range.
     #[error("{field} is {value}, but {expected}")]
     Config {

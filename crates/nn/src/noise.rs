@@ -5,7 +5,8 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// A stream of random numbers keyed by several integers (ChaCha8).
 ///
-/// The same key gives the same numbers on every machine.
+/// The same key gives the same [`uniform`](Self::uniform) numbers on every machine; [`normal`](Self::normal) ones may differ
+/// in the last bits, with the logarithm and cosine of the platform's maths library.
 ///
 /// ```
 /// use venule_nn::Noise;

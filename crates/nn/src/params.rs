@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use candle_core::{DType, Device, Shape, Tensor, Var};
@@ -14,6 +14,8 @@ pub struct Param {
     name: Arc<str>,
     var: Var,
     trainable: Arc<AtomicBool>,
+    /// Guards that keep the whole store frozen, counted since those of several threads overlap in any order.
+    guards: Arc<AtomicUsize>,
 }
 
 impl Param {
@@ -37,12 +39,13 @@ impl Param {
         &self.name
     }
 
-    /// Whether gradients are wanted.
+    /// Whether gradients are wanted: never while a guard of [`ParamStore::no_grad`] lives.
     pub fn is_trainable(&self) -> bool {
-        self.trainable.load(Ordering::Relaxed)
+        self.guards.load(Ordering::Relaxed) == 0 && self.trainable.load(Ordering::Relaxed)
     }
 
-    /// Freezes (`false`) or thaws (`true`) this parameter in every layer that shares it.
+    /// Freezes (`false`) or thaws (`true`) this parameter in every layer that shares it. While a guard of
+    /// [`ParamStore::no_grad`] lives, it stays frozen, and what was set counts from the guard's end.
     pub fn set_trainable(&self, trainable: bool) {
         self.trainable.store(trainable, Ordering::Relaxed);
     }
@@ -54,6 +57,7 @@ struct Inner {
     seed: u64,
     dtype: DType,
     device: Device,
+    guards: Arc<AtomicUsize>,
     values: HashMap<String, Tensor>,
     initialised: Vec<String>,
     order: Vec<Param>,
@@ -94,14 +98,15 @@ impl ParamStore {
         }
     }
 
-    /// A store whose parameters take their first value from `values`, by full name; names not found there are initialised.
-    /// [`ParamStore::initialised_names`] and [`ParamStore::unused_values`] then tell what did not match.
+    /// A store whose parameters take their first value from `values`, by full name, as a copy; names not found there are
+    /// initialised. [`ParamStore::initialised_names`] and [`ParamStore::unused_values`] then tell what did not match.
     pub fn with_values(values: HashMap<String, Tensor>, seed: u64, device: &Device) -> Self {
         Self::build(seed, DType::F32, device, values)
     }
 
-    /// A store of `values` alone: a layer that asks for another name gets [`Error::Missing`] before anything is allocated, so
-    /// that a file cannot ask for more memory than it fills. [`ParamStore::unused_values`] then tells what no layer asked for.
+    /// A store of copies of `values` alone: a layer that asks for another name gets [`Error::Missing`] before anything is
+    /// allocated, so that a file cannot ask for more memory than it fills. [`ParamStore::unused_values`] then tells what no layer
+    /// asked for.
     ///
     /// ```
     /// use std::collections::HashMap;
@@ -123,6 +128,7 @@ impl ParamStore {
             seed,
             dtype,
             device: device.clone(),
+            guards: Arc::default(),
             values,
             initialised: Vec::new(),
             order: Vec::new(),
@@ -171,7 +177,7 @@ impl ParamStore {
         inner.order.iter().map(|p| p.var().elem_count()).sum()
     }
 
-    /// Sets which parameters are trainable, by full name.
+    /// Sets which parameters are trainable, by full name, as [`Param::set_trainable`] does.
     pub fn set_trainable(&self, mut trainable: impl FnMut(&str) -> bool) {
         // Not under the lock: `trainable` may ask this store.
         for param in &self.params() {
@@ -179,18 +185,24 @@ impl ParamStore {
         }
     }
 
-    /// Freezes everything until the guard is dropped, for validation: forward passes then build no graph.
+    /// Freezes everything, parameters yet to be made included, until the guard is dropped, for validation: forward passes then
+    /// build no graph. Guards may overlap, of several threads too: the store stays frozen until the last is dropped.
+    ///
+    /// ```
+    /// # use candle_core::Device;
+    /// # use venule_nn::{Init, ParamStore};
+    /// let store = ParamStore::new(42, &Device::Cpu);
+    /// let weight = store.root().get(3, "weight", Init::Ones)?;
+    /// let guard = store.no_grad();
+    /// assert!(!weight.is_trainable());
+    /// drop(guard);
+    /// assert!(weight.is_trainable());
+    /// # Ok::<(), venule_nn::Error>(())
+    /// ```
     pub fn no_grad(&self) -> NoGrad {
-        let params = self.params();
-        let before = params
-            .into_iter()
-            .map(|param| {
-                let trainable = param.is_trainable();
-                param.set_trainable(false);
-                (param, trainable)
-            })
-            .collect();
-        NoGrad(before)
+        let guards = self.lock().guards.clone();
+        guards.fetch_add(1, Ordering::Relaxed);
+        NoGrad(guards)
     }
 
     /// Names given to [`ParamStore::with_values`] that no layer has asked for, sorted.
@@ -263,7 +275,7 @@ impl ParamStore {
     /// Loads a safetensors file that holds exactly this store's names and shapes.
     ///
     /// # Errors
-    /// As [`ParamStore::load_tensors`]; [`Error::Io`] and [`Error::Format`] for the file.
+    /// As [`ParamStore::load_tensors`]; [`Error::Io`], [`Error::Format`] and [`Error::FileDType`] for the file.
     pub fn load(&self, path: impl AsRef<Path>) -> Result<()> {
         let (tensors, _) = files::read_safetensors(path.as_ref())?;
         self.load_tensors(&tensors)
@@ -279,15 +291,13 @@ impl ParamStore {
     }
 }
 
-/// Keeps a store frozen; thaws what was trainable when dropped. Made by [`ParamStore::no_grad`].
-pub struct NoGrad(Vec<(Param, bool)>);
+/// Keeps a store frozen until it and all others of the store are dropped. Made by [`ParamStore::no_grad`].
+#[must_use = "the store is frozen only while the guard lives"]
+pub struct NoGrad(Arc<AtomicUsize>);
 
 impl Drop for NoGrad {
     fn drop(&mut self) {
-        // What was frozen before is left alone: another guard, which has ended since, may have frozen it.
-        for (param, _) in self.0.iter().filter(|(_, trainable)| *trainable) {
-            param.set_trainable(true);
-        }
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -344,8 +354,10 @@ impl Params {
         inner.values.remove(&name);
         let param = Param {
             name: name.as_str().into(),
-            var: Var::from_tensor(&tensor)?,
+            // Detached, since candle would take a variable, such as another store's, as it is and not copy it.
+            var: Var::from_tensor(&tensor.detach())?,
             trainable: Arc::new(AtomicBool::new(true)),
+            guards: inner.guards.clone(),
         };
         let place = inner.order.len();
         inner.order.push(param.clone());

@@ -293,6 +293,27 @@ fn a_nan_shows_in_the_result_of_kernel_and_composed_form() -> Result<()> {
             .collect();
         // The group of the second channel.
         assert_eq!(nan, [vec![false; 35], vec![true; 35]].concat(), "{dtype:?}");
+
+        // Pooling keeps it wherever in its square it lies, and gives it the gradient; more than a vector of squares.
+        for at in 0..4 {
+            let mut squares = random(&[2, 80], 5)?.flatten_all()?.to_vec1::<f32>()?;
+            let place = at / 2 * 80 + 36 + at % 2;
+            squares[place] = f32::NAN;
+            let x = Tensor::from_vec(squares, (1, 1, 2, 80), &Device::Cpu)?.to_dtype(dtype)?;
+            let x = Var::from_tensor(&x)?;
+            let y = max_pool2x2(x.as_tensor())?;
+            let flat = |t: &Tensor| t.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>();
+            let nan: Vec<usize> = (0..)
+                .zip(flat(&y)?)
+                .filter(|(_, v)| v.is_nan())
+                .map(|(i, _)| i)
+                .collect();
+            assert_eq!(nan, [18], "{dtype:?}, place {at}");
+            let gradients = y.sum_all()?.backward()?;
+            let gradient = flat(gradients.get(&x).unwrap())?;
+            assert_eq!(gradient.iter().sum::<f32>(), 40.0, "{dtype:?}, place {at}");
+            assert_eq!(gradient[place], 1.0, "{dtype:?}, place {at}");
+        }
     }
     Ok(())
 }
@@ -333,6 +354,23 @@ fn maps_without_channels_give_empty_results_or_errors() -> Result<()> {
     let nothing = upsample2x_cat_conv3x3_norm_relu(&half, &fine, &to_none, None, norm);
     assert_eq!(nothing.map_or(0, |y| y.elem_count()), 0);
     Ok(())
+}
+
+#[test]
+fn a_group_norm_that_cannot_be_says_why() {
+    let error = |groups, eps| {
+        let store = ParamStore::new(1, &Device::Cpu);
+        let error = GroupNorm::new(groups, 20, eps, &store.root()).unwrap_err();
+        error.to_string()
+    };
+    assert_eq!(
+        error(4, -1.0),
+        "group_norm_eps is -1, but must be finite and not negative (usually 1e-5)"
+    );
+    assert_eq!(
+        error(8, 1e-5),
+        "groups is 8 for 20 channels, but must divide the number of channels"
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use candle_core::{DType, Device, Tensor};
-use venule_nn::{Error, Init, ParamStore};
+use venule_nn::{Error, Init, ParamStore, SafetensorsFile, read_safetensors, write_safetensors};
 
 fn store() -> ParamStore {
     let store = ParamStore::new(7, &Device::Cpu);
@@ -38,6 +38,38 @@ fn a_store_takes_what_fits_its_own_tensors_too() {
     // A copy: what is loaded is not tied to where it came from.
     store.load_tensors(&tensors(&self::store())).unwrap();
     assert_ne!(values(&store), values(&other));
+}
+
+#[test]
+fn a_store_made_of_anothers_variables_is_a_copy() {
+    let teacher = store();
+    let before = values(&teacher);
+    let given: HashMap<String, Tensor> = teacher
+        .params()
+        .iter()
+        .map(|param| (param.name().to_owned(), param.tensor()))
+        .collect();
+    for student in [
+        ParamStore::with_values(given.clone(), 0, &Device::Cpu),
+        ParamStore::from_values(given.clone(), &Device::Cpu),
+    ] {
+        let weight = student
+            .root()
+            .get((2, 3), "weight", Init::XavierUniform)
+            .unwrap();
+        student
+            .root()
+            .pp("norm")
+            .get(3, "bias", Init::Zeros)
+            .unwrap();
+        assert_eq!(values(&student), before);
+        weight
+            .var()
+            .set(&weight.var().ones_like().unwrap())
+            .unwrap();
+        assert_eq!(values(&student)[0], [1.0; 6]);
+        assert_eq!(values(&teacher), before);
+    }
 }
 
 #[test]
@@ -80,6 +112,45 @@ fn a_damaged_file_is_an_error_and_a_failed_write_leaves_the_old_one() {
     assert_eq!(std::fs::read(&path).unwrap(), whole);
 }
 
+/// A safetensors file of one value 1 in `F32` and, after it, one tensor of a single byte of this type.
+fn file_with(dtype: &str) -> Vec<u8> {
+    let header = format!(
+        r#"{{"weight":{{"dtype":"F32","shape":[1],"data_offsets":[0,4]}},"odd":{{"dtype":"{dtype}","shape":[1],"data_offsets":[4,5]}}}}"#
+    );
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.as_bytes());
+    bytes.extend(1f32.to_le_bytes());
+    bytes.push(1);
+    bytes
+}
+
+#[test]
+fn a_tensor_of_a_type_that_cannot_be_held_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("odd.safetensors");
+    for dtype in ["BOOL", "I8", "F8_E5M2", "F8_E8M0"] {
+        std::fs::write(&path, file_with(dtype)).unwrap();
+        let error = read_safetensors(&path).unwrap_err();
+        assert!(matches!(
+            &error,
+            Error::FileDType { name, dtype: found, .. } if name == "odd" && found == dtype
+        ));
+        assert!(error.to_string().contains("odd.safetensors: tensor `odd`"));
+        let file = SafetensorsFile::read(&path).unwrap();
+        let ones = file.tensors["weight"].to_vec1::<f32>().unwrap();
+        assert_eq!((file.tensors.len(), ones), (1, vec![1.0]));
+        assert_eq!(file.unsupported["odd"], dtype);
+    }
+    let scale = Tensor::from_raw_buffer(&[1], DType::F8E8M0, &[1], &Device::Cpu).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let error = write_safetensors(&path, &[("scale".into(), scale)], &BTreeMap::new());
+    assert!(matches!(
+        error.unwrap_err(),
+        Error::FileDType { name, dtype, .. } if name == "scale" && dtype == "F8_E8M0"
+    ));
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_file_is_as_readable_as_any() {
@@ -101,8 +172,26 @@ fn guards_that_overlap_thaw_at_their_end() {
     let (first, second) = (store.no_grad(), store.no_grad());
     assert!(store.trainable().is_empty());
     drop(first);
+    assert!(store.trainable().is_empty());
+    assert!(!store.params()[0].tensor().is_variable());
     drop(second);
     assert_eq!(store.trainable().len(), 2);
+}
+
+#[test]
+fn what_is_set_or_made_while_a_guard_lives_counts_from_its_end() {
+    let store = store();
+    let guard = store.no_grad();
+    store.set_trainable(|name| name == "weight");
+    let late = store.root().get(1, "late", Init::Zeros).unwrap();
+    assert!(store.trainable().is_empty() && !late.is_trainable());
+    drop(guard);
+    let names: Vec<String> = store
+        .trainable()
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(names, ["weight", "late"]);
 }
 
 #[test]

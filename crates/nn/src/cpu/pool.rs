@@ -9,7 +9,8 @@ use super::simd::{Simd, dispatch};
 /// Input values a thread takes at least.
 const LEAST: usize = 16_384;
 
-/// Maxima of planes with an even height and the even width `width`; rows of different planes never share a square.
+/// Maxima of planes with an even height and the even width `width`; rows of different planes never share a square. A NaN in a
+/// square is its maximum.
 pub fn max_pool2x2(x: &[f32], width: usize) -> Vec<f32> {
     assert!(width > 0 && width.is_multiple_of(2) && x.len().is_multiple_of(2 * width));
     let length = x.len() / 4;
@@ -24,7 +25,7 @@ pub fn max_pool2x2(x: &[f32], width: usize) -> Vec<f32> {
     out
 }
 
-/// Gradient for the input: that of each maximum goes to the first of its square that is as large.
+/// Gradient for the input: that of each maximum goes to the first of its square that is as large, or to its first NaN.
 pub fn max_pool2x2_backward(x: &[f32], width: usize, grad: &[f32]) -> Vec<f32> {
     assert!(width > 0 && width.is_multiple_of(2) && x.len().is_multiple_of(2 * width));
     assert!(grad.len() == x.len() / 4);
@@ -45,9 +46,12 @@ unsafe fn maxima_kernel<S: Simd>(x: &[f32], out: &mut [MaybeUninit<f32>]) {
     let (top, bottom) = x.split_at(x.len() / 2);
     let (top, _) = top.as_chunks::<2>();
     let (bottom, _) = bottom.as_chunks::<2>();
-    let larger = |a: f32, b: f32| if a >= b { a } else { b };
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
     for ((out, top), bottom) in out.iter_mut().zip(top).zip(bottom) {
-        out.write(larger(larger(top[0], top[1]), larger(bottom[0], bottom[1])));
+        let largest = larger(larger(top[0], top[1]), larger(bottom[0], bottom[1]));
+        // Apart from the maxima, as two comparisons of pairs: no slower than without.
+        let nan = (top[0].is_nan() | top[1].is_nan()) | (bottom[0].is_nan() | bottom[1].is_nan());
+        out.write(if nan { f32::NAN } else { largest });
     }
 }
 dispatch! { fn row_maxima(x: &[f32], out: &mut [MaybeUninit<f32>]) = maxima_kernel }
@@ -60,13 +64,14 @@ unsafe fn gradient_kernel<S: Simd>(x: &[f32], grad: &[f32], out: &mut [MaybeUnin
     let (first, second) = out.split_at_mut(x.len() / 2);
     let (first, _) = first.as_chunks_mut::<2>();
     let (second, _) = second.as_chunks_mut::<2>();
-    let larger = |a: f32, b: f32| if a >= b { a } else { b };
+    let prevails = |a: f32, b: f32| a >= b || a.is_nan();
+    let larger = |a: f32, b: f32| if prevails(a, b) { a } else { b };
     for ((((top, bottom), &g), first), second) in
         top.iter().zip(bottom).zip(grad).zip(first).zip(second)
     {
-        let upper = larger(top[0], top[1]) >= larger(bottom[0], bottom[1]);
+        let upper = prevails(larger(top[0], top[1]), larger(bottom[0], bottom[1]));
         let (above, below) = if upper { (g, 0.0) } else { (0.0, g) };
-        let (left, low_left) = (top[0] >= top[1], bottom[0] >= bottom[1]);
+        let (left, low_left) = (prevails(top[0], top[1]), prevails(bottom[0], bottom[1]));
         first[0].write(if left { above } else { 0.0 });
         first[1].write(if left { 0.0 } else { above });
         second[0].write(if low_left { below } else { 0.0 });

@@ -105,14 +105,14 @@ impl GroupNorm {
             return Err(crate::Error::Config {
                 field: "group_norm_eps",
                 value: eps.to_string(),
-                expected: "a number, 0 or above",
+                expected: "must be finite and not negative (usually 1e-5)",
             });
         }
         if groups == 0 || !channels.is_multiple_of(groups) {
             return Err(crate::Error::Config {
                 field: "groups",
-                value: groups.to_string(),
-                expected: "the groups must divide the channels",
+                value: format!("{groups} for {channels} channels"),
+                expected: "must divide the number of channels",
             });
         }
         Ok(Self {

@@ -1,4 +1,4 @@
-use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, bail};
 
 use super::{has_kernel, values, with_values};
 use crate::cpu;
@@ -21,6 +21,13 @@ use crate::cpu;
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
     if has_kernel(x) {
         return x.contiguous()?.apply_op1(Gelu);
+    }
+    // Candle would give 0 for integers.
+    if !x.dtype().is_float() {
+        bail!(
+            "gelu needs a floating-point tensor, not {:?}; convert it first",
+            x.dtype()
+        );
     }
     gelu_composed(x)
 }
@@ -70,6 +77,13 @@ mod tests {
     fn takes_views() -> Result<()> {
         let x = noise(&[7, 33], 2, 2.0)?.t()?.narrow(0, 3, 20)?;
         agrees(&gelu(&x)?, &gelu_composed(&x)?, 1e-6)
+    }
+
+    #[test]
+    fn integers_are_refused() -> Result<()> {
+        let error = gelu(&Tensor::new(&[1u32, 2], &Device::Cpu)?).unwrap_err();
+        assert!(error.to_string().contains("floating-point tensor, not U32"));
+        Ok(())
     }
 
     #[test]

@@ -3,7 +3,8 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use super::{has_kernel, values, with_values};
 use crate::cpu::pool as kernel;
 
-/// Largest of each 2×2 square of (B, C, H, W), with stride 2; the gradient goes to the first largest of the four.
+/// Largest of each 2×2 square of (B, C, H, W), with stride 2; the gradient goes to the first largest of the four. A NaN
+/// among them shows in the result, and takes the gradient.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -60,7 +61,12 @@ pub(crate) fn max_pool2x2_composed(x: &Tensor) -> Result<Tensor> {
             .narrow(4, j, 1)?
             .reshape((b, c, h / 2, w / 2))
     };
-    let larger = |a: &Tensor, b: &Tensor| a.detach().ge(&b.detach())?.where_cond(a, b);
+    let larger = |a: &Tensor, b: &Tensor| {
+        let (a_value, b_value) = (a.detach(), b.detach());
+        // NaN differs from itself.
+        let nan = a_value.ne(&a_value)?;
+        a_value.ge(&b_value)?.maximum(&nan)?.where_cond(a, b)
+    };
     larger(
         &larger(&corner(0, 0)?, &corner(0, 1)?)?,
         &larger(&corner(1, 0)?, &corner(1, 1)?)?,
