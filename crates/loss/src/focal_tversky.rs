@@ -50,7 +50,7 @@ impl FocalTversky {
     /// `alpha` on false positives, `beta` on false negatives, exponent 1/`gamma`; s = 1, per image.
     ///
     /// # Errors
-    /// If `alpha` or `beta` is negative or not finite, or `gamma` not finite and above 0.
+    /// If `alpha` or `beta` is negative or not finite, both are 0, or `gamma` is not finite and above 0.
     pub fn new(alpha: f64, beta: f64, gamma: f64) -> Result<Self> {
         Ok(Self {
             tversky: Tversky::new(alpha, beta).map_err(renamed)?,

@@ -9,7 +9,7 @@ use candle_core::{Result, Tensor};
 /// for the losses of this crate alone.
 ///
 /// ```
-/// use venule_loss::{Loss, candle_core::{Result, Tensor}};
+/// use venule_loss::{Loss, candle_core::{DType, Device, Result, Tensor, Var}};
 ///
 /// /// Mean squared error of the logits over the valid pixels: a loss of one's own, to use alone or in a `Composite`.
 /// struct SquaredError;
@@ -19,16 +19,32 @@ use candle_core::{Result, Tensor};
 ///         "squared_error"
 ///     }
 ///     fn forward(&self, logits: &Tensor, target: &Tensor, valid: Option<&Tensor>) -> Result<Tensor> {
-///         let error = (logits - target)?.sqr()?;
+///         let dtype = if logits.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
+///         let (logits, target) = (logits.to_dtype(dtype)?, target.detach().to_dtype(dtype)?);
 ///         let Some(valid) = valid else {
-///             return error.mean_all();
+///             return (logits - target)?.sqr()?.mean_all();
 ///         };
-///         // Chosen, not multiplied: what is not valid may be NaN.
-///         let error = valid.gt(0.5)?.where_cond(&error, &error.zeros_like()?)?;
-///         let count = valid.gt(0.5)?.to_dtype(error.dtype())?.sum_all()?;
-///         error.sum_all()? / count.maximum(1.0)?
+///         // Chosen before the first operation, and not multiplied: what is not valid may be NaN, and the slope at a NaN is
+///         // NaN, even times 0.
+///         let (valid, zeros) = (valid.gt(0.5)?, logits.zeros_like()?);
+///         let error = (valid.where_cond(&logits, &zeros)? - valid.where_cond(&target, &zeros)?)?;
+///         let count = valid.to_dtype(dtype)?.sum_all()?;
+///         error.sqr()?.sum_all()? / count.maximum(1.0)?
 ///     }
 /// }
+///
+/// // The third pixel is not valid: (1² + 2²) / 2, with slopes of 2 · error / 2.
+/// let logits = Var::new(&[[1f32, 2., f32::NAN]], &Device::Cpu)?;
+/// let target = Tensor::new(&[[0f32, 0., f32::NAN]], &Device::Cpu)?;
+/// let valid = Tensor::new(&[[1f32, 1., 0.]], &Device::Cpu)?;
+/// let loss = SquaredError.forward(&logits, &target, Some(&valid))?;
+/// assert_eq!(loss.to_scalar::<f32>()?, 2.5);
+/// let gradients = loss.backward()?;
+/// assert_eq!(gradients.get(&logits).unwrap().to_vec2::<f32>()?, [[1., 2., 0.]]);
+///
+/// let half = logits.to_dtype(DType::BF16)?;
+/// assert_eq!(SquaredError.forward(&half, &target, Some(&valid))?.dtype(), DType::F32);
+/// # Ok::<(), candle_core::Error>(())
 /// ```
 pub trait Loss: Send + Sync {
     /// Short name for logs, such as `"dice"`.

@@ -1,6 +1,6 @@
 //! Checked inputs of a loss, brought to one shape and dtype.
 
-use candle_core::{D, DType, Result, Tensor, bail};
+use candle_core::{D, DType, Device, Result, Tensor, bail};
 
 /// Logits, target and valid map as (B, N) tensors of one float type.
 pub(crate) struct Maps {
@@ -18,6 +18,17 @@ impl Maps {
         target: &Tensor,
         valid: Option<&Tensor>,
     ) -> Result<Self> {
+        Self::with_target_name(loss, "target", logits, target, valid)
+    }
+
+    /// As [`Maps::new`] for what the caller knows as `target_name`.
+    pub fn with_target_name(
+        loss: &str,
+        target_name: &str,
+        logits: &Tensor,
+        target: &Tensor,
+        valid: Option<&Tensor>,
+    ) -> Result<Self> {
         let dims = logits.dims().to_vec();
         if dims.is_empty() || logits.elem_count() == 0 {
             bail!(
@@ -31,11 +42,11 @@ impl Maps {
         };
         let flat = (dims[0], logits.elem_count() / dims[0]);
         let constant = |name: &str, map: &Tensor| -> Result<Tensor> {
-            same_place(loss, name, map, logits)?;
+            same_place(loss, name, map, &dims, logits.device())?;
             map.detach().to_dtype(dtype)?.reshape(flat)
         };
         Ok(Self {
-            target: constant("target", target)?,
+            target: constant(target_name, target)?,
             valid: valid.map(|map| constant("valid", map)).transpose()?,
             logits: logits.to_dtype(dtype)?.reshape(flat)?,
             dims,
@@ -44,16 +55,7 @@ impl Maps {
 
     /// A further constant map of the caller, such as a precomputed thin-vessel map.
     pub fn constant(&self, loss: &str, name: &str, map: &Tensor) -> Result<Tensor> {
-        if map.dims() != self.dims {
-            bail!(
-                "{loss}: expected {name} of the logits' shape {:?}, got {:?}",
-                self.dims,
-                map.dims()
-            )
-        }
-        if !map.device().same_device(self.logits.device()) {
-            bail!("{loss}: expected {name} on the device of the logits; move it there")
-        }
+        same_place(loss, name, map, &self.dims, self.logits.device())?;
         map.detach()
             .to_dtype(self.logits.dtype())?
             .reshape(self.logits.shape())
@@ -83,25 +85,26 @@ impl Maps {
 
 /// Number of planes, rows and columns of a map whose last two dimensions are rows and columns.
 pub(crate) fn planes(what: &str, dims: &[usize]) -> Result<(usize, usize, usize)> {
-    match dims {
-        [outer @ .., rows, columns] if rows * columns > 0 => {
-            Ok((outer.iter().product(), *rows, *columns))
-        }
+    let pixels = dims
+        .iter()
+        .try_fold(1usize, |pixels, &dim| pixels.checked_mul(dim));
+    match (dims, pixels) {
+        ([outer @ .., rows, columns], Some(1..)) => Ok((outer.iter().product(), *rows, *columns)),
         _ => {
             bail!("{what}: expected maps of shape (…, H, W) with at least one pixel, got {dims:?}")
         }
     }
 }
 
-fn same_place(loss: &str, name: &str, map: &Tensor, logits: &Tensor) -> Result<()> {
-    if map.dims() != logits.dims() {
+/// Whether `map` has the shape `dims` and the device of the logits.
+fn same_place(loss: &str, name: &str, map: &Tensor, dims: &[usize], device: &Device) -> Result<()> {
+    if map.dims() != dims {
         bail!(
-            "{loss}: expected {name} of the logits' shape {:?}, got {:?}",
-            logits.dims(),
+            "{loss}: expected {name} of the logits' shape {dims:?}, got {:?}",
             map.dims()
         )
     }
-    if !map.device().same_device(logits.device()) {
+    if !map.device().same_device(device) {
         bail!("{loss}: expected {name} on the device of the logits; move it there")
     }
     Ok(())

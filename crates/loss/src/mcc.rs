@@ -6,7 +6,8 @@ use crate::sums::{self, FromSums, Request, Sums};
 use candle_core::Tensor;
 
 /// What keeps the denominator off 0 where target or prediction is constant. It shifts the loss by
-/// less than 1e-4 as long as vessels fill more than 1 % of the valid pixels.
+/// less than 1e-4 as long as vessels and prediction each fill more than 1 % of the valid pixels, and
+/// less than 99 %.
 const FLOOR: f64 = 1e-8;
 
 /// 1 − MCC with soft counts (Abhishek and Hamarneh, ISBI 2021).

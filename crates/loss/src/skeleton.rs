@@ -8,9 +8,10 @@ use rayon::prelude::*;
 /// pixels (dilations by a cross), and cut to the target again.
 ///
 /// `target` is (…, H, W); above ½ counts as vessel. The result has its shape and device, `f32`
-/// values 0 and 1, and no gradient. The skeleton is that of Guo and Hall (CACM 1989), which keeps
-/// connections and does not erase diagonal lines of two pixels. It is made on the CPU: for a target
-/// elsewhere this copies to and fro, so make it once per sample where that matters.
+/// values 0 and 1, NaN where the target is NaN, and no gradient. The skeleton is that of Guo and
+/// Hall (CACM 1989), which keeps connections and does not erase diagonal lines of two pixels. It is
+/// made on the CPU: for a target elsewhere this copies to and fro, so make it once per sample where
+/// that matters.
 ///
 /// # Errors
 /// If `target` has fewer than two dimensions or no pixel.
@@ -45,7 +46,10 @@ pub fn tubed_skeleton(target: &Tensor, radius: usize) -> Result<Tensor> {
             tube = widened(&tube, columns);
         }
         for ((value, tube), vessel) in plane.iter_mut().zip(tube).zip(vessel) {
-            *value = f32::from(u8::from(tube && vessel));
+            // A NaN is no vessel to the skeleton, but must not be hidden.
+            if !value.is_nan() {
+                *value = f32::from(u8::from(tube && vessel));
+            }
         }
     });
     Tensor::from_vec(values, target.shape(), target.device())

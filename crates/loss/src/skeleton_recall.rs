@@ -72,7 +72,7 @@ impl SkeletonRecall {
         skeleton: &Tensor,
         valid: Option<&Tensor>,
     ) -> candle_core::Result<Tensor> {
-        let maps = Maps::new(self.name(), logits, skeleton, valid)?;
+        let maps = Maps::with_target_name(self.name(), "skeleton", logits, skeleton, valid)?;
         let sums = Sums::new(&maps, Request::default(), None)?;
         let columns = [&sums.overlap, &sums.target];
         let loss = self
@@ -107,6 +107,8 @@ impl Loss for SkeletonRecall {
         valid: Option<&Tensor>,
     ) -> candle_core::Result<Tensor> {
         let maps = Maps::new(self.name(), logits, target, valid)?;
+        // Before the skeleton, whose own error would not name the loss.
+        maps.planes(self.name())?;
         let target = maps.masked(&maps.target)?.reshape(logits.shape())?;
         self.forward_with_skeleton(logits, &tubed_skeleton(&target, self.radius)?, valid)
     }

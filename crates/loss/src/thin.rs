@@ -39,6 +39,10 @@ pub fn thin_vessel_map(target: &Tensor) -> Result<Tensor> {
 /// As [`thin_vessel_map`], with everything outside `valid` (1 inside, 0 outside, of the target's
 /// shape) treated like what lies beyond the image border; the result is 0 there.
 ///
+/// So a wide vessel that leaves the field of view is not thin at the rim. The thin-vessel metrics of
+/// `venule-metrics` differ there: they see background outside, so that a pixel of such a vessel is
+/// thin for them if no 3×3 square inside both vessel and field of view holds it.
+///
 /// # Errors
 /// As [`thin_vessel_map`], and if `valid` has another shape or device.
 pub fn thin_vessel_map_within(target: &Tensor, valid: Option<&Tensor>) -> Result<Tensor> {

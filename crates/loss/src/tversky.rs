@@ -34,11 +34,14 @@ impl Tversky {
     /// `alpha` on false positives, `beta` on false negatives; s = 1, per image.
     ///
     /// # Errors
-    /// If one of them is negative or not finite.
+    /// If one of them is negative or not finite, or both are 0: the loss would be 0 whatever is predicted.
     pub fn new(alpha: f64, beta: f64) -> Result<Self> {
+        not_negative("tversky", "alpha", alpha)?;
+        not_negative("tversky", "beta", beta)?;
+        positive("tversky", "the larger of alpha and beta", alpha.max(beta))?;
         Ok(Self {
-            alpha: not_negative("tversky", "alpha", alpha)?,
-            beta: not_negative("tversky", "beta", beta)?,
+            alpha,
+            beta,
             ..Self::default()
         })
     }

@@ -84,15 +84,37 @@ fn small_losses_keep_their_digits() {
 #[test]
 fn nan_at_a_valid_pixel_shows() {
     let (logits, target, valid) = example(6, &SHAPE);
-    let mut poisoned: Vec<f32> = logits.flatten_all().unwrap().to_vec1().unwrap();
     let at = values(&valid).iter().position(|&v| v == 1.0).unwrap();
-    poisoned[at] = f32::NAN;
-    let poisoned = map(&SHAPE, poisoned);
+    let poisoned = |map: &Tensor| {
+        let mut poisoned: Vec<f32> = map.flatten_all().unwrap().to_vec1().unwrap();
+        poisoned[at] = f32::NAN;
+        self::map(&SHAPE, poisoned)
+    };
     for loss in all_losses() {
         let name = loss.name();
-        let value = loss.forward(&poisoned, &target, Some(&valid)).unwrap();
-        assert!(scalar(&value).is_nan(), "{name}");
+        for dtype in [DType::F32, DType::F64] {
+            for (of, logits, target) in [
+                ("logits", &poisoned(&logits), &target),
+                ("target", &logits, &poisoned(&target)),
+            ] {
+                let logits = logits.to_dtype(dtype).unwrap();
+                let value = loss.forward(&logits, target, Some(&valid)).unwrap();
+                assert!(scalar(&value).is_nan(), "{name}, {of}, {dtype:?}");
+            }
+        }
     }
+}
+
+#[test]
+fn a_skeleton_is_nan_where_its_target_is() {
+    let mut target = vec![0.0; 15];
+    target[5..10].fill(1.0);
+    target[2] = f32::NAN;
+    let skeleton = tubed_skeleton(&map(&[3, 5], target), 0).unwrap();
+    let skeleton = values(&skeleton);
+    assert!(skeleton[2].is_nan());
+    assert_eq!((skeleton[1], skeleton[3]), (0.0, 0.0));
+    assert_eq!(skeleton[5..10], [1.0; 5]);
 }
 
 #[test]
@@ -154,9 +176,32 @@ fn shapes_that_do_not_fit_are_errors() {
     assert!(error.unwrap_err().to_string().contains("thin"));
     let row = Tensor::zeros(5, DType::F32, &Device::Cpu).unwrap();
     assert!(loss.forward(&row, &row, None).is_err());
+    let recall = SkeletonRecall::default();
+    let error = recall.forward(&row, &row, None).unwrap_err().to_string();
+    assert!(
+        error.starts_with("skeleton_recall: expected maps"),
+        "{error}"
+    );
+    let error = recall.forward_with_skeleton(&logits, &flipped, None);
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.starts_with("skeleton_recall: expected skeleton of"),
+        "{error}"
+    );
     assert!(thin_vessel_map(&row).is_err());
     assert!(tubed_skeleton(&row, 1).is_err());
     assert!(thin_vessel_map_within(&target, Some(&flipped)).is_err());
+    let beyond = Tensor::zeros((1 << 40, 1 << 40, 0, 1, 1), DType::F32, &Device::Cpu).unwrap();
+    for none in [&empty, &beyond] {
+        for result in [
+            thin_vessel_map(none),
+            thin_vessel_map_within(none, Some(none)),
+            tubed_skeleton(none, 1),
+        ] {
+            let error = result.unwrap_err().to_string();
+            assert!(error.contains("at least one pixel"), "{error}");
+        }
+    }
 }
 
 #[test]
@@ -170,7 +215,9 @@ fn bad_parameters_are_errors() {
         Dice::new().with_smooth(infinite).unwrap_err(),
         Tversky::new(-0.1, 0.8).unwrap_err(),
         Tversky::new(0.2, nan).unwrap_err(),
+        Tversky::new(0.0, 0.0).unwrap_err(),
         Tversky::default().with_smooth(-1.0).unwrap_err(),
+        FocalTversky::new(0.0, 0.0, 1.0).unwrap_err(),
         FocalTversky::new(0.3, 0.7, 0.0).unwrap_err(),
         FocalTversky::default().with_smooth(nan).unwrap_err(),
         Focal::new(-1.0, None).unwrap_err(),
@@ -192,6 +239,12 @@ fn bad_parameters_are_errors() {
         text.contains("tversky: alpha must be finite and at least 0, got -0.1"),
         "{text}"
     );
+    let text = FocalTversky::new(0.0, 0.0, 1.0).unwrap_err().to_string();
+    assert!(
+        text.contains("focal_tversky: the larger of alpha and beta must be finite and above 0"),
+        "{text}"
+    );
+    assert!(Tversky::new(0.0, 1.0).is_ok() && Tversky::new(1.0, 0.0).is_ok());
 
     assert_eq!(Composite::new(vec![]).err(), Some(Error::NoTerms));
     for weight in [-1.0, nan, infinite] {
