@@ -48,6 +48,18 @@ fn entries() -> Vec<Entry> {
     ]
 }
 
+#[test]
+fn a_network_that_hardly_differs_from_pixel_to_pixel_is_no_mask() {
+    // As after the first steps: all its probabilities in one or two bins of the calibration.
+    let mut narrow = entries().remove(1);
+    let auc = narrow.evaluated.report.pooled.roc_auc.unwrap();
+    let auc = format!("{auc:.4} (");
+    let table = |entry: &Entry| report::markdown(std::slice::from_ref(entry), 1).unwrap();
+    assert!(!table(&narrow).contains(&auc));
+    narrow.threshold_from = ThresholdOrigin::Stored;
+    assert!(table(&narrow).contains(&auc));
+}
+
 /// The rows of the tables of a Markdown text, cell by cell.
 fn cells(text: &str) -> Vec<Vec<&str>> {
     let rows = text.lines().filter_map(|line| line.strip_prefix("| "));
@@ -407,8 +419,12 @@ fn what_is_undefined_is_null_and_never_missing() {
     let empty = score_masks(&Mask::filled(64, 64, false), &truth);
     let json = report::json(&empty, 0).unwrap();
     for object in [&json["pooled"], &json["per_image"][0], &json["mean"]] {
-        for name in ["precision", "mcc", "cl_dice", "thin_precision", "thin_f1"] {
+        for name in ["precision", "mcc", "thin_precision"] {
             assert_eq!(object.get(name), Some(&Value::Null), "{name}");
+        }
+        for name in ["f1", "cl_dice", "thin_f1"] {
+            let value = object[name].as_f64().or(object[name]["mean"].as_f64());
+            assert_eq!(value, Some(0.0), "{name}");
         }
     }
     assert_eq!(json["pooled_intervals"]["precision"], Value::Null);

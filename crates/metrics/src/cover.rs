@@ -28,15 +28,23 @@ impl CoverCounts {
         ratio(self.right.into(), self.predicted.into())
     }
 
-    /// Harmonic mean of precision and recall (of skeletons clDice), 0 if both are 0; `None` if either is undefined.
+    /// Harmonic mean of precision and recall (of skeletons clDice), in [0, 1]; 0 if either is 0, or one part has no pixel and the
+    /// other has, as [`Confusion::f1`](crate::Confusion::f1) is; `None` if neither part has any.
+    ///
+    /// ```
+    /// use venule_metrics::CoverCounts;
+    /// let nothing_predicted = CoverCounts { target: 9, ..CoverCounts::default() };
+    /// assert_eq!((nothing_predicted.precision(), nothing_predicted.f1()), (None, Some(0.0)));
+    /// assert_eq!(CoverCounts::default().f1(), None);
+    /// ```
     pub fn f1(&self) -> Option<f64> {
-        let (precision, recall) = (self.precision()?, self.recall()?);
-        let sum = precision + recall;
-        Some(if sum > 0.0 {
-            2.0 * precision * recall / sum
-        } else {
-            0.0
-        })
+        match (self.precision(), self.recall()) {
+            (None, None) => None,
+            (Some(precision), Some(recall)) if precision + recall > 0.0 => {
+                Some(2.0 * precision * recall / (precision + recall))
+            }
+            _ => Some(0.0),
+        }
     }
 
     /// Adds the counts of another. Counts end at `u64::MAX`, so that no input can overflow.
@@ -132,7 +140,11 @@ cover_metric! {
     ///
     /// Thin is the mask minus its opening by a 3×3 square ([`thin_map`]), at the image's native size. Recall looks at the
     /// target's thin vessels, precision at the prediction's; each is a hit where the other map has a vessel of any width, so
-    /// a vessel drawn one pixel too wide is not held against recall. Outside the valid pixels both maps are background.
+    /// a vessel drawn one pixel too wide is not held against recall.
+    ///
+    /// Outside the valid pixels both maps are background before they are opened: at the rim a pixel of a wide vessel is thin if no
+    /// 3×3 square of valid vessel pixels holds it. The thin-vessel loss of `venule-loss` does not count it as thin: it leaves invalid
+    /// pixels out, as what lies beyond the image border.
     ///
     /// ```
     /// use venule_metrics::{Metric, ScoredImage, ThinVessels};

@@ -168,10 +168,11 @@ impl RankedScores {
         (!self.positives.is_empty()).then(|| sum / self.positives.len() as f64)
     }
 
-    /// The threshold of maximal F1 over all distinct scores; `None` without a vessel pixel.
+    /// The threshold of maximal F1 over all distinct scores; `None` without a vessel pixel or a score above −∞.
     ///
     /// The threshold lies halfway between the lowest score called vessel and the next one below it, and just
-    /// below the lowest score if every pixel is called vessel. Of equal F1 the highest threshold is taken.
+    /// below the lowest score if every pixel is called vessel. Of equal F1 the highest threshold is taken. Pixels of score −∞
+    /// lie above no threshold and are never called vessel.
     pub fn best_f1(&self) -> Option<BestF1> {
         if self.positives.is_empty() {
             return None;
@@ -181,6 +182,9 @@ impl RankedScores {
         for step in self.steps() {
             if let (Some((_, below)), true) = (&mut best, was_best) {
                 *below = Some(step.score);
+            }
+            if step.score == f32::NEG_INFINITY {
+                break; // the last, and below every threshold
             }
             // 2tp/(tp + fp + all positives), compared without division so that ties are seen as ties.
             let denominator = |s: &Step| u128::from(s.tp + s.fp) + self.positives.len() as u128;

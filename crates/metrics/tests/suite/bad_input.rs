@@ -111,6 +111,21 @@ fn probabilities_are_asked_for_where_they_are_needed() {
         .unwrap();
     let best = pooled.rank().best_f1().unwrap();
     assert_eq!((best.f1, best.threshold), (1.0, f32::NEG_INFINITY));
+    // No threshold lies below −∞: the cut that calls such pixels vessel does not exist.
+    let lowest = f32::NEG_INFINITY;
+    let best_f1 = |scores: &[f32], targets: &[bool]| {
+        let mut pooled = PooledScores::new();
+        pooled
+            .update(&ScoredImage::flat(scores, targets, None).unwrap())
+            .unwrap();
+        pooled.rank().best_f1()
+    };
+    assert_eq!(best_f1(&[lowest], &[true]), None);
+    let (scores, targets) = ([0.5, lowest, lowest], [true, true, true]);
+    let best = best_f1(&scores, &targets).unwrap();
+    assert_eq!((best.counts.tp, best.counts.fn_, best.f1), (1, 2, 0.5));
+    let counts = Confusion::from_scores(&scores, &targets, None, best.threshold).unwrap();
+    assert_eq!(counts, best.counts);
 }
 
 #[test]

@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 use venule_metrics::{
-    Bootstrap, Calibration, ClDice, ComponentError, Confusion, Evaluator, Metric, PooledScores,
-    ScoredImage, Scores, ThinVessels, ThresholdSweep, ThresholdedConfusion, WidthRecall, roc_auc,
-    scores_from_mask, skeletonize, thin_map,
+    Bootstrap, Calibration, ClDice, ComponentError, Confusion, CoverCounts, Evaluator, Metric,
+    PooledScores, ScoredImage, Scores, ThinVessels, ThresholdSweep, ThresholdedConfusion,
+    WidthRecall, roc_auc, scores_from_mask, skeletonize, thin_map,
 };
 
 #[derive(Debug, Clone)]
@@ -233,7 +233,7 @@ fn an_empty_prediction_scores_as_documented() {
     assert_eq!(scores.average_precision, Some(0.1)); // the share of vessel
     assert_eq!(
         (scores.cl_dice, scores.thin_precision, scores.thin_f1),
-        (None, None, None)
+        (Some(0.0), None, Some(0.0))
     );
     assert_eq!(scores.thin_recall, Some(0.0));
     assert_eq!(scores.betti0_error, Some(1.0));
@@ -241,6 +241,33 @@ fn an_empty_prediction_scores_as_documented() {
         (scores.brier, scores.expected_calibration_error),
         (Some(0.1), Some(0.1))
     );
+}
+
+#[test]
+fn images_on_which_nothing_is_found_count_in_the_means() {
+    let target: Vec<bool> = (0..100).map(|i| i / 10 == 4).collect();
+    let mut evaluator = Evaluator::new(0.5).unwrap();
+    for scores in [scores_from_mask(&target), vec![0.0; 100]] {
+        evaluator
+            .update(&ScoredImage::new(10, 10, &scores, &target, None).unwrap())
+            .unwrap();
+    }
+    let report = evaluator.compute();
+    let summaries = report.summaries().unwrap();
+    let intervals = report.mean_intervals(&Bootstrap::default()).unwrap();
+    for wanted in ["f1", "cl_dice", "thin_f1"] {
+        let of = |(name, _): &&(&str, _)| *name == wanted;
+        let summary = summaries.iter().find(of).unwrap().1.unwrap();
+        assert_eq!((summary.count, summary.mean), (2, 0.5), "{wanted}");
+        let (_, interval) = intervals.iter().find(|(name, _)| *name == wanted).unwrap();
+        assert_eq!(interval.unwrap().estimate, 0.5, "{wanted}");
+    }
+    // No vessel in the label: what is predicted is all wrong.
+    let all_wrong = CoverCounts {
+        predicted: 5,
+        ..CoverCounts::default()
+    };
+    assert_eq!((all_wrong.recall(), all_wrong.f1()), (None, Some(0.0)));
 }
 
 #[test]
@@ -266,6 +293,7 @@ fn both_empty_agree_and_no_pixels_are_undefined() {
         (None, None, None)
     );
     assert_eq!((scores.cl_dice, scores.betti0_error), (None, Some(0.0)));
+    assert_eq!(scores.thin_f1, None);
     // One of the two empty: 0.
     assert_eq!(
         Confusion {
