@@ -1,10 +1,11 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use venule_data::{Dataset, DatasetKind, DatasetSpec, FolderSet, Resize, Split};
 
 use crate::run_file::unread;
-use crate::{Error, Result};
+use crate::{Error, Provenance, Result};
 
 /// A data set of a run, and what each of its splits is for.
 ///
@@ -185,14 +186,9 @@ impl DataConfig {
             return Ok(spec.files(split)?);
         };
         let all = FolderSet::new(images, self.masks.clone(), self.fovs.clone())?;
-        let held_out = match all.len() {
-            0 | 1 => 0,
-            len => (len / 5).max(1),
-        };
         let files = match split {
             Split::All | Split::Fold(_) | Split::WithoutFold(_) => all.fold(split)?,
-            Split::Train => all.split_last(held_out).0,
-            Split::Validation => all.split_last(held_out).1,
+            Split::Train | Split::Validation => all.train_part(split),
             _ => FolderSet::from_files(Vec::new()),
         };
         match files.is_empty() {
@@ -209,38 +205,56 @@ impl DataConfig {
 
 /// The files of the data sets' splits that serve a purpose.
 pub(crate) fn files(data: &[DataConfig], purpose: Purpose) -> Result<FolderSet> {
-    let serving = || data.iter().filter(|data| !data.splits(purpose).is_empty());
-    let several = serving().count() > 1;
-    let mut joined = FolderSet::from_files(Vec::new());
-    for data in serving() {
-        let kind: DatasetKind = data.name.parse()?;
+    let mut sets = Vec::new();
+    for Named { name, kind, data } in named(data, purpose)? {
         for split in data.splits(purpose) {
-            let files = data
-                .files(split.parse()?)?
-                .with_fov_diameter(data.fov_diameter);
-            // Ids of several data sets are told apart by their names.
-            joined = joined.join(match several {
-                true => files.with_id_prefix(&prefix(kind)),
-                false => files,
-            });
+            let split = split.parse()?;
+            let mut files = data.files(split)?.with_fov_diameter(data.fov_diameter);
+            if purpose != Purpose::Test {
+                files = files.with_id_prefix(Provenance::part(kind, split));
+            }
+            sets.push((name.clone(), files));
         }
     }
-    Ok(joined.without_repetition()?)
+    Ok(FolderSet::join_named(sets)?)
 }
 
 /// What names an image's data set before its id in the weights: nothing where several data sets serve a purpose, since
 /// [`files`] has done so then.
 pub(crate) fn prefix_of_one(data: &[DataConfig], purpose: Purpose) -> Result<String> {
-    let mut serving = data.iter().filter(|data| !data.splits(purpose).is_empty());
-    match (serving.next(), serving.next()) {
-        (Some(only), None) => Ok(prefix(only.name.parse()?)),
+    let named = named(data, purpose)?;
+    let mut names = named.iter().map(|named| &named.name);
+    match names.next() {
+        Some(only) if names.all(|name| name == only) => Ok(format!("{only}_")),
         _ => Ok(String::new()),
     }
 }
 
-/// What stands before the ids of a data set among others.
-fn prefix(kind: DatasetKind) -> String {
-    format!("{kind}_")
+/// A data set with a name of its own: that of its layout, but `hrf-2` for the second folder of one layout.
+struct Named<'a> {
+    name: String,
+    kind: DatasetKind,
+    data: &'a DataConfig,
+}
+
+/// The data sets that serve a purpose.
+fn named(data: &[DataConfig], purpose: Purpose) -> Result<Vec<Named<'_>>> {
+    let mut named: Vec<Named> = Vec::new();
+    for data in data.iter().filter(|data| !data.splits(purpose).is_empty()) {
+        let kind: DatasetKind = data.name.parse()?;
+        let alike: BTreeMap<&Path, &str> = named
+            .iter()
+            .filter(|other| other.kind == kind)
+            .map(|other| (other.data.root(), other.name.as_str()))
+            .collect();
+        let name = match (alike.get(data.root()), alike.len()) {
+            (Some(name), _) => (*name).to_owned(),
+            (None, 0) => kind.name().to_owned(),
+            (None, before) => format!("{kind}-{}", before + 1),
+        };
+        named.push(Named { name, kind, data });
+    }
+    Ok(named)
 }
 
 /// More than any machine has: 1 TiB.

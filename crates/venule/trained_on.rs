@@ -3,9 +3,37 @@ use venule_data::{DatasetKind, Split};
 use crate::Provenance;
 
 impl Provenance {
+    /// The name under which weights keep an image of a data set's split: `drive_21`, `fives_28_A`; `fives_test_28_A` for an image of
+    /// the test part of a set whose [two parts](DatasetKind::has_parts) may number their images alike.
+    ///
+    /// ```
+    /// use venule::Provenance;
+    /// use venule::data::{DatasetKind, Split};
+    /// assert_eq!(Provenance::image_name(DatasetKind::Fives, Split::Test, "28_A"), "fives_test_28_A");
+    /// ```
+    pub fn image_name(kind: DatasetKind, split: Split, id: &str) -> String {
+        format!("{kind}_{}{id}", Self::part(kind, split))
+    }
+
+    /// What stands before the ids of a split in such a name.
+    pub(crate) fn part(kind: DatasetKind, split: Split) -> &'static str {
+        match split {
+            Split::Test if kind.has_parts() => "test_",
+            _ => "",
+        }
+    }
+
+    /// Whether image `id` of a split of a data set is among those that the stored threshold was chosen on, as far as names tell.
+    pub fn chose_threshold_on(&self, kind: DatasetKind, split: Split, id: &str) -> bool {
+        let names = names(kind, split, id);
+        let mut chosen = self.threshold_images.iter();
+        chosen.any(|name| of(kind, name).is_some_and(|rest| names.contains(&rest)))
+    }
+
     /// Whether image `id` of a split of a data set is among those the weights were trained on, as far as names tell.
     ///
-    /// Weights trained from a run file name `hrf_01_dr`: image `01_dr` of HRF and of no other. Others may name `01_dr`
+    /// Weights trained from a run file name `hrf_01_dr`: image `01_dr` of HRF and of no other
+    /// ([`image_name`](Self::image_name)). Others may name `01_dr`
     /// alone, which counts for the set whose makers name all the images so, and for plain folders. "Retina
     /// Blood Vessel" is made of DRIVE: weights trained on the one have seen every image of the other.
     ///
@@ -29,10 +57,6 @@ impl Provenance {
             DatasetKind::RetinaBloodVessel => Some(DatasetKind::Drive),
             _ => None,
         };
-        let of = |kind: DatasetKind, trained: &str| {
-            let rest = trained.strip_prefix(kind.name())?.strip_prefix('_')?;
-            Some(rest.to_owned())
-        };
         self.data.iter().any(|trained| {
             let own = of(kind, trained).is_some_and(|rest| names.contains(&rest));
             let bare = bare_counts && names.contains(trained);
@@ -51,24 +75,30 @@ impl Provenance {
     }
 }
 
-/// The names under which a training may have kept an image: those of all splits joined say which part it is of.
+/// What stands behind the name of its data set in that of an image, if it is of one of this kind.
+fn of(kind: DatasetKind, name: &str) -> Option<String> {
+    let rest = name.strip_prefix(kind.name())?;
+    // The second folder of a kind has a number.
+    let rest = match rest.strip_prefix('-') {
+        Some(numbered) => &numbered[digits(numbered)..],
+        None => rest,
+    };
+    rest.strip_prefix('_').map(str::to_owned)
+}
+
+/// The names under which a training may have kept an image: those of all splits joined say which part it is of, others only for the
+/// test part, whose numbers may be those of the training part too.
 fn names(kind: DatasetKind, split: Split, id: &str) -> Vec<String> {
-    let mut names = vec![id.to_owned()];
-    let in_parts = matches!(
-        kind,
-        DatasetKind::Fives | DatasetKind::RetinaBloodVessel | DatasetKind::Folder
-    );
-    if in_parts {
-        match split {
-            Split::Train | Split::Validation => names.push(format!("train_{id}")),
-            Split::Test => names.push(format!("test_{id}")),
-            // A number of the test part may be one of the training part too, so that one is left as it is.
-            Split::All | Split::Fold(_) | Split::WithoutFold(_) => {
-                names.extend(id.strip_prefix("train_").map(str::to_owned));
-            }
+    let id = id.to_owned();
+    match split {
+        _ if !kind.has_parts() => vec![id],
+        Split::Train | Split::Validation => vec![format!("train_{id}"), id],
+        Split::Test => vec![format!("test_{id}")],
+        Split::All | Split::Fold(_) | Split::WithoutFold(_) => {
+            let bare = id.strip_prefix("train_").map(str::to_owned);
+            bare.into_iter().chain([id]).collect()
         }
     }
-    names
 }
 
 type Form = fn(&str) -> bool;
@@ -116,7 +146,7 @@ mod tests {
         let drive = ["21", "22", "36"];
         let joined = ["chase_db1_Image_01L", "hrf_01_dr", "folder_21"];
         // (trained on, set, split, id, whether it was trained on)
-        let cases: [(&[&str], _, _, _, _); 22] = [
+        let cases: [(&[&str], _, _, _, _); 27] = [
             (&drive, Drive, Split::Train, "21", true),
             (&drive, Drive, Split::Validation, "37", false),
             // Equal names of other sets.
@@ -152,6 +182,11 @@ mod tests {
             ),
             (&["28_A"], Fives, Split::All, "train_28_A", true),
             (&["28_A"], Fives, Split::All, "test_28_A", false),
+            (&["fives_28_A"], Fives, Split::Train, "28_A", true),
+            (&["fives_28_A"], Fives, Split::Test, "28_A", false),
+            (&["fives_test_28_A"], Fives, Split::Test, "28_A", true),
+            (&["fives_test_28_A"], Fives, Split::Train, "28_A", false),
+            (&["folder-2_1", "folder_2"], Folder, Split::Train, "1", true),
             // The same eyes.
             (&drive, RetinaBloodVessel, Split::Test, "0", true),
             (

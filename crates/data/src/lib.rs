@@ -56,6 +56,8 @@ mod vesselness;
 mod wiener;
 mod write;
 
+pub use image;
+
 pub use augment::{Augment, ColorJitter, CropCentre, Elastic, Jitter, Transform};
 pub use batch::{Batch, Batcher};
 pub use clahe::Clahe;

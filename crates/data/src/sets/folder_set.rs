@@ -204,6 +204,33 @@ impl FolderSet {
         self
     }
 
+    /// Several data sets, each with its name, as one. Where there are more than one, the names stand before the ids: `drive_21`, `hrf_01_dr`.
+    ///
+    /// ```
+    /// use venule_data::{Dataset, FolderSet, SampleFiles};
+    /// let set = |path: &str| FolderSet::from_files(vec![SampleFiles::unlabelled("1", path)]);
+    /// let joined = FolderSet::join_named(vec![
+    ///     ("clinic".to_owned(), set("clinic/1.png")),
+    ///     ("fives".to_owned(), set("fives/1.png")),
+    /// ])?;
+    /// assert_eq!((joined.id(0), joined.id(1)), ("clinic_1", "fives_1"));
+    /// # Ok::<(), venule_data::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::AmbiguousId`] if two samples have one id or one photograph comes twice.
+    pub fn join_named(sets: Vec<(String, Self)>) -> Result<Self> {
+        let several = sets.iter().any(|(name, _)| *name != sets[0].0);
+        let mut joined = Self::from_files(Vec::new());
+        for (name, samples) in sets {
+            joined = joined.join(match several {
+                true => samples.with_id_prefix(&format!("{name}_")),
+                false => samples,
+            });
+        }
+        joined.without_repetition()?.unambiguous()
+    }
+
     /// Photographs by id with their maps by id. A required map without its photograph is an error like a photograph without
     /// its required map: a set that lacks photographs must not pass for the whole.
     /// Samples whose id is not wanted are left alone.
@@ -245,7 +272,7 @@ impl FolderSet {
     ///
     /// # Errors
     /// [`Error::AmbiguousId`].
-    pub fn without_repetition(self) -> Result<Self> {
+    fn without_repetition(self) -> Result<Self> {
         let mut seen = BTreeMap::new();
         for files in &self.samples {
             if let Some(first) = seen.insert(&files.image, files) {
@@ -272,8 +299,9 @@ impl FolderSet {
         self
     }
 
-    /// The part that `split` names of samples that are to be trained on: the last fifth is for validation.
-    pub(super) fn train_part(self, split: Split) -> Self {
+    /// The part that `split` names of samples that are to be trained on: the last fifth, of two samples at least, is
+    /// [`Split::Validation`], the rest [`Split::Train`], and every other split is all of them.
+    pub fn train_part(self, split: Split) -> Self {
         let held_out = match self.len() {
             0 | 1 => 0,
             len => (len / 5).max(1),

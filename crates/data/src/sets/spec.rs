@@ -53,6 +53,12 @@ impl DatasetKind {
         }
     }
 
+    /// Whether the makers' training and test part lie in folders `train` and `test`, so that an image of the one may have the number of
+    /// an image of the other.
+    pub fn has_parts(self) -> bool {
+        matches!(self, Self::Fives | Self::RetinaBloodVessel | Self::Folder)
+    }
+
     /// All kinds, in the order of their documentation.
     pub fn all() -> impl Iterator<Item = Self> {
         KINDS.into_iter().map(|(_, kind)| kind)
@@ -127,28 +133,6 @@ impl DatasetSpec {
     /// Those of [`files`](Self::files).
     pub fn open(&self, split: Split) -> Result<Box<dyn Dataset>> {
         Ok(Box::new(self.files(split)?))
-    }
-
-    /// Opens several splits of several data sets as one, e.g. training and validation images joined for a last training.
-    ///
-    /// Samples come data set by data set, then split by split. With more than one data set their ids are told apart by a
-    /// prefix: `drive_21`, `hrf_01_dr`.
-    ///
-    /// # Errors
-    /// Those of [`files`](Self::files), for any data set and split; [`Error::AmbiguousId`] if two samples have one id or one photograph comes twice.
-    pub fn open_joined(specs: &[Self], splits: &[Split]) -> Result<FolderSet> {
-        let mut joined = FolderSet::from_files(Vec::new());
-        for spec in specs {
-            let mut samples = FolderSet::from_files(Vec::new());
-            for &split in splits {
-                samples = samples.join(spec.files(split)?);
-            }
-            if specs.len() > 1 {
-                samples = samples.with_id_prefix(&format!("{}_", spec.kind));
-            }
-            joined = joined.join(samples);
-        }
-        joined.unambiguous()?.without_repetition()
     }
 }
 

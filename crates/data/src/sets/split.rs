@@ -20,7 +20,7 @@ use crate::{Error, Result};
 /// a set has these folders, whose names then stand before the ids), and
 /// `WithoutFold(k)` is all the others: leave-one-out, as usual on STARE. The last fifth is counted in natural order of the ids, is rounded down, and has at least
 /// one image if there are two. To train on `Train` and `Validation` joined, see
-/// [`DatasetSpec::open_joined`](crate::DatasetSpec::open_joined).
+/// [`FolderSet::join`](crate::FolderSet::join).
 ///
 /// ```
 /// use venule_data::Split;

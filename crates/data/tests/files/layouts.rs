@@ -92,15 +92,19 @@ fn drive_splits_and_pairs_by_number() {
     let spec: DatasetSpec = format!("drive={}", folder.path().display())
         .parse()
         .unwrap();
-    let joined = DatasetSpec::open_joined(
-        std::slice::from_ref(&spec),
-        &[Split::Train, Split::Validation],
-    )
-    .unwrap();
-    assert_eq!(ids(&joined), numbers(21..=40));
+    let named = |name: &str, split| (name.to_owned(), spec.files(split).unwrap());
+    let join = |a, b| FolderSet::join_named(vec![a, b]);
+    let joined = join(
+        named("drive", Split::Train),
+        named("drive", Split::Validation),
+    );
+    assert_eq!(ids(&joined.unwrap()), numbers(21..=40));
     assert_eq!(spec.open(Split::Test).unwrap().len(), 20);
-    let twice = DatasetSpec::open_joined(&[spec], &[Split::Train, Split::All]).unwrap_err();
-    assert!(matches!(twice, Error::AmbiguousId { .. }), "{twice}");
+    let twice = [("drive", "drive"), ("drive", "other")];
+    for (first, second) in twice {
+        let twice = join(named(first, Split::Train), named(second, Split::All)).unwrap_err();
+        assert!(matches!(twice, Error::AmbiguousId { .. }), "{twice}");
+    }
 }
 
 #[test]
