@@ -7,7 +7,7 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
 
-use crate::atomic::write_atomically;
+use crate::atomic::{Staged, folder_of, sync_folder};
 use crate::crc::Crc32c;
 use crate::error::io_error;
 use crate::{Error, Result};
@@ -89,13 +89,25 @@ impl<'a> Payload<'a> {
     }
 }
 
-/// Writes `entries`, widest type first and then by name (the format's own order), with sorted
-/// `metadata`: the same content always gives the same bytes. Returns the checksum.
+/// Writes `entries` and `metadata` to `path`, whole or not at all. Returns the checksum.
 pub(crate) fn write_archive(
+    path: &Path,
+    entries: Vec<Entry<'_>>,
+    metadata: &BTreeMap<String, String>,
+) -> Result<String> {
+    let (staged, checksum) = stage_archive(path, entries, metadata)?;
+    staged.place()?;
+    sync_folder(folder_of(path))?;
+    Ok(checksum)
+}
+
+/// Writes beside `path`, where the caller places it, `entries`, widest type first and then by name (the format's own order), with
+/// sorted `metadata`: the same content always gives the same bytes. Returns the checksum too.
+pub(crate) fn stage_archive(
     path: &Path,
     mut entries: Vec<Entry<'_>>,
     metadata: &BTreeMap<String, String>,
-) -> Result<String> {
+) -> Result<(Staged, String)> {
     if metadata.contains_key(CHECKSUM_KEY) {
         return Err(Error::ReservedMetadata {
             key: CHECKSUM_KEY.into(),
@@ -112,7 +124,7 @@ pub(crate) fn write_archive(
     }
     let header = header(&entries, metadata);
     let mut checksum = String::new();
-    write_atomically(path, |file| {
+    let staged = Staged::write(path, |file| {
         let mut crc = Crc32c::new();
         let mut writer = BufWriter::with_capacity(1 << 20, &mut *file);
         let mut put = |bytes: &[u8]| {
@@ -131,7 +143,7 @@ pub(crate) fn write_archive(
         file.seek(SeekFrom::Start(8 + position))?;
         file.write_all(checksum.as_bytes())
     })?;
-    Ok(checksum)
+    Ok((staged, checksum))
 }
 
 /// The JSON header, by hand: the `safetensors` crate keeps metadata in a hash map, whose order

@@ -1,9 +1,9 @@
 //! Files that are either complete or absent.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use tempfile::Builder;
+use tempfile::{Builder, NamedTempFile};
 
 use crate::Result;
 use crate::error::io_error;
@@ -12,30 +12,60 @@ use crate::error::io_error;
 pub(crate) const TEMPORARY_PREFIX: &str = ".venule-";
 pub(crate) const TEMPORARY_SUFFIX: &str = ".tmp";
 
+/// A file that is written and synced beside its place, where it does not stand yet. Dropped, it leaves nothing.
+#[must_use]
+pub(crate) struct Staged {
+    temporary: NamedTempFile,
+    path: PathBuf,
+}
+
+impl Staged {
+    /// Writes what is to stand at `path` into a temporary in the same folder.
+    pub(crate) fn write(
+        path: &Path,
+        write: impl FnOnce(&mut File) -> std::io::Result<()>,
+    ) -> Result<Self> {
+        let folder = folder_of(path);
+        let mut builder = Builder::new();
+        builder.prefix(TEMPORARY_PREFIX).suffix(TEMPORARY_SUFFIX);
+        let mut temporary = readable(&mut builder)
+            .tempfile_in(folder)
+            .map_err(io_error("create a file in", folder))?;
+        write(temporary.as_file_mut()).map_err(io_error("write", path))?;
+        temporary
+            .as_file()
+            .sync_all()
+            .map_err(io_error("write", path))?;
+        Ok(Self {
+            temporary,
+            path: path.to_path_buf(),
+        })
+    }
+
+    /// Renames it into its place; that is durable once the folder is synced.
+    pub(crate) fn place(self) -> Result<()> {
+        let Self { temporary, path } = self;
+        let placed = temporary.persist(&path);
+        placed.map_err(|error| io_error("write", &path)(error.error))?;
+        Ok(())
+    }
+}
+
 /// Writes `path` through a temporary in the same folder: content, then fsync, then rename, then
 /// fsync of the folder. After a power loss the old or the new file is there, whole.
 pub(crate) fn write_atomically(
     path: &Path,
     write: impl FnOnce(&mut File) -> std::io::Result<()>,
 ) -> Result<()> {
-    let folder = match path.parent() {
+    Staged::write(path, write)?.place()?;
+    sync_folder(folder_of(path))
+}
+
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
-    };
-    let mut builder = Builder::new();
-    builder.prefix(TEMPORARY_PREFIX).suffix(TEMPORARY_SUFFIX);
-    let mut temporary = readable(&mut builder)
-        .tempfile_in(folder)
-        .map_err(io_error("create a file in", folder))?;
-    write(temporary.as_file_mut()).map_err(io_error("write", path))?;
-    temporary
-        .as_file()
-        .sync_all()
-        .map_err(io_error("write", path))?;
-    temporary
-        .persist(path)
-        .map_err(|error| io_error("write", path)(error.error))?;
-    sync_folder(folder)
+    }
 }
 
 /// Temporaries are for their owner alone by default; results are to be as readable as any file.

@@ -9,9 +9,10 @@ use std::sync::{Mutex, PoisonError};
 use candle_core::{Tensor, Var};
 
 use crate::archive::{
-    Archive, CHECKSUM_KEY, Entry, Payload, parse_archive, read_archive, write_archive,
+    Archive, CHECKSUM_KEY, Entry, Payload, parse_archive, read_archive, stage_archive,
+    write_archive,
 };
-use crate::atomic::clear_temporaries;
+use crate::atomic::{clear_temporaries, sync_folder};
 use crate::error::io_error;
 use crate::state::RunState;
 use crate::{AdamW, Ema, Error, Result};
@@ -65,19 +66,14 @@ pub fn save_weights(
     tensors: &[(String, Tensor)],
     metadata: &BTreeMap<String, String>,
 ) -> Result<()> {
-    write_weights(path, tensors, metadata).map(|_| ())
+    write_archive(path, entries(tensors)?, metadata).map(|_| ())
 }
 
-fn write_weights(
-    path: &Path,
-    tensors: &[(String, Tensor)],
-    metadata: &BTreeMap<String, String>,
-) -> Result<String> {
-    let entries = tensors
-        .iter()
+fn entries(tensors: &[(String, Tensor)]) -> candle_core::Result<Vec<Entry<'static>>> {
+    let tensors = tensors.iter();
+    tensors
         .map(|(name, tensor)| Ok(Entry::new(name.clone(), Payload::tensor(tensor)?)))
-        .collect::<candle_core::Result<Vec<_>>>()?;
-    write_archive(path, entries, metadata)
+        .collect()
 }
 
 /// Loads a safetensors file, this crate's or another's; a checksum, if there is one, is verified.
@@ -252,8 +248,12 @@ impl RunFolder {
         if let Some(step) = steps.first() {
             return Ok(Some(format!("{PREFIX}{step:09}{WEIGHTS_SUFFIX}")));
         }
-        let names = [BEST_FILE, FINAL_FILE, LOG_FILE];
-        let found = names.into_iter().find(|name| self.path.join(name).exists());
+        let there = |name: &&str| match std::fs::metadata(self.path.join(name)) {
+            // A run that failed in its first step leaves an empty log.
+            Ok(file) => *name != LOG_FILE || file.len() > 0,
+            Err(_) => false,
+        };
+        let found = [BEST_FILE, FINAL_FILE, LOG_FILE].into_iter().find(there);
         Ok(found.map(str::to_string))
     }
 
@@ -284,9 +284,9 @@ impl RunFolder {
     ) -> Result<PathBuf> {
         let step = state.step;
         let path = weights_path(&self.path, step);
-        // Should a checkpoint of this step exist, it must not pair old state with new weights.
-        remove_if_there(&state_path(&self.path, state.step))?;
-        state.weights_checksum = write_weights(&path, weights, metadata)?;
+        // A checkpoint of this step may exist, and be the only one: it is replaced once both files are whole.
+        let (weights, checksum) = stage_archive(&path, self::entries(weights)?, metadata)?;
+        state.weights_checksum = checksum;
         let mut entries = optimizer.entries(OPTIMIZER)?;
         if let Some(average) = average {
             for (name, tensor) in average.tensors() {
@@ -296,7 +296,11 @@ impl RunFolder {
         }
         let document = state.to_json()?;
         let metadata = BTreeMap::from([(STATE_KEY.to_string(), document)]);
-        write_archive(&state_path(&self.path, state.step), entries, &metadata)?;
+        let (state, _) = stage_archive(&state_path(&self.path, step), entries, &metadata)?;
+        // The weights first: a state file marks a complete checkpoint, and its checksum tells if these are not its weights.
+        weights.place()?;
+        state.place()?;
+        sync_folder(&self.path)?;
         self.rotate(step, keep)?;
         Ok(path)
     }

@@ -62,7 +62,8 @@ pub struct TrainConfig {
     /// Average the weights; validation and the best and final files then use the average.
     /// Default: none.
     pub ema: Option<EmaConfig>,
-    /// Validate after every this many epochs, and after the last; 0 never validates. Default 1.
+    /// Validate after every this many epochs, and after the last; 0 never validates. A plateau's `patience` and `early_stopping`
+    /// count validations, so that the epochs they stand for grow with this. Default 1.
     pub validate_every: usize,
     /// Stop after this many validations without a better score. Default: none.
     pub early_stopping: Option<usize>,

@@ -42,7 +42,8 @@ pub enum Error {
     },
     /// The run folder already holds a run and resuming was not asked for.
     #[error(
-        "{} already holds a run ({found}); resume it if it has checkpoints, or choose another folder: a run is never overwritten",
+        "{} already holds a run ({found}); resume it, which starts afresh where nothing was saved, or choose another folder: \
+         a run is never overwritten",
         directory.display()
     )]
     RunExists {
@@ -168,8 +169,11 @@ pub enum Error {
     },
     /// Loss or gradient was not finite more often than allowed.
     #[error(
-        "the {what} is not finite in epoch {epoch}, batch {batch} (step {step}; {count} such steps, {limit} allowed); \
-         lower the learning rate, clip gradients, or look at this batch's images"
+        "the {what} is not finite in epoch {}, batch {} (step {}; {count} such steps, {limit} allowed); \
+         lower the learning rate, clip gradients, or look at this batch's images",
+        epoch + 1,
+        batch + 1,
+        step + 1
     )]
     NonFinite {
         /// `loss` or `gradient`.
@@ -194,7 +198,7 @@ pub enum Error {
         reason: String,
     },
     /// The task failed.
-    #[error("the task `{task}` failed in epoch {epoch}: {source}")]
+    #[error("the task `{task}` failed in epoch {}: {source}", epoch + 1)]
     Task {
         /// The name of the task.
         task: String,

@@ -20,7 +20,7 @@ pub enum PlateauMode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ThresholdMode {
-    /// best · (1 ± threshold).
+    /// best ± threshold · |best|: as in PyTorch where best is positive; where it is negative, PyTorch's bar lies on the wrong side.
     #[default]
     Relative,
     /// best ± threshold.
@@ -35,7 +35,9 @@ pub struct PlateauConfig {
     pub mode: PlateauMode,
     /// The factor on the learning rate, in (0, 1). Default 0.5.
     pub factor: f64,
-    /// Observations without improvement that are borne before the rate is lowered. Default 10.
+    /// Observations without improvement that are borne before the rate is lowered. The training loop observes validations, one in
+    /// every [`validate_every`](crate::TrainConfig::validate_every) epochs, or, with that at 0, the training loss of each epoch.
+    /// Default 10.
     pub patience: usize,
     /// The least change that counts as improvement. Default 1e-4.
     pub threshold: f64,
@@ -189,10 +191,12 @@ fn is_better(config: &PlateauConfig, value: f64, best: Option<f64>) -> bool {
         return !value.is_nan();
     };
     let threshold = config.threshold;
+    // Towards the better value on either side of 0.
+    let relative = threshold.copysign(best);
     match (config.mode, config.threshold_mode) {
-        (PlateauMode::Max, ThresholdMode::Relative) => value > best * (1.0 + threshold),
+        (PlateauMode::Max, ThresholdMode::Relative) => value > best * (1.0 + relative),
         (PlateauMode::Max, ThresholdMode::Absolute) => value > best + threshold,
-        (PlateauMode::Min, ThresholdMode::Relative) => value < best * (1.0 - threshold),
+        (PlateauMode::Min, ThresholdMode::Relative) => value < best * (1.0 - relative),
         (PlateauMode::Min, ThresholdMode::Absolute) => value < best - threshold,
     }
 }

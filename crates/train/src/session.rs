@@ -40,6 +40,8 @@ pub(crate) struct Session<'a> {
     steps_per_epoch: usize,
     total_steps: usize,
     resumed: bool,
+    /// The epoch, batch and step of the newest checkpoint: another one there would say the same.
+    saved: Option<(usize, usize, usize)>,
     last_loss: Option<f64>,
     best_path: Option<PathBuf>,
     started: Instant,
@@ -94,6 +96,7 @@ impl<'a> Session<'a> {
             stop: trainer.stop,
             config,
             resumed: false,
+            saved: None,
             last_loss: None,
             best_path: None,
             started: Instant::now(),
@@ -204,8 +207,9 @@ impl<'a> Session<'a> {
                 several.add(grads, samples)?;
             }
         }
+        let loss_is_finite = bad.is_none();
         let mut norm = None;
-        if bad.is_none() {
+        if loss_is_finite {
             let grads = match single {
                 Some(grads) => grads,
                 None => several.finish()?,
@@ -238,13 +242,15 @@ impl<'a> Session<'a> {
             }
         }
         let terms = sums.terms();
+        // What the batches before a bad one gave is no loss of the step.
+        let loss = sums.loss().filter(|_| loss_is_finite);
         let info = StepInfo {
             epoch: self.state.epoch,
             batch: end - 1,
             step: self.state.step,
             total_steps: self.total_steps,
             lr,
-            loss: sums.loss(),
+            loss,
             terms: &terms,
             samples: sums.samples(),
             grad_norm: norm,
@@ -276,10 +282,12 @@ impl<'a> Session<'a> {
                 limit,
             });
         }
+        // People count from 1, as progress lines do.
         let which = match first == batch {
-            true => format!("batch {batch}"),
-            false => format!("one of the batches {first} to {batch}"),
+            true => format!("batch {}", batch + 1),
+            false => format!("one of the batches {} to {}", first + 1, batch + 1),
         };
+        let (epoch, step) = (epoch + 1, step + 1);
         self.notice(&format!(
             "the {what} is not finite in epoch {epoch}, {which}: step {step} is skipped ({count} of {limit} allowed)"
         ))

@@ -77,6 +77,9 @@ pub(crate) struct Sums {
     samples: usize,
     loss: f64,
     terms: Vec<(String, f64)>,
+    /// The samples behind each term: not every batch has every one. States of before this was kept lack it.
+    #[serde(default)]
+    term_samples: BTreeMap<String, usize>,
 }
 
 impl Sums {
@@ -84,14 +87,21 @@ impl Sums {
     /// for it, and one bad batch should not blank the epoch.
     pub(crate) fn add(&mut self, loss: f64, terms: &[(String, f64)], samples: usize) {
         let weight = samples as f64;
+        for (name, value) in terms.iter().filter(|(_, value)| value.is_finite()) {
+            let before = match self.terms.iter_mut().find(|(known, _)| known == name) {
+                Some((_, sum)) => {
+                    *sum += value * weight;
+                    self.samples
+                }
+                None => {
+                    self.terms.push((name.clone(), value * weight));
+                    0
+                }
+            };
+            *self.term_samples.entry(name.clone()).or_insert(before) += samples;
+        }
         self.samples += samples;
         self.loss += loss * weight;
-        for (name, value) in terms.iter().filter(|(_, value)| value.is_finite()) {
-            match self.terms.iter_mut().find(|(known, _)| known == name) {
-                Some((_, sum)) => *sum += value * weight,
-                None => self.terms.push((name.clone(), value * weight)),
-            }
-        }
     }
 
     pub(crate) fn samples(&self) -> usize {
@@ -103,10 +113,12 @@ impl Sums {
     }
 
     pub(crate) fn terms(&self) -> Vec<(String, f64)> {
-        let samples = self.samples.max(1) as f64;
         let terms = self.terms.iter();
         terms
-            .map(|(name, sum)| (name.clone(), sum / samples))
+            .map(|(name, sum)| {
+                let samples = self.term_samples.get(name).unwrap_or(&self.samples);
+                (name.clone(), sum / (*samples).max(1) as f64)
+            })
             .collect()
     }
 }

@@ -14,9 +14,10 @@ use crate::{Ema, Error, Result};
 const TRAINING_KEY: &str = "training";
 
 impl Session<'_> {
-    /// Saves a resumable checkpoint.
+    /// Saves a resumable checkpoint, unless the newest one is of this very moment.
     pub(super) fn save(&mut self) -> Result<()> {
-        let Some(folder) = &self.folder else {
+        let here = Some((self.state.epoch, self.state.batch, self.state.step));
+        let Some(folder) = self.folder.as_ref().filter(|_| self.saved != here) else {
             return Ok(());
         };
         // What a checkpoint counts on must outlast a power loss as it does itself.
@@ -37,6 +38,7 @@ impl Session<'_> {
             state,
             self.config.keep,
         )?;
+        self.saved = here;
         self.announce(&path, CheckpointKind::Resumable)
     }
 

@@ -138,6 +138,7 @@ impl Session<'_> {
             ..state
         };
         self.resumed = true;
+        self.saved = Some((self.state.epoch, self.state.batch, self.state.step));
         notices.iter().try_for_each(|notice| self.notice(notice))
     }
 }

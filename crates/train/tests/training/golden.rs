@@ -403,3 +403,30 @@ fn plateau_equals_torch() {
         assert!(expected[STEPS - 1] < 0.1, "{name}");
     }
 }
+
+#[test]
+fn what_does_not_improve_is_no_improvement_below_zero_either() {
+    // The negative of a loss is observed where nothing is validated. Constant, and rising by less than the threshold.
+    for values in [[-0.5; 3], [-0.5, -0.50001, -0.50002]] {
+        let config = PlateauConfig {
+            patience: 1,
+            ..Default::default()
+        };
+        let mut plateau = Plateau::new(config, 0.1).unwrap();
+        values.iter().for_each(|value| plateau.observe(*value));
+        assert_eq!(plateau.lr(), 0.05, "{values:?}");
+        // A real improvement counts: 0.4 for 0.5 twice.
+        let best = plateau.state()["best"].as_f64();
+        assert_eq!(best, Some(-0.5));
+        plateau.observe(-0.4);
+        assert_eq!(plateau.state()["best"].as_f64(), Some(-0.4));
+    }
+    let config = PlateauConfig {
+        mode: PlateauMode::Min,
+        patience: 1,
+        ..Default::default()
+    };
+    let mut plateau = Plateau::new(config, 0.1).unwrap();
+    [-0.5; 3].iter().for_each(|value| plateau.observe(*value));
+    assert_eq!(plateau.lr(), 0.05);
+}

@@ -1,12 +1,13 @@
 //! Whole runs of the loop.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use venule_train::*;
 
 use crate::toy::{BATCHES, Toy};
 
-fn config(epochs: usize) -> TrainConfig {
+pub fn config(epochs: usize) -> TrainConfig {
     TrainConfig {
         epochs,
         learning_rate: 0.02,
@@ -17,7 +18,7 @@ fn config(epochs: usize) -> TrainConfig {
 
 /// Records what the loop says.
 #[derive(Clone, Default)]
-struct Recorder(Arc<Mutex<Vec<String>>>);
+pub struct Recorder(Arc<Mutex<Vec<String>>>);
 
 impl Recorder {
     fn push(&self, text: String) -> Result<(), BoxError> {
@@ -25,7 +26,7 @@ impl Recorder {
         Ok(())
     }
 
-    fn events(&self) -> Vec<String> {
+    pub fn events(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
     }
 }
@@ -148,6 +149,47 @@ fn logs_are_synced_before_every_checkpoint() {
     assert_eq!(events.iter().filter(saving).collect::<Vec<_>>(), expected);
 }
 
+#[test]
+fn nothing_is_saved_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let saved = |resume, stopped| {
+        let recorder = Recorder::default();
+        let config = TrainConfig {
+            checkpoint_every_steps: Some(2),
+            directory: Some(dir.path().into()),
+            resume,
+            ..config(1)
+        };
+        let mut trainer = Trainer::new(config).unwrap();
+        trainer = trainer.with_callback(recorder.clone());
+        let flag = Arc::new(AtomicBool::new(stopped));
+        trainer = trainer.with_stop_flag(flag.clone());
+        if !stopped {
+            trainer = trainer.with_callback(StopAtCheckpoint(flag));
+        }
+        let report = trainer.fit(&mut Toy::new()).unwrap();
+        assert_eq!((report.outcome, report.steps), (Outcome::Interrupted, 2));
+        let events = recorder.events().into_iter();
+        events.filter(|event| event == "Resumable 2").count()
+    };
+    // Stopped right behind the checkpoint of step 2; and gone on from it, but stopped before the next step.
+    assert_eq!(saved(false, false), 1);
+    assert_eq!(saved(true, true), 0);
+}
+
+/// Sets the flag once a checkpoint is saved.
+struct StopAtCheckpoint(Arc<AtomicBool>);
+
+impl Callback for StopAtCheckpoint {
+    fn name(&self) -> &str {
+        "stop at checkpoint"
+    }
+    fn on_checkpoint(&mut self, _: &CheckpointInfo<'_>) -> Result<(), BoxError> {
+        self.0.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
 /// Keeps the pictures it is shown.
 #[derive(Clone, Default)]
 struct Album(Arc<Mutex<Vec<(usize, String)>>>);
@@ -213,7 +255,7 @@ fn the_base_learning_rate_is_scaled_to_the_samples_of_a_step() {
     assert_eq!(rates(config(1)), [0.02; 5]);
 
     // A task that does not say how many samples a batch holds.
-    let mut task = Steep::at(1.0);
+    let mut task = crate::not_finite::Steep::at(1.0);
     let error = fit(&mut task, &base(1), Vec::new()).unwrap_err();
     assert!(error.to_string().contains("set learning_rate"), "{error}");
 }
@@ -323,141 +365,6 @@ fn validation_happens_every_k_epochs_and_last() {
         })
         .collect();
     assert_eq!(epochs, [1, 3, 4]);
-}
-
-#[test]
-fn a_loss_that_is_not_finite_is_skipped_then_fatal() {
-    let recorder = Recorder::default();
-    let mut task = Toy::new();
-    task.poisoned = vec![(0, 1), (0, 3)];
-    let two = TrainConfig {
-        max_non_finite: 2,
-        ..config(2)
-    };
-    let trainer = Trainer::new(two).unwrap().with_callback(recorder.clone());
-    let report = trainer.fit(&mut task).unwrap();
-    assert_eq!((report.skipped, report.steps), (2, 10));
-    assert!(report.loss.unwrap().is_finite());
-    assert!(recorder.events().contains(&"step 2 skipped".to_string()));
-    assert!(
-        recorder
-            .events()
-            .iter()
-            .any(|event| event.starts_with("notice the loss is not finite"))
-    );
-    assert!(
-        task.values()
-            .iter()
-            .flatten()
-            .all(|value| value.is_finite())
-    );
-
-    let one = TrainConfig {
-        max_non_finite: 1,
-        ..config(2)
-    };
-    let mut task = Toy::new();
-    task.poisoned = vec![(0, 1), (0, 3)];
-    match fit(&mut task, &one, Vec::new()) {
-        Err(Error::NonFinite {
-            what: "loss",
-            epoch: 0,
-            batch: 3,
-            step: 3,
-            count: 2,
-            limit: 1,
-        }) => {}
-        other => panic!("{other:?}"),
-    }
-}
-
-/// √x: at 0 the value is 0 and the slope infinite; elsewhere both are finite.
-struct Steep {
-    var: candle_core::Var,
-    batches: usize,
-    /// The batch that shifts x by −x, if any.
-    poisoned: Option<usize>,
-    saved: Vec<usize>,
-}
-
-impl Steep {
-    fn at(x: f32) -> Self {
-        Self {
-            var: candle_core::Var::new(x, &candle_core::Device::Cpu).unwrap(),
-            batches: 1,
-            poisoned: None,
-            saved: Vec::new(),
-        }
-    }
-}
-
-impl Task for Steep {
-    fn name(&self) -> &str {
-        "steep"
-    }
-    fn parameters(&self) -> Vec<(String, candle_core::Var)> {
-        vec![("x".into(), self.var.clone())]
-    }
-    fn batches_per_epoch(&self) -> usize {
-        self.batches
-    }
-    fn step(&mut self, at: Position) -> Result<StepOutput, BoxError> {
-        let shift = match self.poisoned {
-            Some(batch) if batch == at.batch => -f64::from(self.var.to_scalar::<f32>()?),
-            _ => 0.0,
-        };
-        Ok(StepOutput {
-            loss: (self.var.as_tensor() + shift)?.sqrt()?,
-            terms: vec![],
-            samples: 1,
-        })
-    }
-    fn on_non_finite(&mut self, at: Position, _: Option<&std::path::Path>) -> Result<(), BoxError> {
-        self.saved.push(at.batch);
-        Ok(())
-    }
-}
-
-#[test]
-fn a_gradient_that_is_not_finite_is_noticed() {
-    let config = TrainConfig {
-        max_non_finite: 0,
-        ..config(1)
-    };
-    let mut task = Steep::at(0.0);
-    let result = fit(&mut task, &config, Vec::new());
-    assert!(
-        matches!(
-            result,
-            Err(Error::NonFinite {
-                what: "gradient",
-                ..
-            })
-        ),
-        "{result:?}"
-    );
-    assert_eq!(task.var.to_scalar::<f32>().unwrap(), 0.0);
-}
-
-#[test]
-fn every_batch_behind_a_gradient_that_is_not_finite_is_saved() {
-    let recorder = Recorder::default();
-    let mut task = Steep::at(4.0);
-    (task.batches, task.poisoned) = (6, Some(3));
-    let config = TrainConfig {
-        accumulation: 2,
-        ..config(1)
-    };
-    let trainer = Trainer::new(config).unwrap();
-    let report = trainer
-        .with_callback(recorder.clone())
-        .fit(&mut task)
-        .unwrap();
-    // Of three steps the second is skipped: either of its batches may be the cause.
-    assert_eq!((report.steps, report.skipped), (3, 1));
-    assert_eq!(task.saved, [2, 3]);
-    let said = |event: &String| event.contains("one of the batches 2 to 3");
-    assert!(recorder.events().iter().any(said));
 }
 
 #[test]

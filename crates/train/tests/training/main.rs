@@ -2,6 +2,7 @@
 
 mod golden;
 mod loop_runs;
+mod not_finite;
 mod resume;
 mod survival;
 mod toy;

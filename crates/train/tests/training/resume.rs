@@ -33,9 +33,9 @@ pub fn config(directory: &Path) -> TrainConfig {
 }
 
 /// Sets the flag when `at` steps are taken.
-struct StopAt {
-    at: usize,
-    flag: Arc<AtomicBool>,
+pub struct StopAt {
+    pub at: usize,
+    pub flag: Arc<AtomicBool>,
 }
 
 impl Callback for StopAt {
@@ -243,11 +243,16 @@ fn an_existing_run_is_never_overwritten() {
     let error = run(&config, NEVER).unwrap_err();
     assert!(matches!(&error, Error::RunExists { found, .. } if found.starts_with("checkpoint-")));
     assert_eq!(content(dir.path()), before);
-    // A log alone is somebody's run too.
+    // A log alone is somebody's run too, unless there is nothing in it.
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join(LOG_FILE), "{}\n").unwrap();
     let fresh = self::config(dir.path());
-    assert!(matches!(run(&fresh, NEVER), Err(Error::RunExists { .. })));
+    let error = run(&fresh, NEVER).unwrap_err();
+    assert!(matches!(error, Error::RunExists { .. }));
+    let said = error.to_string();
+    assert!(said.contains("starts afresh where nothing"), "{said}");
+    fs::write(dir.path().join(LOG_FILE), "").unwrap();
+    assert_eq!(run(&fresh, NEVER).unwrap().steps, 12);
 }
 
 #[test]
