@@ -12,12 +12,14 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use serde::Deserialize;
-use support::training::{Place, conclude, finetune, pretrain, test_images};
+use support::training::{
+    Place, finetune, finetuning_record, pretrain, pretraining_record, test_images,
+};
 use venule::candle_core::Device;
 use venule::data::write_atomic;
 use venule::metrics::summarize;
-use venule::train::{FINAL_FILE, Outcome, Report};
-use venule::{PretrainConfig, RUN_FILE, RunConfig, RunFile, set_threads};
+use venule::train::{FINAL_FILE, Report};
+use venule::{PretrainConfig, RUN_FILE, RunConfig, RunFile, RunRecord, set_threads};
 
 /// Trains and tests every variant of a run with several seeds, one after the other, and makes the table.
 #[derive(Parser)]
@@ -97,9 +99,14 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
     };
     for planned in &pretrainings {
         support::say!("pretraining: {}", planned.folder.display());
+        if planned.folder.is_dir() {
+            let (photographs, _) = planned.run.files()?;
+            let record = pretraining_record(&planned.run, &photographs, &Device::Cpu)?;
+            expect_same_files(&record, &planned.folder)?;
+        }
         if !planned.folder.join(FINAL_FILE).is_file() {
             let report = pretrain(&planned.run, &place(&planned.folder))?;
-            if let Some(code) = stopped(&report, &planned.folder) {
+            if let Some(code) = stopped(&report) {
                 return Ok(code);
             }
         }
@@ -108,10 +115,13 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
     for (index, planned) in runs.iter().enumerate() {
         let folder = &planned.folder;
         support::say!("{} of {}: {}", index + 1, runs.len(), folder.display());
+        if folder.is_dir() {
+            expect_same_files(&record_of(&planned.run)?, folder)?;
+        }
         let scores = folder.join("test.json");
         if !scores.is_file() || !folder.join(FINAL_FILE).is_file() {
             let report = finetune(&planned.run, &place(folder))?;
-            if let Some(code) = stopped(&report, folder) {
+            if let Some(code) = stopped(&report) {
                 return Ok(code);
             }
         }
@@ -132,16 +142,20 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
 }
 
 /// The exit code, if a run did not come to its end.
-fn stopped(report: &Report, folder: &Path) -> Option<ExitCode> {
-    match report.outcome {
-        Outcome::Completed | Outcome::EarlyStopped => None,
-        Outcome::Interrupted | Outcome::TimeUp => {
-            support::say!(
-                "the grid is not finished; the same command goes on, within this run too"
-            );
-            Some(conclude(report, folder))
-        }
-    }
+fn stopped(report: &Report) -> Option<ExitCode> {
+    let (text, status) = unfinished(report)?;
+    support::say!("{text}");
+    Some(ExitCode::from(status))
+}
+
+/// What is said of a run that did not come to its end, and the exit status.
+fn unfinished(report: &Report) -> Option<(String, u8)> {
+    let (why, status) = support::training::stopped(report.outcome)?;
+    let text = format!(
+        "{why} after step {}; the grid is not finished: the same command goes on, within this run too",
+        report.steps
+    );
+    Some((text, status))
 }
 
 fn pretraining_folder(args: &Args, seed: u64) -> PathBuf {
@@ -226,6 +240,27 @@ fn expect_same(run: &impl RunFile, folder: &Path) -> support::AnyResult<()> {
     }
 }
 
+/// What a run is made of, the weights that it starts from included.
+fn record_of(run: &RunConfig) -> support::AnyResult<RunRecord> {
+    let record = finetuning_record(run, test_images(run)?.as_ref(), &Device::Cpu)?;
+    Ok(match &run.pretrained {
+        Some(path) => record.with_weights(path)?,
+        None => record,
+    })
+}
+
+/// As [`expect_same`] for what lies in the files that a configuration only names.
+fn expect_same_files(record: &RunRecord, folder: &Path) -> support::AnyResult<()> {
+    match record.difference_from(folder) {
+        None => Ok(()),
+        Some(difference) => Err(format!(
+            "{} was made of other files: {difference}; restore them, choose another --save-dir, or remove the folder",
+            folder.display()
+        )
+        .into()),
+    }
+}
+
 fn expect_distinct<'a>(folders: impl Iterator<Item = &'a PathBuf>) -> support::AnyResult<()> {
     let mut seen = std::collections::BTreeSet::new();
     for folder in folders {
@@ -286,6 +321,7 @@ fn write_tables(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use venule::train::{Callback, Outcome, StartInfo};
 
     /// Plans a grid of runs of the preset `tiny` that are tested on a folder of two photographs.
     fn plan(root: &Path, grid: &str) -> support::AnyResult<Vec<(String, RunConfig, PathBuf)>> {
@@ -381,5 +417,78 @@ mod tests {
             .save(folder.join(RUN_FILE))
             .unwrap();
         assert!(refusal(root.path(), GRID).contains("another run than the grid says"));
+    }
+    /// Writes the record of a run as its start does.
+    fn begin(record: &RunRecord, folder: &Path) {
+        std::fs::create_dir_all(folder).unwrap();
+        let info = StartInfo {
+            task: "finetuning",
+            directory: Some(folder),
+            parameters: 1,
+            epochs: 1,
+            total_steps: 1,
+            steps_per_epoch: 1,
+            resumed: false,
+            step: 0,
+            epoch: 0,
+        };
+        record.clone().on_start(&info).unwrap();
+    }
+
+    #[test]
+    fn a_folder_of_other_weights_or_images_is_not_taken_for_this_one() {
+        let root = tempfile::tempdir().unwrap();
+        for (kind, grey) in [("images", 1), ("masks", 0)] {
+            let folder = root.path().join("train").join(kind);
+            std::fs::create_dir_all(&folder).unwrap();
+            for name in ["b.png", "c.png"] {
+                let grey = image::Luma([grey * name.as_bytes()[0]]);
+                let picture = image::GrayImage::from_pixel(8, 8, grey);
+                picture.save(folder.join(name)).unwrap();
+            }
+        }
+        let (_, run, folder) = plan(root.path(), GRID).unwrap().remove(0);
+        let encoder = run.pretrained.clone().unwrap();
+        std::fs::create_dir_all(encoder.parent().unwrap()).unwrap();
+        std::fs::write(&encoder, "an encoder").unwrap();
+        let check = || expect_same_files(&record_of(&run)?, &folder);
+        begin(&record_of(&run).unwrap(), &folder);
+        check().unwrap();
+
+        // Another pretraining under the same name.
+        std::fs::write(&encoder, "another one").unwrap();
+        let said = check().unwrap_err().to_string();
+        for part in ["full_3", "the pretrained encoder", "pretrain_3", "remove"] {
+            assert!(said.contains(part), "{said}");
+        }
+        std::fs::write(&encoder, "an encoder").unwrap();
+        check().unwrap();
+
+        let image = root.path().join("test/images/a.png");
+        image::GrayImage::new(9, 8).save(image).unwrap();
+        let said = check().unwrap_err().to_string();
+        assert!(said.contains("the image of test image 'a'"), "{said}");
+        // Older folders have no record.
+        std::fs::remove_file(folder.join("data.tsv")).unwrap();
+        check().unwrap();
+    }
+
+    #[test]
+    fn a_stopped_grid_names_no_flag_that_it_lacks() {
+        let report = |outcome| Report {
+            outcome,
+            steps: 3,
+            epochs: 0,
+            best: None,
+            loss: None,
+            skipped: 0,
+            best_path: None,
+            final_path: None,
+        };
+        let (said, status) = unfinished(&report(Outcome::Interrupted)).unwrap();
+        assert!(said.contains("interrupted after step 3") && said.contains("same command goes on"));
+        assert!(!said.contains("--resume"), "{said}");
+        assert_eq!(status, support::INTERRUPTED);
+        assert_eq!(unfinished(&report(Outcome::Completed)), None);
     }
 }

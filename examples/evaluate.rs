@@ -116,9 +116,11 @@ pub fn evaluate(args: &Args) -> support::AnyResult<()> {
     let system_folders = report::folder_names(&names);
     for ((name, mut segmenter), system_folder) in systems.into_iter().zip(&system_folders) {
         for (set, set_folder) in sets.iter().zip(&folders) {
-            warn_of_training_images(&name, &segmenter, set, args.split);
+            warn_of_known_images(&name, &segmenter, set, args.split);
             let (threshold, origin) = threshold(args, &protocol, &segmenter, set)?;
-            segmenter = segmenter.with_threshold(threshold)?;
+            if origin != ThresholdOrigin::Stored {
+                segmenter = segmenter.with_threshold(threshold)?;
+            }
             support::say!("threshold {threshold:.4}: {}", explain(origin, &segmenter));
             let folder = args.pictures.as_ref();
             let folder = folder.map(|root| root.join(system_folder).join(set_folder));
@@ -244,20 +246,25 @@ fn seen(args: &Args) -> String {
     seen
 }
 
-fn warn_of_training_images(name: &str, segmenter: &Segmenter, set: &Set, split: Split) {
-    let provenance = &segmenter.checkpoint().provenance;
-    let ids = (0..set.images.len()).map(|index| set.images.id(index));
-    let known: Vec<&str> = ids
-        .filter(|id| provenance.includes(set.spec.kind, split, id))
-        .collect();
-    if let Some(first) = known.first() {
-        support::say!(
-            "note: {name} was trained on {} of the {} images of {} ('{first}' is the first)",
-            known.len(),
-            set.images.len(),
-            set.name
-        );
-    }
+/// Says which images a system was trained on, or had its threshold chosen on.
+fn warn_of_known_images(name: &str, segmenter: &Segmenter, set: &Set, split: Split) {
+    let (provenance, kind) = (&segmenter.checkpoint().provenance, set.spec.kind);
+    let note = |what: &str, known: &dyn Fn(&str) -> bool| {
+        let ids = (0..set.images.len()).map(|index| set.images.id(index));
+        let known: Vec<&str> = ids.filter(|id| known(id)).collect();
+        if let Some(first) = known.first() {
+            support::say!(
+                "note: {name} {what} {} of the {} images of {} ('{first}' is the first)",
+                known.len(),
+                set.images.len(),
+                set.name
+            );
+        }
+    };
+    note("was trained on", &|id| provenance.includes(kind, split, id));
+    note("had its threshold chosen on", &|id| {
+        provenance.chose_threshold_on(kind, split, id)
+    });
 }
 
 /// The threshold of a system on a data set, and where it comes from.

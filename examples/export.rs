@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use venule::candle_core::DType;
 use venule::data::{DatasetSpec, Resize, Split};
-use venule::{Protocol, Segmenter};
+use venule::{Protocol, Provenance, Segmenter};
 
 /// Writes weights in half precision, with all that is needed to use them.
 #[derive(Parser)]
@@ -62,7 +62,8 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
             set.len()
         );
         checkpoint.threshold = best.threshold;
-        let names = (0..set.len()).map(|index| format!("{}_{}", spec.kind, set.id(index)));
+        let names = (0..set.len())
+            .map(|index| Provenance::image_name(spec.kind, args.threshold_split, set.id(index)));
         checkpoint.provenance.threshold_images = names.collect();
     }
     if let Some(path) = checkpoint.provenance.pretrained.take() {

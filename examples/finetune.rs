@@ -62,7 +62,8 @@ struct Args {
     /// Take the whole frame as field of view
     #[arg(long)]
     full_frame: bool,
-    /// Validate after every this many epochs; 0 never does, and the last weights are tested [default: 1]
+    /// Validate after every this many epochs, which is what a plateau's patience and early stopping count; 0 never does, and the
+    /// last weights are tested [default: 1]
     #[arg(long)]
     validate_every: Option<usize>,
     /// Run folder: checkpoints, best weights, log and curve

@@ -119,8 +119,8 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
     };
     let mut task = Pretraining::new(&MaeConfig::tiny(), data, 0.75, args.seed, &Device::Cpu)?;
     let pretraining = fit(&mut task, &folder, args.pretrain_steps, 1e-3)?;
-    if pretraining.outcome == Outcome::Interrupted {
-        return Ok(support::training::conclude(&pretraining, &folder));
+    if let Some(code) = interrupted(pretraining.outcome) {
+        return Ok(code);
     }
     let encoder = pretraining
         .final_path
@@ -139,8 +139,8 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
     let mut task = Finetuning::new(&recipe, data, args.seed, &Device::Cpu)?;
     task.load_encoder(&encoder)?;
     let finetuning = fit(&mut task, &folder, args.finetune_steps, 2e-3)?;
-    if finetuning.outcome == Outcome::Interrupted {
-        return Ok(support::training::conclude(&finetuning, &folder));
+    if let Some(code) = interrupted(finetuning.outcome) {
+        return Ok(code);
     }
     let weights = finetuning
         .best_path
@@ -176,6 +176,13 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
     support::say!("   all numbers: {}", path.display());
     support::say!("   weights, for `segment --weights`: {}", weights.display());
     Ok(ExitCode::SUCCESS)
+}
+
+/// The exit code, if a training was interrupted.
+fn interrupted(outcome: Outcome) -> Option<ExitCode> {
+    let (why, status) = support::training::stopped(outcome)?;
+    support::say!("{why}; the next quickstart begins anew");
+    Some(ExitCode::from(status))
 }
 
 /// Says that the folders beside it are a quickstart's.

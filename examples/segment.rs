@@ -63,6 +63,9 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
         segmenter = segmenter.with_fov_policy(FovPolicy::FullFrame);
     }
     let fov = args.fov.as_ref().map(read_mask).transpose()?;
+    if fov.is_some() {
+        segmenter = segmenter.with_fov_policy(FovPolicy::Given);
+    }
     std::fs::create_dir_all(&args.out)?;
     let mut failed = 0;
     let stem = |path: &PathBuf| {

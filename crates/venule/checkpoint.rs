@@ -8,6 +8,7 @@ use venule_data::{FovPolicy, Preprocess};
 use venule_nn::ParamStore;
 use venule_train::Weights;
 
+use crate::segmenter::check_threshold;
 use crate::{Error, ModelConfig, Result, VesselModel};
 
 const MODEL: &str = "model";
@@ -86,20 +87,35 @@ impl Checkpoint {
     }
 
     fn from_metadata(path: &Path, metadata: &BTreeMap<String, String>) -> Result<Self> {
-        let threshold: f32 = document(path, metadata, THRESHOLD)?;
-        if !(0.0..=1.0).contains(&threshold) {
-            return Err(unusable(
-                path,
-                format!("its threshold {threshold} is not in [0, 1]"),
-            ));
-        }
-        Ok(Self {
+        let checkpoint = Self {
             model: document(path, metadata, MODEL)?,
             preprocess: document(path, metadata, PREPROCESS)?,
             fov: document(path, metadata, FIELD_OF_VIEW)?,
-            threshold,
+            threshold: document(path, metadata, THRESHOLD)?,
             provenance: document(path, metadata, PROVENANCE)?,
-        })
+        };
+        checkpoint
+            .validate_settings()
+            .map_err(|error| unusable(path, error.to_string()))?;
+        Ok(checkpoint)
+    }
+
+    fn validate_settings(&self) -> Result<()> {
+        check_threshold(self.threshold)?;
+        Ok(self.preprocess.validate()?)
+    }
+
+    /// Checks that this is of use with a model.
+    pub(crate) fn validate(&self, model: &VesselModel) -> Result<()> {
+        self.validate_settings()?;
+        if self.model != *model.config() {
+            return Err(Error::Config {
+                field: "model",
+                value: "of another architecture than the weights".to_owned(),
+                expected: "a checkpoint says what its own model is: take `model.config().clone()`",
+            });
+        }
+        Ok(())
     }
 
     /// Reads a segmentation weights file: what it says, and the model with its weights.
@@ -128,9 +144,28 @@ impl Checkpoint {
     /// [`DType::F16`] takes half the space of the `f32` in which the model computes.
     ///
     /// # Errors
-    /// If the file cannot be written; the old one is then intact.
+    /// If a setting is out of range, this is of another architecture than the model, `dtype` is no floating-point type of 16 bits
+    /// at least or cannot hold one of the weights, or the file cannot be written; the old one is then intact.
     pub fn save(&self, path: impl AsRef<Path>, model: &VesselModel, dtype: DType) -> Result<()> {
-        let cast = |(name, tensor): (String, Tensor)| Ok((name, tensor.to_dtype(dtype)?));
+        self.validate(model)?;
+        if !matches!(dtype, DType::F16 | DType::BF16 | DType::F32 | DType::F64) {
+            return Err(Error::Config {
+                field: "dtype",
+                value: dtype.as_str().to_owned(),
+                expected: "weights are kept as f16, bf16, f32 or f64",
+            });
+        }
+        let cast = |(name, tensor): (String, Tensor)| {
+            let tensor = tensor.to_dtype(dtype)?;
+            let sum = tensor.to_dtype(DType::F64)?.abs()?.sum_all()?;
+            match sum.to_scalar::<f64>()?.is_finite() {
+                true => Ok((name, tensor)),
+                false => Err(Error::NotFinite {
+                    name,
+                    dtype: dtype.as_str(),
+                }),
+            }
+        };
         let tensors = model.store().tensors().into_iter().map(cast);
         let tensors = tensors.collect::<Result<Vec<_>>>()?;
         Ok(venule_train::save_weights(

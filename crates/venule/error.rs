@@ -48,6 +48,22 @@ pub enum Error {
         /// What is allowed.
         expected: &'static str,
     },
+    /// A weight that cannot be saved.
+    #[error("'{name}' holds a value that is not finite as {dtype}; nothing was written")]
+    NotFinite {
+        /// The variable.
+        name: String,
+        /// The type it was to be saved in.
+        dtype: &'static str,
+    },
+    /// A network's output is no probability.
+    #[error(
+        "the network gave {value} for a pixel, which is no probability: its weights are damaged, or hold values that are not finite or far too large"
+    )]
+    Output {
+        /// What it gave.
+        value: f32,
+    },
     /// A data set has no image where some are needed.
     #[error("there are no {what}; {remedy}")]
     NoData {

@@ -38,6 +38,7 @@ pub mod tasks;
 mod trained_on;
 
 pub use candle_core;
+pub use image;
 pub use venule_data as data;
 pub use venule_loss as loss;
 pub use venule_mae as mae;

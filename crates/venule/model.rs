@@ -1,3 +1,5 @@
+use std::fmt;
+
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use venule_data::Plane;
@@ -122,9 +124,35 @@ impl ModelConfig {
         }
     }
 
+    /// A photograph comes to the network as one plane.
+    fn expect_gray(&self) -> Result<()> {
+        let encoder = self.encoder.as_ref().map(|encoder| encoder.in_channels);
+        let decoder = match &self.decoder {
+            DecoderConfig::Progressive(_) => None,
+            DecoderConfig::MultiScale(config) => Some(config.in_channels),
+        };
+        match encoder
+            .into_iter()
+            .chain(decoder)
+            .find(|channels| *channels != 1)
+        {
+            Some(channels) => Err(one_channel(channels)),
+            None => Ok(()),
+        }
+    }
+
     /// Blocks of the encoder.
     pub fn depth(&self) -> usize {
         self.encoder.as_ref().map_or(0, |encoder| encoder.depth)
+    }
+}
+
+/// What is wrong with a network of several input channels: of a photograph one goes in ([`Preprocess`](venule_data::Preprocess)).
+pub(crate) fn one_channel(channels: usize) -> Error {
+    Error::Config {
+        field: "in_channels",
+        value: channels.to_string(),
+        expected: "one channel of a photograph goes into the network; a model of several is built from the crates `mae` and `seg`",
     }
 }
 
@@ -148,6 +176,16 @@ pub struct VesselModel {
     tiling: TiledInference,
 }
 
+impl fmt::Debug for VesselModel {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("VesselModel")
+            .field("config", &self.config)
+            .field("device", &self.device)
+            .finish_non_exhaustive()
+    }
+}
+
 impl VesselModel {
     /// A model with freshly initialised parameters.
     ///
@@ -162,6 +200,7 @@ impl VesselModel {
     /// # Errors
     /// If the configuration is invalid, or the store's values have other shapes.
     pub fn with_store(config: &ModelConfig, store: ParamStore, device: &Device) -> Result<Self> {
+        config.expect_gray()?;
         let encoder: Box<dyn Encoder> = match &config.encoder {
             Some(vit) => Box::new(VitEncoder::new(vit, &store.root().pp("encoder"))?),
             None => Box::new(NoEncoder),
@@ -258,7 +297,7 @@ impl VesselModel {
     /// million pixels goes through in overlapping tiles, so that memory stays bounded.
     ///
     /// # Errors
-    /// If the image is empty or not finite.
+    /// If the image is empty or not finite; [`Error::Output`] if the network's output is not.
     pub fn predict(&self, image: &Plane) -> Result<Plane> {
         let (width, height) = image.size();
         Ok(Plane::new(
@@ -311,6 +350,10 @@ impl VesselModel {
         } else {
             self.tiling.run(&batch, predict)?
         };
-        Ok(probabilities.flatten_all()?.to_vec1()?)
+        let values: Vec<f32> = probabilities.flatten_all()?.to_vec1()?;
+        match values.iter().find(|value| !value.is_finite()) {
+            Some(&value) => Err(Error::Output { value }),
+            None => Ok(values),
+        }
     }
 }

@@ -145,11 +145,12 @@ impl RunFile for PretrainConfig {
         })
     }
 
-    /// Optimiser, schedule, preprocessing, the size of the cache and the data sets. The model and its mask ratio are checked when it is
-    /// built.
+    /// Optimiser, schedule, preprocessing, augmentation, the size of the cache and the data sets. The model and its mask ratio are
+    /// checked when it is built.
     fn validate(&self) -> Result<()> {
         self.recipe.train.validate()?;
         self.recipe.preprocess.validate()?;
+        self.recipe.augment.validate()?;
         data_config::cache_bytes(self.cache_mib)?;
         data_config::validate(&self.data)
     }

@@ -6,6 +6,8 @@ use venule_data::Split;
 
 use crate::Evaluated;
 
+pub use serde_json;
+
 mod chart;
 mod csv;
 mod html;
@@ -41,8 +43,7 @@ pub struct Entry {
 impl Entry {
     /// Whether the system gives probabilities rather than a finished mask, so that curves say something.
     fn is_ranked(&self) -> bool {
-        let bins = &self.evaluated.report.calibration.bins;
-        bins.iter().filter(|bin| bin.count > 0).count() > 2
+        self.threshold_from != ThresholdOrigin::Mask
     }
 }
 

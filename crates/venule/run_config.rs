@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use candle_core::Device;
@@ -96,11 +96,13 @@ impl RunFile for RunConfig {
         })
     }
 
-    /// Optimiser, schedule, preprocessing, threshold, freezing, the size of the cache, the data sets, and that no split of a data set
-    /// serves two purposes: what was trained on proves nothing in a test. The model is checked when it is built.
+    /// Optimiser, schedule, preprocessing, augmentation, threshold, freezing, the size of the cache, the data sets, and that no split
+    /// of a data set serves two purposes: what was trained on proves nothing in a test. The model is checked when it is built.
     fn validate(&self) -> Result<()> {
         self.recipe.train.validate()?;
         self.recipe.preprocess.validate()?;
+        self.recipe.augment.validate()?;
+        self.recipe.color.validate()?;
         check_threshold(self.threshold.unwrap_or(0.5))?;
         if self.unfreeze_every.is_some() && self.freeze != Freeze::None {
             return Err(Error::Config {
@@ -142,6 +144,26 @@ impl RunConfig {
     /// What [`Finetuning`] gives for these settings and images; [`Error::Config`] if `freeze` and `unfreeze_every` are
     /// both set.
     pub fn task(&self, device: &Device) -> Result<Finetuning> {
+        self.build(device, |task, path| task.load_encoder(path).map(drop))
+    }
+
+    /// As [`task`](Self::task), to go on from a checkpoint, which holds the encoder too: `pretrained` is not read, and need not be
+    /// there any more.
+    ///
+    /// # Errors
+    /// As `task`.
+    pub fn task_to_resume(&self, device: &Device) -> Result<Finetuning> {
+        self.build(device, |task, path| {
+            task.name_encoder(path);
+            Ok(())
+        })
+    }
+
+    fn build(
+        &self,
+        device: &Device,
+        start_from: impl FnOnce(&mut Finetuning, &Path) -> Result<()>,
+    ) -> Result<Finetuning> {
         self.validate()?;
         let data = FinetuningData {
             train: Box::new(self.files(Purpose::Train)?),
@@ -157,7 +179,7 @@ impl RunConfig {
             task = task.with_threshold(threshold)?;
         }
         if let Some(path) = &self.pretrained {
-            task.load_encoder(path)?;
+            start_from(&mut task, path)?;
         }
         match self.unfreeze_every {
             Some(epochs) => task.with_gradual_unfreezing(epochs),

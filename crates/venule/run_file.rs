@@ -25,6 +25,9 @@ use crate::{Error, Result};
 /// # Ok::<(), venule::Error>(())
 /// ```
 pub trait RunFile: Clone + Serialize + DeserializeOwned {
+    /// What a file, or a command line, starts from that names no preset.
+    const DEFAULT_PRESET: &'static str = "compact";
+
     /// A preset's run, without data.
     ///
     /// # Errors
@@ -40,7 +43,7 @@ pub trait RunFile: Clone + Serialize + DeserializeOwned {
     /// Optimiser, schedule and checkpoints.
     fn train_mut(&mut self) -> &mut TrainConfig;
 
-    /// Reads TOML text.
+    /// Reads TOML text; a file that names no preset starts from [`DEFAULT_PRESET`](Self::DEFAULT_PRESET).
     ///
     /// # Errors
     /// [`Error::RunFile`] that names the setting and, for an unknown key, the most similar known one.
@@ -49,7 +52,7 @@ pub trait RunFile: Clone + Serialize + DeserializeOwned {
             .parse()
             .map_err(|e: toml::de::Error| unread(e.to_string()))?;
         let preset = match given.get("preset") {
-            None => "compact",
+            None => Self::DEFAULT_PRESET,
             Some(Value::String(name)) => name,
             Some(other) => return Err(unread(format!("preset is {other}, but must be a name"))),
         };

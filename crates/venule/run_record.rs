@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -7,6 +8,7 @@ use serde_json::json;
 use venule_data::{FolderSet, write_atomic};
 use venule_train::{BoxError, Callback, StartInfo};
 
+use crate::run_file::unread;
 use crate::{Result, RunFile};
 
 /// The configuration of a run, in its folder.
@@ -26,8 +28,10 @@ const COLUMNS: [&str; 8] = [
     "fov_crc32",
 ];
 
-/// Rows that the weights of a run depend on all the way; test images and the weights it started from are not among them.
+/// Rows that a run which goes on must still have; test images and the weights it started from are not among them.
 const TRAINED_ON: [&str; 2] = ["train", "validation"];
+/// The purpose of the weights that a run starts from.
+const PRETRAINED: &str = "pretrained";
 
 /// Writes into the run folder what a run is made of, when it starts and before its first step:
 ///
@@ -35,13 +39,16 @@ const TRAINED_ON: [&str; 2] = ["train", "validation"];
 /// - `data.tsv`: a line for each image and for the weights it starts from, with purpose, id, files and their CRC-32;
 /// - `machine.json`: version and build of this crate, operating system, processor, threads, device.
 ///
-/// A run that is resumed must have the images it was begun with; else the error names the first that differs. Where
-/// settings or the machine have changed the old file is kept beside the new one, as `run.1.toml` and so on.
+/// A run that is resumed must have the images it was begun with; else the error names the first that differs. The weights it
+/// started from stay those of the record: a checkpoint holds all. A file that is there and says something else, of an earlier
+/// session or one's own, is kept beside the new one, as `run.1.toml` and so on.
 #[derive(Clone, Debug)]
 pub struct RunRecord {
     run: String,
     data: String,
     machine: String,
+    /// The purpose and the file of each photograph, by its checksum.
+    photographs: BTreeMap<String, (String, PathBuf)>,
 }
 
 impl RunRecord {
@@ -76,13 +83,15 @@ impl RunRecord {
             run: run.repeatable().to_toml()?,
             data: COLUMNS.join("\t") + "\n",
             machine: format!("{machine:#}\n"),
+            photographs: BTreeMap::new(),
         })
     }
 
     /// Adds images, and what they are for: `train`, `validation` or `test`.
     ///
     /// # Errors
-    /// If a file cannot be read.
+    /// If a file cannot be read, or a photograph serves another purpose already, under whatever name: what was trained on proves
+    /// nothing in a test.
     pub fn with_images(mut self, purpose: &str, set: &FolderSet) -> Result<Self> {
         for files in set.files() {
             let parts = [
@@ -90,7 +99,8 @@ impl RunRecord {
                 files.label.as_deref(),
                 files.fov.as_deref(),
             ];
-            self.add(purpose, &files.id, parts)?;
+            let sum = self.add(purpose, &files.id, parts)?;
+            self.expect_one_purpose(purpose, &files.image, sum)?;
         }
         Ok(self)
     }
@@ -100,11 +110,42 @@ impl RunRecord {
     /// # Errors
     /// If the file cannot be read.
     pub fn with_weights(mut self, path: &Path) -> Result<Self> {
-        self.add("pretrained", "", [Some(path), None, None])?;
+        self.add(PRETRAINED, "", [Some(path), None, None])?;
         Ok(self)
     }
 
-    fn add(&mut self, purpose: &str, id: &str, files: [Option<&Path>; 3]) -> Result<()> {
+    /// The first difference between the run recorded in a folder and this one, in words: of an image for any purpose, a label, a
+    /// field of view or the weights it starts from. Files may have moved. None too where nothing is recorded.
+    pub fn difference_from(&self, folder: &Path) -> Option<String> {
+        let saved = fs::read_to_string(folder.join(DATA_FILE)).ok()?;
+        // A table of before fields of view were recorded says nothing of other rows either.
+        let header = saved.lines().next().unwrap_or_default();
+        let whole = COLUMNS.iter().all(|column| header.contains(column));
+        let wanted = |purpose: &str| whole || TRAINED_ON.contains(&purpose);
+        difference(&saved, &self.data, wanted)
+    }
+
+    fn expect_one_purpose(&mut self, purpose: &str, image: &Path, sum: String) -> Result<()> {
+        match self.photographs.get(&sum) {
+            // Different photographs may have one checksum.
+            Some((other, twin)) if other != purpose && read(image)? == read(twin)? => {
+                Err(unread(format!(
+                    "{} serves {other}, and {}, the same photograph, serves {purpose}; each image may serve once",
+                    twin.display(),
+                    image.display(),
+                )))
+            }
+            Some(_) => Ok(()),
+            None => {
+                let first = (purpose.to_owned(), image.to_owned());
+                self.photographs.insert(sum, first);
+                Ok(())
+            }
+        }
+    }
+
+    /// Adds a row; the checksum of its first file.
+    fn add(&mut self, purpose: &str, id: &str, files: [Option<&Path>; 3]) -> Result<String> {
         let mut cells = vec![purpose.to_owned(), id.to_owned()];
         for file in files {
             match file {
@@ -114,18 +155,30 @@ impl RunRecord {
         }
         self.data.push_str(&cells.join("\t"));
         self.data.push('\n');
-        Ok(())
+        Ok(cells.swap_remove(3))
+    }
+
+    /// Takes the weights that a run started from out of its saved table, in place of those that settings name now.
+    fn keep_pretrained(&mut self, saved: &str) {
+        let pretrained = |line: &&str| line.split('\t').next() == Some(PRETRAINED);
+        let own = self.data.lines().filter(|line| !pretrained(line));
+        let lines = own.chain(saved.lines().filter(pretrained));
+        self.data = lines.map(|line| format!("{line}\n")).collect();
     }
 }
 
-/// The CRC-32 of a file's bytes.
-fn checksum(path: &Path) -> Result<String> {
+fn read(path: &Path) -> Result<Vec<u8>> {
     let bytes = fs::read(path).map_err(|source| venule_data::Error::Io {
         path: path.to_owned(),
         source,
     })?;
+    Ok(bytes)
+}
+
+/// The CRC-32 of a file's bytes.
+fn checksum(path: &Path) -> Result<String> {
     let mut crc = Crc::new();
-    crc.update(&bytes);
+    crc.update(&read(path)?);
     Ok(format!("{:08x}", crc.sum()))
 }
 
@@ -136,29 +189,36 @@ fn processor() -> Option<String> {
     Some(line.split_once(':')?.1.trim().to_owned())
 }
 
-/// The first difference between the images of a saved data table and of this run's, in words. Files may have moved; an
-/// older table may lack columns.
-fn difference(saved: &str, now: &str) -> Option<String> {
+/// The first difference between the rows of some purposes in a saved data table and in this run's, in words. Files may have moved,
+/// and ids may be others for the same bytes; an older table may lack columns.
+fn difference(saved: &str, now: &str, wanted: impl Fn(&str) -> bool) -> Option<String> {
     fn rows(table: &str) -> impl Iterator<Item = Vec<(&str, &str)>> {
         let header = table.lines().next().unwrap_or_default();
         let rows = table.lines().skip(1);
-        let rows = rows.map(move |line| header.split('\t').zip(line.split('\t')).collect());
-        rows.filter(|row: &Vec<_>| TRAINED_ON.contains(&cell(row, "purpose")))
+        rows.map(move |line| header.split('\t').zip(line.split('\t')).collect())
     }
     fn cell<'a>(row: &[(&str, &'a str)], column: &str) -> &'a str {
         let found = row.iter().find(|(name, _)| *name == column);
         found.map_or("", |(_, value)| value)
     }
     fn name(row: &[(&str, &str)]) -> String {
-        format!("{} image '{}'", cell(row, "purpose"), cell(row, "id"))
+        match cell(row, "purpose") {
+            PRETRAINED => "the pretrained encoder".to_owned(),
+            purpose => format!("{purpose} image '{}'", cell(row, "id")),
+        }
     }
-    let (mut saved, mut now) = (rows(saved), rows(now));
+    fn same_image(a: &[(&str, &str)], b: &[(&str, &str)]) -> bool {
+        let same = |column| cell(a, column) == cell(b, column);
+        same("purpose") && (same("id") || same("image_crc32"))
+    }
+    let wanted = |row: &Vec<(&str, &str)>| wanted(cell(row, "purpose"));
+    let (mut saved, mut now) = (rows(saved).filter(wanted), rows(now).filter(wanted));
     loop {
         match (saved.next(), now.next()) {
             (None, None) => return None,
             (Some(old), None) => return Some(format!("{} is not there any more", name(&old))),
             (None, Some(new)) => return Some(format!("{} is new", name(&new))),
-            (Some(old), Some(new)) if name(&old) != name(&new) => {
+            (Some(old), Some(new)) if !same_image(&old, &new) => {
                 return Some(format!("{} stands where {} was", name(&new), name(&old)));
             }
             (Some(old), Some(new)) => {
@@ -167,10 +227,13 @@ fn difference(saved: &str, now: &str) -> Option<String> {
                     let known = old.iter().any(|(name, _)| *name == sum);
                     let (was, is) = (cell(&old, &sum), cell(&new, &sum));
                     if known && was != is {
+                        let what = match cell(&new, "purpose") {
+                            PRETRAINED => name(&new),
+                            _ => format!("the {column} of {}", name(&new)),
+                        };
+                        let file = cell(&new, column);
                         return Some(format!(
-                            "the {column} of {}, {}, has the checksum '{is}', where it was '{was}'",
-                            name(&new),
-                            cell(&new, column)
+                            "{what}, {file}, has the checksum '{is}', where it was '{was}'"
                         ));
                     }
                 }
@@ -204,13 +267,15 @@ impl Callback for RunRecord {
             return Ok(());
         };
         let saved = |file: &str| fs::read_to_string(folder.join(file)).ok();
-        if let Some(text) = saved(DATA_FILE).filter(|_| info.resumed)
-            && let Some(difference) = difference(&text, &self.data)
-        {
-            return Err(format!(
-                "the images are not those of the saved run: {difference}; restore them, or train anew in another folder"
-            )
-            .into());
+        if let Some(text) = saved(DATA_FILE).filter(|_| info.resumed) {
+            let trained_on = |purpose: &str| TRAINED_ON.contains(&purpose);
+            if let Some(difference) = difference(&text, &self.data, trained_on) {
+                return Err(format!(
+                    "the images are not those of the saved run: {difference}; restore them, or train anew in another folder"
+                )
+                .into());
+            }
+            self.keep_pretrained(&text);
         }
         for (file, text) in [
             (RUN_FILE, &self.run),
@@ -220,8 +285,8 @@ impl Callback for RunRecord {
             let path = folder.join(file);
             match saved(file) {
                 Some(old) if old == *text => continue,
-                Some(old) if info.resumed => write_atomic(numbered(&path), old.as_bytes())?,
-                _ => {}
+                Some(old) => write_atomic(numbered(&path), old.as_bytes())?,
+                None => {}
             }
             write_atomic(path, text.as_bytes())?;
         }
@@ -248,7 +313,13 @@ mod tests {
             b,
             "test\td\td.png\t06\t\t\t\t",
         ]);
+        let difference = |saved: &str, now: &str| {
+            super::difference(saved, now, |purpose| TRAINED_ON.contains(&purpose))
+        };
         assert_eq!(difference(&saved, &moved), None);
+        // Nor is another name for the same bytes.
+        let renamed = table(&[&a.replace("train\ta", "train\ttest_a"), b]);
+        assert_eq!(difference(&saved, &renamed), None);
         for (rows, said) in [
             (vec![a], "validation image 'b' is not there any more"),
             (vec![a, b, b], "validation image 'b' is new"),

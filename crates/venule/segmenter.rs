@@ -1,3 +1,4 @@
+use std::fmt;
 use std::path::Path;
 
 use candle_core::Device;
@@ -44,7 +45,7 @@ impl Segmentation {
 ///     provenance: Provenance::default(),
 /// };
 /// let model = VesselModel::new(&checkpoint.model, 1, &Device::Cpu)?;
-/// let segmenter = Segmenter::new(checkpoint, model);
+/// let segmenter = Segmenter::new(checkpoint, model)?;
 /// let photo = synthetic_fundus(&SyntheticFundus::square(128), 7, 0)?.image;
 /// let vessels = segmenter.segment(&photo)?;
 /// assert_eq!(vessels.mask.size(), (128, 128));
@@ -56,15 +57,30 @@ pub struct Segmenter {
     flips: bool,
 }
 
+impl fmt::Debug for Segmenter {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Segmenter")
+            .field("checkpoint", &self.checkpoint)
+            .field("flips", &self.flips)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Segmenter {
-    /// From a loaded checkpoint.
-    pub fn new(checkpoint: Checkpoint, model: VesselModel) -> Self {
+    /// From what a checkpoint says and its model, all of whose parameters are frozen from now on, in every
+    /// [`ParamStore`](venule_nn::ParamStore) that shares them.
+    ///
+    /// # Errors
+    /// If a setting is out of range, or `checkpoint` is of another architecture than the model.
+    pub fn new(checkpoint: Checkpoint, model: VesselModel) -> Result<Self> {
+        checkpoint.validate(&model)?;
         model.store().set_trainable(|_| false);
-        Self {
+        Ok(Self {
             checkpoint,
             model,
             flips: false,
-        }
+        })
     }
 
     /// With the weights of crate `venule-weights`, which are built into the program, on the CPU: `compact`, trained on
@@ -91,7 +107,7 @@ impl Segmenter {
     pub fn bundled_on(device: &Device) -> Result<Self> {
         let bytes = venule_weights::COMPACT;
         let (checkpoint, model) = Checkpoint::parse("the bundled weights", bytes, device)?;
-        Ok(Self::new(checkpoint, model))
+        Self::new(checkpoint, model)
     }
 
     /// From a weights file that `finetune` wrote, on the CPU.
@@ -108,16 +124,17 @@ impl Segmenter {
     /// As [`Segmenter::from_file`].
     pub fn from_file_on(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let (checkpoint, model) = Checkpoint::load(path, device)?;
-        Ok(Self::new(checkpoint, model))
+        Self::new(checkpoint, model)
     }
 
-    /// Uses another threshold than the stored one.
+    /// Uses another threshold than the stored one, and forgets which images that one was chosen on.
     ///
     /// # Errors
     /// [`Error::Config`] if it is not in [0, 1].
     pub fn with_threshold(mut self, threshold: f32) -> Result<Self> {
         check_threshold(threshold)?;
         self.checkpoint.threshold = threshold;
+        self.checkpoint.provenance.threshold_images.clear();
         Ok(self)
     }
 
@@ -179,14 +196,18 @@ impl Segmenter {
         self.segment_sample(&Sample::unlabelled("the photograph", photo.clone()))
     }
 
-    /// Finds the vessels of a photograph within a given field of view.
+    /// Finds the vessels of a photograph within a given field of view, whatever the checkpoint says of it.
+    ///
+    /// It should be the whole retina that the photograph shows: brightness, contrast and, with [`Resize::FovDiameter`], the scale are
+    /// taken from it. A part that matters is better cut from the result.
     ///
     /// # Errors
     /// If the field of view is empty or of another size.
     pub fn segment_within(&self, photo: &RgbImage, fov: &Mask) -> Result<Segmentation> {
         let mut sample = Sample::unlabelled("the photograph", photo.clone());
         sample.fov = Some(fov.clone());
-        self.segment_sample(&sample)
+        let (input, fov) = self.prepare(&sample, FovPolicy::Given)?;
+        self.finish(self.probabilities(&input)?, fov)
     }
 
     /// Finds the vessels of a sample; its field of view is used if it has one and the checkpoint allows.
@@ -200,12 +221,15 @@ impl Segmenter {
 
     /// The probabilities at the network's size, and the field of view at native size.
     pub(crate) fn predict(&self, sample: &Sample) -> Result<(Plane, Mask)> {
-        let (input, fov) = self.prepare(sample)?;
-        let map = match self.flips {
-            true => predict_flipped(&self.model, &input)?,
-            false => self.model.predict(&input)?,
-        };
-        Ok((map, fov))
+        let (input, fov) = self.prepare(sample, self.checkpoint.fov)?;
+        Ok((self.probabilities(&input)?, fov))
+    }
+
+    fn probabilities(&self, input: &Plane) -> Result<Plane> {
+        match self.flips {
+            true => predict_flipped(&self.model, input),
+            false => self.model.predict(input),
+        }
     }
 
     /// As [`segment_sample`](Self::segment_sample) for many samples at once, in their order: neighbours that come to one size go
@@ -230,7 +254,10 @@ impl Segmenter {
         if self.flips {
             return samples.iter().map(|s| self.segment_sample(s)).collect();
         }
-        let prepared: Result<Vec<_>> = samples.iter().map(|sample| self.prepare(sample)).collect();
+        let prepared: Result<Vec<_>> = samples
+            .iter()
+            .map(|sample| self.prepare(sample, self.checkpoint.fov))
+            .collect();
         let (inputs, fovs): (Vec<Plane>, Vec<Mask>) = prepared?.into_iter().unzip();
         let maps = self.model.predict_batch(&inputs)?;
         let pairs = maps.into_iter().zip(fovs);
@@ -238,9 +265,9 @@ impl Segmenter {
     }
 
     /// The network's input, and the field of view at native size.
-    fn prepare(&self, sample: &Sample) -> Result<(Plane, Mask)> {
+    fn prepare(&self, sample: &Sample, fov: FovPolicy) -> Result<(Plane, Mask)> {
         sample.check_sizes()?;
-        let fov = self.checkpoint.fov.resolve(sample)?;
+        let fov = fov.resolve(sample)?;
         let preprocess = self.checkpoint.preprocess.for_sample(sample);
         let input = preprocess.apply(&sample.image, &fov);
         let input = input.map_err(|error| error.of_sample(&sample.id))?;

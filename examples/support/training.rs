@@ -22,7 +22,7 @@ pub struct RunArgs {
     /// TOML file that says everything of a run, such as the run.toml of another one; flags go before it
     #[arg(long, conflicts_with = "preset")]
     pub config: Option<PathBuf>,
-    /// seed, compact, tiny or another preset, which everything starts from [default: seed]
+    /// seed, compact, tiny or another preset, which everything starts from [default: compact]
     #[arg(long)]
     pub preset: Option<String>,
     /// Change any setting of the run file by its dotted path, e.g. recipe.train.clip_norm=none; may be repeated, and goes before
@@ -84,7 +84,7 @@ impl RunArgs {
     pub fn configuration<R: RunFile>(&self) -> venule::Result<R> {
         let mut run = match &self.config {
             Some(path) => R::load(path)?,
-            None => R::preset(self.preset.as_deref().unwrap_or("seed"))?,
+            None => R::preset(self.preset.as_deref().unwrap_or(R::DEFAULT_PRESET))?,
         };
         fn text<T: ToString>(flag: &Option<T>) -> Option<String> {
             flag.as_ref().map(ToString::to_string)
@@ -173,8 +173,7 @@ pub fn pretrain(run: &PretrainConfig, place: &Place<'_>) -> AnyResult<Report> {
         .iter()
         .for_each(|error| eprintln!("left out: {error}"));
     super::say!("{} photographs", photographs.len());
-    let record =
-        RunRecord::new(run, place.device)?.with_images(Purpose::Train.name(), &photographs)?;
+    let record = pretraining_record(run, &photographs, place.device)?;
     let mut task = run.task_on(photographs, place.device)?;
     super::say!("{} parameters", task.store().element_count());
     let report = place.train(&mut task, &run.recipe.train, record)?;
@@ -194,6 +193,30 @@ pub fn pretrain(run: &PretrainConfig, place: &Place<'_>) -> AnyResult<Report> {
     Ok(report)
 }
 
+/// What a pretraining on these photographs is made of.
+pub fn pretraining_record(
+    run: &PretrainConfig,
+    photographs: &FolderSet,
+    device: &Device,
+) -> venule::Result<RunRecord> {
+    RunRecord::new(run, device)?.with_images(Purpose::Train.name(), photographs)
+}
+
+/// What a fine-tuning is made of that is tested on these images, but for the weights it starts from.
+pub fn finetuning_record(
+    run: &RunConfig,
+    test: Option<&FolderSet>,
+    device: &Device,
+) -> venule::Result<RunRecord> {
+    let record = RunRecord::new(run, device)?
+        .with_images(Purpose::Train.name(), &run.files(Purpose::Train)?)?
+        .with_images(Purpose::Validation.name(), &run.files(Purpose::Validation)?)?;
+    match test {
+        Some(test) => record.with_images(Purpose::Test.name(), test),
+        None => Ok(record),
+    }
+}
+
 /// Fine-tunes, then tests the best weights, or the last ones of a run without validation. The numbers of a run that came
 /// to its end go to test.json.
 pub fn finetune(run: &RunConfig, place: &Place<'_>) -> AnyResult<Report> {
@@ -204,17 +227,19 @@ pub fn finetune(run: &RunConfig, place: &Place<'_>) -> AnyResult<Report> {
         validation.len()
     );
     let test = test_images(run)?;
-    let mut record = RunRecord::new(run, place.device)?
-        .with_images(Purpose::Train.name(), &train)?
-        .with_images(Purpose::Validation.name(), &validation)?;
-    if let Some(test) = &test {
-        record = record.with_images(Purpose::Test.name(), test)?;
-    }
-    if let Some(path) = &run.pretrained {
-        record = record.with_weights(path)?;
-        super::say!("encoder from {}", path.display());
-    }
-    let mut task = run.task(place.device)?;
+    let mut record = finetuning_record(run, test.as_ref(), place.device)?;
+    // A checkpoint holds the encoder too: the file it came from may have changed, or be gone.
+    let resumes = run.recipe.train.resume && has_checkpoint(place.folder)?;
+    let mut task = match resumes {
+        true => run.task_to_resume(place.device)?,
+        false => {
+            if let Some(path) = &run.pretrained {
+                record = record.with_weights(path)?;
+                super::say!("encoder from {}", path.display());
+            }
+            run.task(place.device)?
+        }
+    };
     super::say!("{} parameters", task.model().store().element_count());
     let report = place.train(&mut task, &run.recipe.train, record)?;
     if report.outcome == Outcome::Interrupted {
@@ -229,6 +254,9 @@ pub fn finetune(run: &RunConfig, place: &Place<'_>) -> AnyResult<Report> {
         None => super::say!("no validation took place"),
     }
     let Some(weights) = report.best_path.as_ref().or(report.final_path.as_ref()) else {
+        super::say!(
+            "nothing to test yet: best weights come with a validation, last ones with the end"
+        );
         return Ok(report);
     };
     super::say!("weights: {}", weights.display());
@@ -252,6 +280,10 @@ pub fn finetune(run: &RunConfig, place: &Place<'_>) -> AnyResult<Report> {
         }
     }
     Ok(report)
+}
+
+fn has_checkpoint(folder: &Path) -> venule::train::Result<bool> {
+    Ok(folder.is_dir() && latest_checkpoint(folder)?.is_some())
 }
 
 /// The images to test on. A data set that has none to offer, or none with a label, is no reason not to train; a wrong path is.
@@ -308,12 +340,19 @@ impl Callback for ForgetTest {
     }
 }
 
-/// What the program says of a run that has not come to its end, and its exit status.
+/// Why a run has not come to its end, and the exit status that says so.
+pub fn stopped(outcome: Outcome) -> Option<(&'static str, u8)> {
+    match outcome {
+        Outcome::Interrupted => Some(("interrupted", INTERRUPTED)),
+        Outcome::TimeUp => Some(("out of time", 0)),
+        Outcome::Completed | Outcome::EarlyStopped => None,
+    }
+}
+
+/// Says how a run that has not come to its end goes on, in a program that has the flag; its exit status.
 pub fn status(report: &Report, folder: &Path) -> u8 {
-    let (why, status) = match report.outcome {
-        Outcome::Interrupted => ("interrupted", INTERRUPTED),
-        Outcome::TimeUp => ("out of time", 0),
-        Outcome::Completed | Outcome::EarlyStopped => return 0,
+    let Some((why, status)) = stopped(report.outcome) else {
+        return 0;
     };
     super::say!(
         "{why}; everything up to step {} is saved in {}. Go on with the same command and --resume",

@@ -5,19 +5,19 @@ use std::path::{Path, PathBuf};
 
 use image::{DynamicImage, Rgb32FImage};
 use tempfile::TempDir;
-use venule::candle_core::Device;
+use venule::candle_core::{DType, Device};
 use venule::data::{
-    Batcher, DatasetSpec, Error as DataError, FovPolicy, Mask, Plane, Prepared, Split, mask_image,
-    read_image, write_png,
+    Batcher, DatasetKind, DatasetSpec, Error as DataError, FovPolicy, Mask, Plane, Prepared,
+    Resize, Split, mask_image, read_image, write_png,
 };
 use venule::mae::{Error as MaeError, MaeConfig};
 use venule::tasks::{Finetuning, FinetuningData, Pretraining, PretrainingData};
 use venule::train::{Error as TrainError, Trainer, save_weights};
-use venule::{Checkpoint, Error, ModelConfig, Result, Segmenter, VesselModel};
+use venule::{Checkpoint, DecoderConfig, Error, ModelConfig, Result, Segmenter, VesselModel};
 
 use crate::support::{
-    finetuning, photograph, pretraining, pretraining_data, recipe, short_run, tiny_checkpoint,
-    train, write_folder,
+    finetuning, photograph, pretraining, pretraining_data, recipe, segmenter, short_run,
+    tiny_checkpoint, train, write_folder,
 };
 
 /// A sound folder of two photographs, and the place of a run.
@@ -324,6 +324,10 @@ fn metadata_that_makes_no_sense_is_named() {
         ("model", "{}"),
         ("model", &negative),
         ("preprocess", "[1,2"),
+        (
+            "preprocess",
+            r#"{"channel":"green","standardize":true,"clahe":null,"wiener":null,"resize":{"square":0}}"#,
+        ),
         ("field_of_view", "\"somewhere\""),
     ] {
         let mut metadata = tiny_checkpoint().metadata();
@@ -336,6 +340,104 @@ fn metadata_that_makes_no_sense_is_named() {
         );
         assert_says(&found, &["odd.safetensors"]);
     }
+}
+
+#[test]
+fn what_could_not_be_read_again_is_not_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = weights(folder.path());
+    let before = fs::read(&path).unwrap();
+    let model = || VesselModel::new(&ModelConfig::tiny(), 1, &Device::Cpu).unwrap();
+    let sound = tiny_checkpoint();
+    let mut hidden = sound.clone();
+    hidden.preprocess.resize = Some(Resize::Square(0));
+    let cases = [
+        (
+            Checkpoint {
+                threshold: f32::NAN,
+                ..sound.clone()
+            },
+            DType::F32,
+            "threshold",
+        ),
+        (
+            Checkpoint {
+                model: ModelConfig::unet(),
+                ..sound.clone()
+            },
+            DType::F32,
+            "another architecture",
+        ),
+        (hidden, DType::F32, "Resize::Square"),
+        (sound.clone(), DType::U8, "f16, bf16, f32 or f64"),
+    ];
+    for (checkpoint, dtype, said) in cases {
+        let found = checkpoint.save(&path, &model(), dtype).unwrap_err();
+        assert_says(&found, &[said]);
+        if dtype == DType::F32 {
+            assert_says(&Segmenter::new(checkpoint, model()).unwrap_err(), &[said]);
+        }
+    }
+    // 70,000 is more than half precision holds.
+    let large = model();
+    let param = &large.store().params()[0];
+    let values = (param.tensor().detach().zeros_like().unwrap() + 7e4).unwrap();
+    param.var().set(&values).unwrap();
+    let found = sound.save(&path, &large, DType::F16).unwrap_err();
+    assert!(matches!(found, Error::NotFinite { .. }), "{found}");
+    assert_says(&found, &[param.name(), "f16"]);
+    assert_eq!(fs::read(&path).unwrap(), before);
+    sound.save(&path, &large, DType::BF16).unwrap();
+    Segmenter::from_file(&path).unwrap();
+}
+
+#[test]
+fn weights_that_are_not_finite_give_no_empty_mask() {
+    let segmenter = segmenter();
+    let photo = photograph(64, 0).image;
+    segmenter.segment(&photo).unwrap();
+    let param = &segmenter.model().store().params()[0];
+    let values = (param.tensor().zeros_like().unwrap() * f64::NAN).unwrap();
+    param.var().set(&values).unwrap();
+    let found = segmenter.segment(&photo).unwrap_err();
+    assert!(matches!(found, Error::Output { .. }), "{found}");
+    assert_says(&found, &["NaN", "weights"]);
+}
+
+#[test]
+fn a_network_of_three_channels_is_refused_before_photographs_are_read() {
+    let mut coloured = [recipe(64), recipe(64)];
+    coloured[0].model.encoder.as_mut().unwrap().in_channels = 3;
+    if let DecoderConfig::MultiScale(decoder) = &mut coloured[1].model.decoder {
+        decoder.in_channels = 3;
+    }
+    for recipe in coloured {
+        let place = Place::new();
+        let folder = DatasetSpec {
+            kind: DatasetKind::Folder,
+            path: place.path(""),
+        };
+        fs::write(place.path("images/a.png"), "no image").unwrap();
+        let data = FinetuningData {
+            train: folder.open(Split::Train).unwrap(),
+            validation: folder.open(Split::Validation).unwrap(),
+            fov: FovPolicy::GivenOrDetect,
+            workers: 0,
+            cache_bytes: 0,
+        };
+        let found = error(Finetuning::new(&recipe, data, 1, &Device::Cpu));
+        assert_says(&found, &["in_channels is 3", "one channel"]);
+    }
+    let mut config = MaeConfig::tiny();
+    config.encoder.in_channels = 3;
+    let found = error(Pretraining::new(
+        &config,
+        pretraining_data(),
+        0.75,
+        1,
+        &Device::Cpu,
+    ));
+    assert_says(&found, &["in_channels is 3"]);
 }
 
 #[test]

@@ -328,7 +328,7 @@ fn the_origin_of_a_stored_threshold_is_told() {
         checkpoint.provenance.data = ["drive_21", "drive_36"].map(str::to_owned).to_vec();
         change(&mut checkpoint);
         let model = VesselModel::new(&checkpoint.model, 1, &Device::Cpu).unwrap();
-        program::explain(origin, &Segmenter::new(checkpoint, model))
+        program::explain(origin, &Segmenter::new(checkpoint, model).unwrap())
     };
     let trained = "they were trained on 2 images (drive_21 to drive_36) with seed 0 by version ";
     assert_eq!(

@@ -16,6 +16,8 @@ use crate::training::assert_same_file;
 
 /// Names the folder of data and run to a child process, which runs this test alone.
 const FOLDER: &str = "VENULE_TEST_TRAINING_FOLDER";
+/// Gives it a limit in minutes.
+const MINUTES: &str = "VENULE_TEST_TRAINING_MINUTES";
 const CHILD: &str = "interruption::a_training_in_a_child_process";
 
 /// Kills that a training must survive.
@@ -32,6 +34,9 @@ fn settings(root: &Path) -> RunConfig {
     let run = run.with("recipe.batch_size", "1").unwrap();
     let mut run = run.with("recipe.train.epochs", "40").unwrap();
     run.recipe.train.resume = true;
+    if let Ok(minutes) = std::env::var(MINUTES) {
+        run.recipe.train.max_minutes = Some(minutes.parse().unwrap());
+    }
     run
 }
 
@@ -56,14 +61,18 @@ fn a_training_in_a_child_process() {
     }
 }
 
-fn child(root: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+fn command(root: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
         .args(["--exact", CHILD, "--nocapture"])
         .env(FOLDER, root)
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
+        .stderr(Stdio::piped());
+    command
+}
+
+fn child(root: &Path) -> Child {
+    command(root).spawn().unwrap()
 }
 
 fn finish(root: &Path) -> Output {
@@ -144,6 +153,17 @@ fn a_signal_ends_the_step_and_says_how_to_go_on() {
     }
     assert!(finish(root.path()).status.success());
     assert_same_run(root.path(), whole.path());
+}
+
+#[test]
+fn a_training_out_of_time_before_any_validation_says_that_there_is_nothing_to_test() {
+    let root = tempfile::tempdir().unwrap();
+    labelled_folder(&root.path().join("data"));
+    let output = command(root.path()).env(MINUTES, "1e-9").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("nothing to test yet"), "{said}");
+    assert!(said.contains("--resume"), "{said}");
 }
 
 #[test]

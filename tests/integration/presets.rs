@@ -66,7 +66,10 @@ fn a_preset_trains_evaluates_saves_and_loads() {
         let vessels = segmenter.segment(&photo).unwrap();
         let (checkpoint, model): (Checkpoint, VesselModel) =
             Checkpoint::load(&path, &Device::Cpu).unwrap();
-        let again = Segmenter::new(checkpoint, model).segment(&photo).unwrap();
+        let again = Segmenter::new(checkpoint, model)
+            .unwrap()
+            .segment(&photo)
+            .unwrap();
         assert_eq!(vessels.probability, again.probability, "{name}");
         let spread = vessels.probability.data().iter();
         let (low, high) = spread.fold((1f32, 0f32), |(l, h), &p| (l.min(p), h.max(p)));

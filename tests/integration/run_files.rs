@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
-use venule::data::{CropCentre, Jitter, Preprocess};
+use venule::candle_core::Device;
+use venule::data::{CropCentre, DatasetKind, Jitter, Preprocess, Split};
 use venule::train::{EmaConfig, PlateauConfig, Schedule, Span};
-use venule::{PretrainConfig, PretrainRecipe, Recipe, RunConfig, RunFile};
+use venule::{PretrainConfig, PretrainRecipe, Purpose, Recipe, RunConfig, RunFile};
+
+use crate::support::write_folder;
 
 const PRESETS: [&str; 3] = ["seed", "compact", "tiny"];
 
@@ -193,6 +196,14 @@ fn what_a_run_file_may_not_say() {
         "[recipe.preprocess]\nresize = { square = 0 }",
         "Resize::Square",
     );
+    refused(
+        "[recipe.augment]\nflip_horizontal = 1.5",
+        "Augment::flip_horizontal",
+    );
+    refused(
+        "[recipe.color]\nhue = { probability = 1.0, min = 0.0, max = 400.0 }",
+        "ColorJitter::hue",
+    );
     refused("cache_mib = 1048577", "0 (nothing is kept) to 1048576 MiB");
     refused("cache_mib = -1", "cache_mib");
     refused("preset = ", "TOML");
@@ -216,6 +227,60 @@ fn what_a_run_file_may_not_say() {
     let pretraining = "[recipe]\nmask_ration = 0.5".parse::<PretrainConfig>();
     let error = pretraining.unwrap_err().to_string();
     assert!(error.contains("did you mean 'mask_ratio'?"), "{error}");
+    let pretraining = "[recipe.augment]\nflip_vertical = -1.0".parse::<PretrainConfig>();
+    let error = pretraining.unwrap_err().to_string();
+    assert!(error.contains("Augment::flip_vertical"), "{error}");
+}
+
+#[test]
+fn the_reference_recipe_waits_ten_epochs_for_a_better_score() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+    let train = RunConfig::load(folder.join("seed.toml"))
+        .unwrap()
+        .recipe
+        .train;
+    let Schedule::ReduceOnPlateau(plateau) = train.schedule else {
+        panic!("{:?}", train.schedule);
+    };
+    assert_eq!(plateau.factor, 0.5);
+    // The patience is borne, and the validation after it lowers the rate.
+    assert_eq!((plateau.patience + 1) * train.validate_every, 10);
+}
+
+#[test]
+fn images_of_several_folders_have_names_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    for set in ["one", "two"] {
+        for part in ["train", "test"] {
+            let root = folder.path().join(set).join(part);
+            write_folder(&root);
+        }
+    }
+    let at = |set: &str| folder.path().join(set).display().to_string();
+    let (one, two) = (at("one"), at("two"));
+    let ids = |data: &[(&str, &str)]| {
+        let sets = data.iter().map(|(path, train)| {
+            format!("[[data]]\npath = {path:?}\ntrain = {train}\nvalidation = []\ntest = []\n")
+        });
+        let run: RunConfig = sets.collect::<String>().parse().unwrap();
+        let files = run.files(Purpose::Train).unwrap();
+        let ids = files.files().iter().map(|files| files.id.clone());
+        (ids.collect::<Vec<_>>(), run)
+    };
+    let train = r#"["train"]"#;
+    let (both, run) = ids(&[(&one, train), (&two, train)]);
+    assert_eq!(both, ["folder_a", "folder-2_a"]);
+    let checkpoint = run.task(&Device::Cpu).unwrap().checkpoint();
+    assert_eq!(checkpoint.provenance.data, both);
+    // Images of the two parts have equal numbers.
+    let (parts, run) = ids(&[(&one, r#"["train", "validation", "test"]"#)]);
+    assert_eq!(parts, ["a", "b", "test_a", "test_b"]);
+    let provenance = run.task(&Device::Cpu).unwrap().checkpoint().provenance;
+    assert_eq!(provenance.data[2], "folder_test_a");
+    assert!(provenance.includes(DatasetKind::Folder, Split::Test, "a"));
+    // One folder, listed twice, is one set.
+    let (listed, _) = ids(&[(&one, train), (&one, r#"["test"]"#)]);
+    assert_eq!(listed, ["a", "test_a", "test_b"]);
 }
 
 #[test]

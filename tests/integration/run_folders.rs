@@ -322,3 +322,109 @@ fn a_run_out_of_time_is_not_tested_as_if_it_were_finished() {
     );
     assert!(folder.join("test.json").exists());
 }
+
+#[test]
+fn a_photograph_under_two_names_serves_once() {
+    let scratch = Scratch::new();
+    let folder = scratch.path("run");
+    let refused = |run: &RunConfig| {
+        let error = finetune_in(run, &folder).unwrap_err().to_string();
+        assert!(error.contains("each image may serve once"), "{error}");
+        assert!(!folder.exists());
+        error
+    };
+    // One folder by two paths.
+    let part = |kind: &str| scratch.path("data/train").join(kind);
+    let plain = |images| DataConfig::plain(images, Some(part("masks")), Some(part("fovs")));
+    let again = part("masks").join("../images");
+    let run = RunConfig {
+        data: vec![plain(part("images")), plain(again.clone()).for_test()],
+        ..scratch.run()
+    };
+    run.validate().unwrap();
+    let error = refused(&run);
+    for file in [part("images").join("0.png"), again.join("0.png")] {
+        assert!(error.contains(&file.display().to_string()), "{error}");
+    }
+    // A copy.
+    let copy = scratch.path("data/test/images/6.png");
+    fs::copy(part("images").join("3.png"), copy).unwrap();
+    let error = refused(&scratch.run());
+    assert!(error.contains("3.png serves train"), "{error}");
+    assert!(
+        error.contains("6.png, the same photograph, serves test"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_run_goes_on_without_the_file_of_the_encoder_it_started_from() {
+    let scratch = Scratch::new();
+    let pretraining: PretrainConfig =
+        "preset = 'tiny'\n[recipe]\ncrop = 64\nbatch_size = 2\n[recipe.train]\nmax_steps = 1"
+            .parse()
+            .unwrap();
+    let pretraining = PretrainConfig {
+        data: vec![DataConfig::unlabelled(scratch.path("data/train/images"))],
+        ..pretraining
+    };
+    let mae = scratch.path("mae");
+    pretrain(&pretraining, &place(&mae, false)).unwrap();
+    let encoder = mae.join(FINAL_FILE);
+    let run = RunConfig {
+        pretrained: Some(encoder.clone()),
+        ..scratch.run()
+    };
+    let (whole, parts) = (scratch.path("whole"), scratch.path("parts"));
+    finetune_in(&run, &whole).unwrap();
+    let short = run.with("recipe.train.max_steps", "1").unwrap();
+    finetune_in(&short, &parts).unwrap();
+    let row = |folder: &Path| text(folder, "data.tsv").lines().last().unwrap().to_owned();
+    let recorded = row(&parts);
+    assert!(recorded.starts_with("pretrained\t"), "{recorded}");
+    // First without naming it, then by the command it was begun with.
+    fs::remove_file(&encoder).unwrap();
+    let without = short.with("recipe.train.max_steps", "2").unwrap();
+    let without = without.with("pretrained", "none").unwrap();
+    finetune_in(&resuming(&without), &parts).unwrap();
+    finetune_in(&resuming(&run), &parts).unwrap();
+    assert_eq!(row(&parts), recorded);
+    let provenance = |folder: &Path| {
+        let segmenter = Segmenter::from_file(folder.join(FINAL_FILE)).unwrap();
+        segmenter.checkpoint().provenance.clone()
+    };
+    let named = encoder.display().to_string();
+    assert_eq!(provenance(&parts).pretrained, Some(named));
+    assert_eq!(provenance(&parts), provenance(&whole));
+    // Anew it cannot begin without it.
+    assert!(finetune_in(&resuming(&run), &scratch.path("anew")).is_err());
+}
+
+#[test]
+fn a_run_file_of_ones_own_in_the_folder_is_kept() {
+    let scratch = Scratch::new();
+    let folder = scratch.path("run");
+    fs::create_dir(&folder).unwrap();
+    let own = format!("# mine\n{}", scratch.run().to_toml().unwrap());
+    fs::write(folder.join("run.toml"), &own).unwrap();
+    let run = RunConfig::load(folder.join("run.toml")).unwrap();
+    finetune_in(&run, &folder).unwrap();
+    assert_eq!(text(&folder, "run.1.toml"), own);
+    assert_eq!(text(&folder, "run.toml"), run.to_toml().unwrap());
+}
+
+#[test]
+fn a_corrected_command_is_not_refused() {
+    let scratch = Scratch::new();
+    let folder = scratch.path("run");
+    // Found out before there is a folder.
+    let mut wrong = scratch.run();
+    wrong.recipe.augment.flip_horizontal = 1.5;
+    let error = finetune_in(&wrong, &folder).unwrap_err().to_string();
+    assert!(error.contains("Augment::flip_horizontal"), "{error}");
+    assert!(!folder.exists());
+    // What a run that failed in its first step leaves is no run.
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join(LOG_FILE), "").unwrap();
+    finetune_in(&scratch.run(), &folder).unwrap();
+}

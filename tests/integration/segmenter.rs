@@ -118,6 +118,15 @@ fn a_given_field_of_view_is_used_and_checked() {
     let found = segmenter.segment_within(&photo, &half).unwrap();
     assert_sound(&found, &photo);
     assert_eq!(found.fov, half);
+    for policy in [FovPolicy::Given, FovPolicy::Detect, FovPolicy::FullFrame] {
+        let other = self::segmenter().with_fov_policy(policy);
+        let again = other.segment_within(&photo, &half).unwrap();
+        assert_eq!(
+            (&again.fov, &again.mask),
+            (&half, &found.mask),
+            "{policy:?}"
+        );
+    }
     for wrong in [Mask::filled(96, 96, false), Mask::filled(95, 96, true)] {
         let error = segmenter.segment_within(&photo, &wrong).unwrap_err();
         assert!(error.to_string().contains("field of view"), "{error}");
@@ -306,6 +315,19 @@ fn windows_change_what_the_encoder_sees_and_nothing_else() {
 }
 
 #[test]
+fn a_threshold_of_ones_own_was_chosen_on_no_image() {
+    let mut checkpoint = segmenter().checkpoint().clone();
+    checkpoint.provenance.threshold_images = vec!["drive_37".to_owned()];
+    let model = VesselModel::new(&checkpoint.model, 1, &Device::Cpu).unwrap();
+    let segmenter = Segmenter::new(checkpoint, model).unwrap();
+    let own = segmenter.with_threshold(0.7).unwrap();
+    assert_eq!(own.checkpoint().threshold, 0.7);
+    assert!(own.checkpoint().provenance.threshold_images.is_empty());
+    let shown = format!("{own:?}");
+    assert!(shown.contains("threshold: 0.7"), "{shown}");
+}
+
+#[test]
 fn a_model_without_an_encoder_has_no_windows() {
     let checkpoint = Checkpoint {
         model: ModelConfig::unet(),
@@ -313,7 +335,7 @@ fn a_model_without_an_encoder_has_no_windows() {
     };
     let unet = || {
         let model = VesselModel::new(&checkpoint.model, 1, &Device::Cpu).unwrap();
-        Segmenter::new(checkpoint.clone(), model)
+        Segmenter::new(checkpoint.clone(), model).unwrap()
     };
     assert!(unet().with_window(None).is_ok());
     let error = unet().with_window(Some(16)).err().unwrap();

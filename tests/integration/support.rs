@@ -102,7 +102,7 @@ pub fn tiny_checkpoint() -> Checkpoint {
 pub fn segmenter() -> Segmenter {
     let checkpoint = tiny_checkpoint();
     let model = VesselModel::new(&checkpoint.model, 3, &Device::Cpu).unwrap();
-    Segmenter::new(checkpoint, model)
+    Segmenter::new(checkpoint, model).unwrap()
 }
 
 /// Uniform noise as (batch, 1, height, width).

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use venule::candle_core::{Tensor, Var};
+use venule::candle_core::{Device, Tensor, Var};
 use venule::data::{Augment, ColorJitter, FovPolicy, Jitter};
-use venule::nn::ParamStore;
+use venule::nn::{Param, ParamStore};
 use venule::tasks::Finetuning;
 use venule::train::{
     BEST_FILE, BoxError, Callback, FINAL_FILE, Outcome, Position, StepInfo, StepOutput, Task,
@@ -58,6 +58,30 @@ fn one_image_is_learnt_by_heart() {
     assert_eq!((report.outcome, report.steps), (Outcome::Completed, 250));
     let score = task.validate(0).unwrap().unwrap().score;
     assert!(score > 0.95, "F1 {score}");
+}
+
+#[test]
+fn what_a_validation_leaves_undefined_is_left_out() {
+    let mut task = finetuning(&recipe(64), 1, 1);
+    let mut defined = |bias: f32| {
+        let bias_of_head = |p: &&Param| p.name() == "decoder.head.bias";
+        let params = task.model().store().params();
+        let head = params.iter().find(bias_of_head).unwrap();
+        head.var()
+            .set(&Tensor::new(&[bias], &Device::Cpu).unwrap())
+            .unwrap();
+        let metrics = task.validate(0).unwrap().unwrap().metrics;
+        let names = metrics.into_iter().map(|(name, _)| name);
+        names
+            .filter(|name| name.ends_with("0.5"))
+            .collect::<Vec<_>>()
+    };
+    // Where nothing is found there is no precision.
+    assert_eq!(defined(-50.0), ["f1_at_0.5", "recall_at_0.5"]);
+    assert_eq!(
+        defined(50.0),
+        ["f1_at_0.5", "recall_at_0.5", "precision_at_0.5"]
+    );
 }
 
 #[test]
@@ -211,6 +235,29 @@ fn a_threshold_given_on_resuming_holds() {
     let checkpoint = fixed.checkpoint();
     assert_eq!(checkpoint.threshold, 0.25);
     assert!(checkpoint.provenance.threshold_images.is_empty());
+}
+
+#[test]
+fn the_encoder_that_a_run_started_from_outlasts_a_resume() {
+    let folder = tempfile::tempdir().unwrap();
+    train(&mut pretraining(2), short_run(folder.path(), 1, 2));
+    let named = |task: &Finetuning| task.checkpoint().provenance.pretrained;
+    let mut begun = finetuning(&recipe(64), 1, 6);
+    begun.load_encoder(&folder.path().join(FINAL_FILE)).unwrap();
+    let mut resumed = finetuning(&recipe(64), 1, 6);
+    resumed.load_state(&begun.state()).unwrap();
+    assert!(named(&begun).is_some());
+    assert_eq!(named(&resumed), named(&begun));
+    // A run that started from none says so, whatever it is given later.
+    begun
+        .load_state(&finetuning(&recipe(64), 1, 6).state())
+        .unwrap();
+    assert_eq!(named(&begun), None);
+    // States of before this was kept change nothing.
+    let older = serde_json::json!({ "threshold": 0.25, "chosen": true });
+    resumed.load_state(&older).unwrap();
+    assert!(named(&resumed).is_some());
+    assert_eq!(resumed.checkpoint().threshold, 0.25);
 }
 
 #[test]
@@ -426,7 +473,10 @@ fn a_batch_that_is_not_finite_is_saved() {
         ..short_run(folder.path(), 1, 1)
     };
     let error = Trainer::new(config).unwrap().fit(&mut task).unwrap_err();
-    assert!(error.to_string().contains("batch 1"), "{error}");
+    assert!(
+        error.to_string().contains("epoch 1, batch 2 (step 2;"),
+        "{error}"
+    );
     for batch in [0, 1] {
         let path = folder
             .path()

@@ -131,7 +131,7 @@ impl Protocol {
         }
     }
 
-    /// The threshold, of k / 4096, at which a segmenter has the highest pooled F1 on a data set, which must not be the one
+    /// The threshold, a multiple of 1 / 8192, at which a segmenter has the highest pooled F1 on a data set, which must not be the one
     /// that is tested on.
     ///
     /// # Errors

@@ -25,7 +25,8 @@ use crate::{Checkpoint, Error, Provenance, Recipe, Result, VesselModel};
 pub struct FinetuningData {
     /// Images to fit weights on.
     pub train: Box<dyn Dataset>,
-    /// Images to choose the threshold and the best epoch on.
+    /// Images to choose the threshold and the best epoch on; all are kept in memory: two bytes a pixel, and four a pixel of the
+    /// network's input.
     pub validation: Box<dyn Dataset>,
     /// Where the field of view comes from.
     pub fov: FovPolicy,
@@ -78,6 +79,8 @@ impl Finetuning {
                 remedy: "choose a folder or split that holds some",
             });
         }
+        // Before photographs are read: a model that cannot be is told at once.
+        let model = VesselModel::new(&recipe.model, seed, device)?;
         let ids = (0..data.train.len()).map(|i| data.train.id(i).to_owned());
         let checkpoint = Checkpoint {
             model: recipe.model.clone(),
@@ -116,7 +119,7 @@ impl Finetuning {
             },
         )?;
         Ok(Self {
-            model: VesselModel::new(&recipe.model, seed, device)?,
+            model,
             loss: recipe.loss.build()?,
             batches: Batches::new(loader, Batcher::new(device.clone())),
             held,
@@ -161,8 +164,13 @@ impl Finetuning {
         if report.loaded.is_empty() || !report.is_complete() {
             return Err(unfit(report.to_string()));
         }
-        self.checkpoint.provenance.pretrained = Some(path.display().to_string());
+        self.name_encoder(path);
         Ok(report)
+    }
+
+    /// Says that the encoder started from this file.
+    pub(crate) fn name_encoder(&mut self, path: &Path) {
+        self.checkpoint.provenance.pretrained = Some(path.display().to_string());
     }
 
     /// Freezes a part of the encoder.
@@ -332,16 +340,18 @@ impl Task for Finetuning {
         let (f1, threshold, at_half) = self.score()?;
         self.threshold = threshold;
         self.chosen_threshold = !self.fixed_threshold;
-        let number = |name: &str, value: Option<f64>| (name.to_owned(), value.unwrap_or(0.0));
+        let metrics = [
+            ("f1", Some(f1)),
+            ("threshold", Some(f64::from(threshold))),
+            ("f1_at_0.5", at_half.f1()),
+            ("recall_at_0.5", at_half.recall()),
+            ("precision_at_0.5", at_half.precision()),
+        ];
+        // What is undefined, such as the precision where nothing was found, is left out.
+        let defined = |(name, value): (&str, Option<f64>)| Some((name.to_owned(), value?));
         Ok(Some(Validation {
             score: f1,
-            metrics: vec![
-                number("f1", Some(f1)),
-                number("threshold", Some(f64::from(threshold))),
-                number("f1_at_0.5", at_half.f1()),
-                number("recall_at_0.5", at_half.recall()),
-                number("precision_at_0.5", at_half.precision()),
-            ],
+            metrics: metrics.into_iter().filter_map(defined).collect(),
         }))
     }
 
@@ -376,12 +386,20 @@ impl Task for Finetuning {
     }
 
     fn state(&self) -> Value {
-        json!({ "threshold": self.threshold, "chosen": self.chosen_threshold })
+        json!({
+            "threshold": self.threshold,
+            "chosen": self.chosen_threshold,
+            "pretrained": self.checkpoint.provenance.pretrained,
+        })
     }
 
     fn load_state(&mut self, state: &Value) -> std::result::Result<(), BoxError> {
         let threshold = state.get("threshold").and_then(Value::as_f64);
         let threshold = threshold.ok_or("the state of a fine-tuning must hold a threshold")?;
+        // What the weights started from, whatever is named now. States of before this was kept do not say.
+        if let Some(pretrained) = state.get("pretrained") {
+            self.checkpoint.provenance.pretrained = pretrained.as_str().map(str::to_owned);
+        }
         if self.fixed_threshold {
             return Ok(());
         }

@@ -14,6 +14,7 @@ use venule_train::{BoxError, Picture, Position, StepOutput, Task};
 
 use super::batches::Batches;
 use super::pictures::picture;
+use crate::model::one_channel;
 use crate::{Error, Provenance, Result};
 
 /// The unlabelled photographs and how they are seen.
@@ -65,6 +66,9 @@ impl Pretraining {
         seed: u64,
         device: &Device,
     ) -> Result<Self> {
+        if config.encoder.in_channels != 1 {
+            return Err(one_channel(config.encoder.in_channels));
+        }
         // Any batch shows whether the ratio leaves something to see and something to predict.
         let patch = config.encoder.patch_size;
         if patch == 0 || data.crop == 0 || !data.crop.is_multiple_of(patch) {
