@@ -24,6 +24,9 @@ struct Args {
     /// Weights that `finetune` wrote [default: the bundled ones]
     #[arg(long)]
     weights: Option<PathBuf>,
+    /// Of the bundled weights the fast ones: less accurate, in a quarter of the time
+    #[arg(long, conflicts_with = "weights")]
+    fast: bool,
     /// Folder of the results
     #[arg(long, default_value = "out/segment")]
     out: PathBuf,
@@ -54,8 +57,12 @@ fn main() -> ExitCode {
 fn run(args: Args) -> support::AnyResult<ExitCode> {
     set_threads(args.threads)?;
     venule::nn::keep_freed_memory();
-    let mut segmenter = support::segmenter(args.weights.as_deref(), &parse_device(&args.device)?)?
-        .with_flips(args.flips);
+    let mut segmenter = support::segmenter(
+        args.weights.as_deref(),
+        args.fast,
+        &parse_device(&args.device)?,
+    )?
+    .with_flips(args.flips);
     if let Some(threshold) = args.threshold {
         segmenter = segmenter.with_threshold(threshold)?;
     }

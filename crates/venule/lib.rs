@@ -59,4 +59,6 @@ pub use recipe::{LossChoice, LossTerms, Recipe};
 pub use run_config::RunConfig;
 pub use run_file::RunFile;
 pub use run_record::{RUN_FILE, RunRecord};
+#[cfg(feature = "bundled")]
+pub use segmenter::Bundled;
 pub use segmenter::{Segmentation, Segmenter};

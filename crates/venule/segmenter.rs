@@ -30,6 +30,17 @@ impl Segmentation {
     }
 }
 
+/// Which weights of crate `venule-weights`; [its card](https://docs.rs/venule-weights) has the figures of both.
+#[cfg(feature = "bundled")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bundled {
+    /// The preset `compact`: the more accurate ones. The default.
+    #[default]
+    Compact,
+    /// The preset `unet`: a quarter of the time of a photograph.
+    Unet,
+}
+
 /// A trained model ready for photographs: `Send + Sync`, without global state, to be shared by reference.
 ///
 /// ```
@@ -83,7 +94,7 @@ impl Segmenter {
         })
     }
 
-    /// With the weights of crate `venule-weights`, which are built into the program, on the CPU: `compact`, trained on
+    /// With the weights of crate `venule-weights`, which are built into the program, on the CPU: [`Bundled::Compact`], trained on
     /// CHASE_DB1 and HRF. [`venule_weights`](https://docs.rs/venule-weights) says what they are good for, and what not.
     ///
     /// ```
@@ -96,16 +107,34 @@ impl Segmenter {
     /// None that the caller could cause.
     #[cfg(feature = "bundled")]
     pub fn bundled() -> Result<Self> {
-        Self::bundled_on(&Device::Cpu)
+        Self::bundled_on(Bundled::Compact, &Device::Cpu)
     }
 
-    /// As [`bundled`](Self::bundled), on another device.
+    /// As [`bundled`](Self::bundled), but with [`Bundled::Unet`].
+    ///
+    /// ```
+    /// let fast = venule::Segmenter::bundled_fast()?;
+    /// assert!(fast.checkpoint().model.encoder.is_none());
+    /// # Ok::<(), venule::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// None that the caller could cause.
+    #[cfg(feature = "bundled")]
+    pub fn bundled_fast() -> Result<Self> {
+        Self::bundled_on(Bundled::Unet, &Device::Cpu)
+    }
+
+    /// As [`bundled`](Self::bundled), with weights and on a device of one's choice.
     ///
     /// # Errors
     /// If the device has no room.
     #[cfg(feature = "bundled")]
-    pub fn bundled_on(device: &Device) -> Result<Self> {
-        let bytes = venule_weights::COMPACT;
+    pub fn bundled_on(weights: Bundled, device: &Device) -> Result<Self> {
+        let bytes = match weights {
+            Bundled::Compact => venule_weights::COMPACT,
+            Bundled::Unet => venule_weights::UNET,
+        };
         let (checkpoint, model) = Checkpoint::parse("the bundled weights", bytes, device)?;
         Self::new(checkpoint, model)
     }

@@ -45,14 +45,16 @@ pub fn exit(result: AnyResult<ExitCode>) -> ExitCode {
     }
 }
 
-/// The segmenter of a weights file, or that of the bundled weights.
-pub fn segmenter(weights: Option<&Path>, device: &Device) -> venule::Result<Segmenter> {
-    match weights {
-        Some(path) => Segmenter::from_file_on(path, device),
+/// The segmenter of a weights file, or that of the bundled weights, the `fast` ones or the others.
+pub fn segmenter(weights: Option<&Path>, fast: bool, device: &Device) -> venule::Result<Segmenter> {
+    match (weights, fast) {
+        (Some(path), _) => Segmenter::from_file_on(path, device),
         #[cfg(feature = "bundled")]
-        None => Segmenter::bundled_on(device),
+        (None, false) => Segmenter::bundled_on(venule::Bundled::Compact, device),
+        #[cfg(feature = "bundled")]
+        (None, true) => Segmenter::bundled_on(venule::Bundled::Unet, device),
         #[cfg(not(feature = "bundled"))]
-        None => Err(venule::Error::Config {
+        (None, _) => Err(venule::Error::Config {
             field: "weights",
             value: "missing".to_owned(),
             expected: "this build has no bundled weights; give --weights, or build with the feature bundled",

@@ -3,6 +3,7 @@
 use image::{DynamicImage, Rgb, RgbImage, imageops};
 use venule::candle_core::{DType, Device};
 use venule::data::{FovPolicy, Mask, Plane, Sample, read_image};
+use venule::metrics::Confusion;
 use venule::{Checkpoint, Error, ModelConfig, Segmentation, Segmenter, VesselModel};
 
 use crate::support::{photograph, segmenter};
@@ -246,6 +247,27 @@ fn the_bundled_weights_take_any_photograph_in_bounded_memory() {
     match segmenter.segment(&noise) {
         Ok(found) => assert_sound(&found, &noise),
         Err(error) => assert!(error.to_string().contains("field of view"), "{error}"),
+    }
+}
+
+#[cfg(feature = "bundled")]
+#[test]
+fn the_bundled_weights_find_vessels() {
+    for segmenter in [Segmenter::bundled(), Segmenter::bundled_fast()] {
+        let segmenter = segmenter.unwrap();
+        let mut counts = Confusion::default();
+        for index in 0..3 {
+            let sample = photograph(384, index);
+            let found = segmenter.segment(&sample.image).unwrap();
+            let label = sample.label.unwrap();
+            let inside = Some(found.fov.data());
+            let scores = found.probability.data();
+            counts
+                .update(scores, label.data(), inside, found.threshold)
+                .unwrap();
+        }
+        // Far above what a mask of chance or of all pixels comes to.
+        assert!(counts.f1().unwrap() > 0.5, "{counts:?}");
     }
 }
 

@@ -10,3 +10,6 @@
 /// # Ok::<(), std::array::TryFromSliceError>(())
 /// ```
 pub const COMPACT: &[u8] = include_bytes!("../compact.safetensors");
+
+/// A segmentation weights file of the `unet` preset, in half precision: less accurate, in a quarter of the time.
+pub const UNET: &[u8] = include_bytes!("../unet.safetensors");
