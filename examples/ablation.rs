@@ -418,6 +418,7 @@ mod tests {
             .unwrap();
         assert!(refusal(root.path(), GRID).contains("another run than the grid says"));
     }
+
     /// Writes the record of a run as its start does.
     fn begin(record: &RunRecord, folder: &Path) {
         std::fs::create_dir_all(folder).unwrap();

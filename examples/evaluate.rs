@@ -119,8 +119,8 @@ pub fn evaluate(args: &Args) -> support::AnyResult<()> {
     let system_folders = report::folder_names(&names);
     for ((name, mut segmenter), system_folder) in systems.into_iter().zip(&system_folders) {
         for (set, set_folder) in sets.iter().zip(&folders) {
-            warn_of_known_images(&name, &segmenter, set, args.split);
             let (threshold, origin) = threshold(args, &protocol, &segmenter, set)?;
+            warn_of_known_images(&name, &segmenter, origin, set, args.split);
             if origin != ThresholdOrigin::Stored {
                 segmenter = segmenter.with_threshold(threshold)?;
             }
@@ -197,7 +197,7 @@ fn sets(args: &Args) -> support::AnyResult<Vec<Set>> {
 }
 
 /// Every system to evaluate, with its name.
-fn systems(args: &Args) -> support::AnyResult<Vec<(String, Segmenter)>> {
+pub fn systems(args: &Args) -> support::AnyResult<Vec<(String, Segmenter)>> {
     let device = parse_device(&args.device)?;
     let weights: Vec<Option<&Path>> = match args.weights.is_empty() {
         true => vec![None],
@@ -254,7 +254,13 @@ fn seen(args: &Args) -> String {
 }
 
 /// Says which images a system was trained on, or had its threshold chosen on.
-fn warn_of_known_images(name: &str, segmenter: &Segmenter, set: &Set, split: Split) {
+fn warn_of_known_images(
+    name: &str,
+    segmenter: &Segmenter,
+    origin: ThresholdOrigin,
+    set: &Set,
+    split: Split,
+) {
     let (provenance, kind) = (&segmenter.checkpoint().provenance, set.spec.kind);
     let note = |what: &str, known: &dyn Fn(&str) -> bool| {
         let ids = (0..set.images.len()).map(|index| set.images.id(index));
@@ -269,9 +275,11 @@ fn warn_of_known_images(name: &str, segmenter: &Segmenter, set: &Set, split: Spl
         }
     };
     note("was trained on", &|id| provenance.includes(kind, split, id));
-    note("had its threshold chosen on", &|id| {
-        provenance.chose_threshold_on(kind, split, id)
-    });
+    if origin == ThresholdOrigin::Stored {
+        note("had its threshold chosen on", &|id| {
+            provenance.chose_threshold_on(kind, split, id)
+        });
+    }
 }
 
 /// The threshold of a system on a data set, and where it comes from.

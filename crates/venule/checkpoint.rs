@@ -20,7 +20,8 @@ const PROVENANCE: &str = "provenance";
 /// Where weights come from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
-    /// What they were trained on: the images' ids, from a run file each with its data set before it (`drive_21`).
+    /// What they were trained on: the images' ids, from a run file each with its data set before it (`drive_21`; see
+    /// [`image_name`](Self::image_name)).
     pub data: Vec<String>,
     /// The images that the stored threshold was chosen on, named likewise. None where it was given, no validation has
     /// chosen one, or the file is older than this list.

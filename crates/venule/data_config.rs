@@ -237,10 +237,10 @@ struct Named<'a> {
     data: &'a DataConfig,
 }
 
-/// The data sets that serve a purpose.
+/// The data sets that serve a purpose. Their names are the same for every purpose.
 fn named(data: &[DataConfig], purpose: Purpose) -> Result<Vec<Named<'_>>> {
     let mut named: Vec<Named> = Vec::new();
-    for data in data.iter().filter(|data| !data.splits(purpose).is_empty()) {
+    for data in data {
         let kind: DatasetKind = data.name.parse()?;
         let alike: BTreeMap<&Path, &str> = named
             .iter()
@@ -254,6 +254,7 @@ fn named(data: &[DataConfig], purpose: Purpose) -> Result<Vec<Named<'_>>> {
         };
         named.push(Named { name, kind, data });
     }
+    named.retain(|named| !named.data.splits(purpose).is_empty());
     Ok(named)
 }
 

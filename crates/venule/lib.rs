@@ -14,7 +14,7 @@
 //! This crate joins them: [`VesselModel`] with its presets, [`Segmenter`], [`evaluate`], and the two training [`tasks`].
 //!
 //! # Features
-//! `bundled`, on by default, brings the weights of `Segmenter::bundled`. `cuda`, `cudnn`, `metal`, `accelerate` and `mkl` are forwarded to
+//! `bundled`, on by default, brings the weights of `Segmenter::bundled` and `bundled_fast`. `cuda`, `cudnn`, `metal`, `accelerate` and `mkl` are forwarded to
 //! candle.
 #![doc = concat!("\n\n---\n", include_str!("../../README.md"))]
 #![forbid(unsafe_code)]

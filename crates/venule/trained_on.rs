@@ -24,6 +24,16 @@ impl Provenance {
     }
 
     /// Whether image `id` of a split of a data set is among those that the stored threshold was chosen on, as far as names tell.
+    ///
+    /// ```
+    /// use venule::Provenance;
+    /// use venule::data::{DatasetKind, Split};
+    /// let mut provenance = Provenance::default();
+    /// provenance.threshold_images = vec!["fives_test_28_A".to_owned()];
+    /// assert!(provenance.chose_threshold_on(DatasetKind::Fives, Split::Test, "28_A"));
+    /// assert!(!provenance.chose_threshold_on(DatasetKind::Fives, Split::Train, "28_A"));
+    /// assert!(!provenance.chose_threshold_on(DatasetKind::Drive, Split::Test, "28_A"));
+    /// ```
     pub fn chose_threshold_on(&self, kind: DatasetKind, split: Split, id: &str) -> bool {
         let names = names(kind, split, id);
         let mut chosen = self.threshold_images.iter();

@@ -390,6 +390,28 @@ fn a_system_is_named_by_how_it_sees_photographs() {
     );
 }
 
+#[cfg(feature = "bundled")]
+#[test]
+fn the_bundled_weights_are_evaluated_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    write_set(&folder.path().join("set"));
+    let spec = format!("folder={}", folder.path().join("set").display());
+    for (flag, system, encoder) in [
+        (None, "bundled weights", true),
+        (Some("--fast"), "fast bundled weights", false),
+    ] {
+        let mut arguments = vec!["evaluate", "--dataset", &spec];
+        arguments.extend(flag);
+        let args = program::Args::parse_from(arguments);
+        let systems = program::systems(&args).unwrap();
+        assert_eq!(systems[0].0, system);
+        let has_encoder = systems[0].1.checkpoint().model.encoder.is_some();
+        assert_eq!(has_encoder, encoder, "{system}");
+    }
+    let both = ["evaluate", "--dataset", &spec, "--fast", "--weights", "x"];
+    assert!(program::Args::try_parse_from(both).is_err());
+}
+
 #[test]
 fn a_fold_is_evaluated_by_name() {
     let folder = tempfile::tempdir().unwrap();

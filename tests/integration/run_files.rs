@@ -4,7 +4,7 @@ use std::path::Path;
 
 use venule::candle_core::Device;
 use venule::data::{CropCentre, DatasetKind, Jitter, Preprocess, Split};
-use venule::train::{EmaConfig, PlateauConfig, Schedule, Span};
+use venule::train::{EmaConfig, PlateauConfig, Schedule, Span, Task};
 use venule::{PretrainConfig, PretrainRecipe, Purpose, Recipe, RunConfig, RunFile};
 
 use crate::support::write_folder;
@@ -278,6 +278,16 @@ fn images_of_several_folders_have_names_of_their_own() {
     let provenance = run.task(&Device::Cpu).unwrap().checkpoint().provenance;
     assert_eq!(provenance.data[2], "folder_test_a");
     assert!(provenance.includes(DatasetKind::Folder, Split::Test, "a"));
+    // A folder has one name, whatever it serves.
+    let text = format!(
+        "preset = 'tiny'\n[[data]]\npath = {one:?}\nvalidation = []\ntest = []\n[[data]]\npath = {two:?}\ntest = []\n"
+    );
+    let run: RunConfig = text.parse().unwrap();
+    let mut task = run.task(&Device::Cpu).unwrap();
+    task.validate(0).unwrap();
+    let provenance = task.checkpoint().provenance;
+    assert_eq!(provenance.data, both);
+    assert_eq!(provenance.threshold_images, ["folder-2_b"]);
     // One folder, listed twice, is one set.
     let (listed, _) = ids(&[(&one, train), (&one, r#"["test"]"#)]);
     assert_eq!(listed, ["a", "test_a", "test_b"]);

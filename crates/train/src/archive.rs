@@ -39,6 +39,14 @@ impl<'a> Entry<'a> {
 impl<'a> Payload<'a> {
     /// Moved to the CPU here, where a failure is an error; the format's trait has no room for one.
     pub(crate) fn tensor(tensor: &Tensor) -> candle_core::Result<Self> {
+        let dtype = tensor.dtype();
+        // candle has no bytes of these to give, and would panic.
+        if let DType::F4 | DType::F6E2M3 | DType::F6E3M2 | DType::F8E8M0 = dtype {
+            candle_core::bail!(
+                "a tensor of type {} cannot be written to a file",
+                dtype.as_str()
+            );
+        }
         Ok(Self::Tensor(tensor.to_device(&Device::Cpu)?))
     }
 

@@ -71,9 +71,9 @@ pub struct StepInfo<'a> {
     pub lr: f64,
     /// The loss, a mean over samples; `None` if it was not finite.
     pub loss: Option<f64>,
-    /// The task's terms, means over samples.
+    /// The task's terms, means over samples; none where the loss was not finite.
     pub terms: &'a [(String, f64)],
-    /// The number of samples.
+    /// The number of samples behind them.
     pub samples: usize,
     /// The global gradient norm before clipping; `None` if it was not finite.
     pub grad_norm: Option<f64>,

@@ -297,7 +297,8 @@ impl RunFolder {
         let document = state.to_json()?;
         let metadata = BTreeMap::from([(STATE_KEY.to_string(), document)]);
         let (state, _) = stage_archive(&state_path(&self.path, step), entries, &metadata)?;
-        // The weights first: a state file marks a complete checkpoint, and its checksum tells if these are not its weights.
+        // A state file marks a complete checkpoint: an old one must not stand beside new weights, should the program be killed here.
+        remove_if_there(&state_path(&self.path, step))?;
         weights.place()?;
         state.place()?;
         sync_folder(&self.path)?;

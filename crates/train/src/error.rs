@@ -40,13 +40,15 @@ pub enum Error {
         /// The name of the task.
         task: String,
     },
-    /// The run folder already holds a run and resuming was not asked for.
+    /// The run folder already holds a run, and resuming was not asked for or is not possible.
     #[error(
-        "{} already holds a run ({found}); resume it, which starts afresh where nothing was saved, or choose another folder: \
-         a run is never overwritten",
-        directory.display()
+        "{} already holds a run ({found}); {}choose another folder: a run is never overwritten",
+        directory.display(),
+        if *resumable { "resume it, which starts afresh where nothing was saved, or " } else { "" }
     )]
     RunExists {
+        /// Whether resuming would go on from it, or start it afresh.
+        resumable: bool,
         /// The run folder.
         directory: PathBuf,
         /// The first file that was found there.

@@ -236,21 +236,22 @@ impl<'a> Session<'a> {
         self.state.lr = lr;
         let mut sums = Sums::default();
         for (loss, terms, samples) in &parts {
-            sums.add(*loss, terms, *samples);
+            // What the batches before a bad one gave is not the step's.
+            if loss_is_finite {
+                sums.add(*loss, terms, *samples);
+            }
             if norm.is_some() {
                 self.state.sums.add(*loss, terms, *samples);
             }
         }
         let terms = sums.terms();
-        // What the batches before a bad one gave is no loss of the step.
-        let loss = sums.loss().filter(|_| loss_is_finite);
         let info = StepInfo {
             epoch: self.state.epoch,
             batch: end - 1,
             step: self.state.step,
             total_steps: self.total_steps,
             lr,
-            loss,
+            loss: sums.loss(),
             terms: &terms,
             samples: sums.samples(),
             grad_norm: norm,

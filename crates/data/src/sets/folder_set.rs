@@ -218,7 +218,7 @@ impl FolderSet {
     /// ```
     ///
     /// # Errors
-    /// [`Error::AmbiguousId`] if two samples have one id or one photograph comes twice.
+    /// [`Error::AmbiguousId`] if two samples have one id or one file comes twice.
     pub fn join_named(sets: Vec<(String, Self)>) -> Result<Self> {
         let several = sets.iter().any(|(name, _)| *name != sets[0].0);
         let mut joined = Self::from_files(Vec::new());

@@ -18,6 +18,7 @@ impl Session<'_> {
             };
             if let Some(found) = existing {
                 return Err(Error::RunExists {
+                    resumable: !self.config.resume,
                     directory: folder.path().to_path_buf(),
                     found,
                 });

@@ -279,6 +279,8 @@ fn a_finished_run_without_checkpoints_is_not_overwritten_on_resuming() {
     let before = content(whole.path());
     let error = run(&resuming(&config(whole.path())), NEVER).unwrap_err();
     assert!(matches!(&error, Error::RunExists { found, .. } if found.starts_with(FINAL_FILE)));
+    let said = error.to_string();
+    assert!(said.contains("from); choose another folder"), "{said}");
     assert_eq!(content(whole.path()), before);
 }
 
