@@ -17,7 +17,7 @@ use venule::loss::Composite;
 use venule::mae::{Mae, MaeConfig, Masking};
 use venule::nn::{Mode, Noise, ParamStore};
 use venule::train::{AdamW, AdamWConfig, ParamGroup, peak_memory_mb};
-use venule::{ModelConfig, VesselModel, set_threads};
+use venule::{ModelConfig, VesselModel, parse_device, set_threads};
 
 /// Times one forward pass or training step on random images.
 #[derive(Parser)]
@@ -49,6 +49,9 @@ struct Args {
     /// Run each block of the encoder once more for its gradient instead of keeping its activations
     #[arg(long)]
     checkpoint: bool,
+    /// cpu, cuda, cuda:N or metal
+    #[arg(long, default_value = "cpu")]
+    device: String,
     /// Only f32 is offered
     #[arg(long, default_value = "f32", value_parser = ["f32"])]
     dtype: String,
@@ -74,9 +77,10 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
     set_threads(args.threads)?;
     venule::nn::keep_freed_memory();
     let (batch, side) = (args.batch, args.side);
-    let images = uniform(batch, side)?;
+    let device = parse_device(&args.device)?;
+    let images = uniform(batch, side, &device)?;
     // Smoothed noise above a threshold: about as many vessel pixels as a real label.
-    let smooth = uniform(batch, side)?.avg_pool2d_with_stride(5, 1)?;
+    let smooth = uniform(batch, side, &device)?.avg_pool2d_with_stride(5, 1)?;
     let target = smooth
         .pad_with_zeros(2, 2, 2)?
         .pad_with_zeros(3, 2, 2)?
@@ -87,14 +91,15 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
         .task
     {
         Work::Pretrain => {
-            let store = ParamStore::new(0, &Device::Cpu);
+            let store = ParamStore::new(0, &device);
             let mut config = MaeConfig::preset(&args.preset)?;
             config.encoder.checkpoint_blocks = args.checkpoint;
             let mae = Mae::new(&config, &store.root())?;
             let mut optimizer = optimizer(&store)?;
             let (rows, columns) = mae.encoder().grid(&images)?;
             let step = move |seed| {
-                let masking = Masking::from_seed(seed, batch, rows * columns, 0.75, &Device::Cpu)?;
+                let masking =
+                    Masking::from_seed(seed, batch, rows * columns, 0.75, images.device())?;
                 let predictions = mae.forward(&images, &masking, Mode::Train { seed })?;
                 let loss = mae.loss(&images, &predictions, &masking, None)?;
                 Ok(optimizer.step(&loss.backward()?, 1e-4)?)
@@ -107,7 +112,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
                 encoder.checkpoint_blocks = args.checkpoint;
                 encoder.window = encoder.window.filter(|_| !args.whole);
             }
-            let model = VesselModel::new(&config, 0, &Device::Cpu)?;
+            let model = VesselModel::new(&config, 0, &device)?;
             let parameters = model.store().element_count();
             let loss = Composite::reference();
             let mut optimizer = optimizer(model.store())?;
@@ -135,10 +140,13 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
     };
 
     step(0)?;
+    device.synchronize()?;
     let mut seconds = Vec::with_capacity(args.runs);
     for run in 1..=args.runs.max(1) {
         let start = Instant::now();
         step(run as u64)?;
+        // A GPU is only asked for the work until then.
+        device.synchronize()?;
         seconds.push(start.elapsed().as_secs_f64());
     }
     seconds.sort_by(f64::total_cmp);
@@ -153,6 +161,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
         "checkpoint": args.checkpoint,
         "batch": batch,
         "dtype": args.dtype,
+        "device": args.device,
         "threads": args.threads,
         "parameters": parameters,
         "median_s": seconds[seconds.len() / 2],
@@ -164,14 +173,10 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn uniform(batch: usize, side: usize) -> support::AnyResult<Tensor> {
+fn uniform(batch: usize, side: usize, device: &Device) -> support::AnyResult<Tensor> {
     let mut noise = Noise::keyed(&[batch as u64, side as u64]);
     let values: Vec<f32> = (0..batch * side * side).map(|_| noise.uniform()).collect();
-    Ok(Tensor::from_vec(
-        values,
-        (batch, 1, side, side),
-        &Device::Cpu,
-    )?)
+    Ok(Tensor::from_vec(values, (batch, 1, side, side), device)?)
 }
 
 fn optimizer(store: &ParamStore) -> support::AnyResult<AdamW> {

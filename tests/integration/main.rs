@@ -5,6 +5,8 @@
 
 mod architecture;
 mod bad_input;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod evaluating;
 mod interruption;
 mod models;

@@ -8,20 +8,30 @@ use rayon::prelude::*;
 ///
 /// The order of summation is fixed by the order of `params` and by constant chunks, so that the
 /// number of threads never changes a bit. Variables without a gradient count as zero. The norm is
-/// NaN or infinite exactly if a gradient is (f64 does not overflow on squares of f32).
+/// NaN or infinite exactly if a gradient is (f64 does not overflow on squares of f32). A GPU sums
+/// each gradient in f32, where the squares of values above 1e19 overflow too.
 ///
 /// # Errors
 /// A tensor error.
 pub fn gradient_norm(grads: &GradStore, params: &[(String, Var)]) -> candle_core::Result<f64> {
     let mut sum = 0.0;
+    // A GPU is waited for once, not for each gradient.
+    let mut elsewhere = Vec::new();
     for (_, var) in params {
-        if let Some(grad) = grads.get(var.as_tensor()) {
-            sum += sum_of_squares(grad)?;
+        match grads.get(var.as_tensor()) {
+            Some(grad) if grad.device().is_cpu() => sum += sum_of_squares(grad)?,
+            Some(grad) => elsewhere.push(squares(grad)?.to_dtype(DType::F32)?),
+            None => {}
         }
+    }
+    if !elsewhere.is_empty() {
+        let sums = Tensor::stack(&elsewhere, 0)?.to_vec1::<f32>()?;
+        sum += sums.into_iter().map(f64::from).sum::<f64>();
     }
     Ok(sum.sqrt())
 }
 
+/// That of a tensor on the CPU.
 fn sum_of_squares(tensor: &Tensor) -> candle_core::Result<f64> {
     {
         let (storage, layout) = tensor.storage_and_layout();
@@ -31,17 +41,21 @@ fn sum_of_squares(tensor: &Tensor) -> candle_core::Result<f64> {
             return Ok(slice_sum_of_squares(&values[start..end]));
         }
     }
-    if tensor.device().is_cpu() && tensor.dtype() == DType::F32 {
+    if tensor.dtype() == DType::F32 {
         return Ok(slice_sum_of_squares(
             &tensor.flatten_all()?.to_vec1::<f32>()?,
         ));
     }
-    // Devices without f64 sum in f32; on the CPU f64 tensors stay f64.
+    scalar(&squares(tensor)?)
+}
+
+/// Σg² as a tensor: f64 stays f64; other types are summed in f32, since not every device has f64.
+fn squares(tensor: &Tensor) -> candle_core::Result<Tensor> {
     let wide = match tensor.dtype() {
         DType::F64 => tensor.clone(),
         _ => tensor.to_dtype(DType::F32)?,
     };
-    scalar(&wide.sqr()?.sum_all()?)
+    wide.sqr()?.sum_all()
 }
 
 /// A scalar tensor of any float type as f64; narrow types go through f32, which every device has.
