@@ -50,7 +50,7 @@ struct Args {
     /// Start with a frozen encoder and thaw one more block, from the last to the first, after every this many epochs
     #[arg(long, conflicts_with = "freeze_encoder")]
     unfreeze_every: Option<usize>,
-    /// bce-dice or reference [default: reference for seed, bce-dice for the others]
+    /// thin-vessels, bce-dice or reference [default: reference for seed, thin-vessels for the others]
     #[arg(long)]
     loss: Option<LossChoice>,
     /// Average the weights with this decay, for validation and the saved best and final weights [default: the preset's]

@@ -71,7 +71,11 @@ fn every_variable_of_a_segmentation_model_gets_a_gradient() {
         let logits = model
             .training_logits(&images, Mode::Train { seed: 4 })
             .unwrap();
-        for loss in [Composite::bce_dice(), Composite::reference()] {
+        for loss in [
+            Composite::bce_dice(),
+            Composite::thin_vessels(),
+            Composite::reference(),
+        ] {
             let losses = logits
                 .iter()
                 .map(|logits| loss.forward(logits, &target, None).unwrap());

@@ -5,7 +5,7 @@ use venule::data::FovPolicy;
 use venule::mae::MaeConfig;
 use venule::tasks::{Finetuning, FinetuningData};
 use venule::train::TrainConfig;
-use venule::{Checkpoint, ModelConfig, Recipe, Segmenter, VesselModel, evaluate};
+use venule::{Checkpoint, LossChoice, ModelConfig, Recipe, Segmenter, VesselModel, evaluate};
 
 use crate::support::{photograph, photographs, short_run, train};
 
@@ -27,6 +27,35 @@ fn every_name_is_a_preset_with_a_recipe() {
     }
     for name in MaeConfig::PRESETS {
         assert!(MaeConfig::preset(name).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn a_loss_has_the_name_it_is_read_by() {
+    for loss in [
+        LossChoice::ThinVessels,
+        LossChoice::BceDice,
+        LossChoice::Reference,
+    ] {
+        assert_eq!(loss.to_string().parse::<LossChoice>().unwrap(), loss);
+    }
+    let error = "thin_vessels".parse::<LossChoice>().unwrap_err();
+    assert!(error.to_string().contains("thin-vessels"), "{error}");
+}
+
+#[test]
+fn thin_vessels_is_the_reference_s_loss_without_tversky() {
+    let terms = |loss: LossChoice| -> Vec<(f64, String)> {
+        let loss = loss.build().unwrap();
+        let terms = loss.terms();
+        terms.map(|(w, term)| (w, term.name().to_owned())).collect()
+    };
+    let mut expected = terms(LossChoice::Reference);
+    expected.retain(|(_, name)| name != "tversky");
+    assert_eq!(expected.len(), 4);
+    assert_eq!(terms(LossChoice::ThinVessels), expected);
+    for name in ["compact", "unet", "tiny"] {
+        assert_eq!(Recipe::preset(name).unwrap().loss, LossChoice::ThinVessels);
     }
 }
 

@@ -59,8 +59,9 @@ impl Composite {
         Ok(Self { terms })
     }
 
-    /// The mix for vessels of all widths: ½ BCE + Dice + 2½ Tversky (α 0.2 on false positives,
-    /// β 0.8 on false negatives) + 2½ thin-vessel BCE (weight 4) + focal (γ 2, α 0.25).
+    /// The reference's mix: ½ BCE + Dice + 2½ Tversky (α 0.2 on false positives, β 0.8 on false
+    /// negatives) + 2½ thin-vessel BCE (weight 4) + focal (γ 2, α 0.25). It asks for recall: the
+    /// threshold of the best F1 lies near 0.8.
     pub fn reference() -> Self {
         Self {
             terms: vec![
@@ -73,7 +74,28 @@ impl Composite {
         }
     }
 
-    /// BCE + ½ Dice pooled over the batch: the plain mix for training from scratch on crops.
+    /// The mix for vessels of all widths, that of the presets `compact` and `unet`: ½ BCE + Dice +
+    /// 2½ thin-vessel BCE (weight 4) + focal (γ 2, α 0.25). [`reference`](Self::reference) without
+    /// Tversky: its F1, at a threshold near 0.6.
+    ///
+    /// ```
+    /// use venule_loss::Composite;
+    /// let loss = Composite::thin_vessels();
+    /// let terms: Vec<&str> = loss.terms().map(|(_, term)| term.name()).collect();
+    /// assert_eq!(terms, ["bce", "dice", "thin_bce", "focal"]);
+    /// ```
+    pub fn thin_vessels() -> Self {
+        Self {
+            terms: vec![
+                (0.5, Box::new(Bce::new())),
+                (1.0, Box::new(Dice::new())),
+                (2.5, Box::new(ThinBce::default())),
+                (1.0, Box::new(Focal::default())),
+            ],
+        }
+    }
+
+    /// BCE + ½ Dice pooled over the batch: the plain mix, whose threshold lies near 0.5.
     pub fn bce_dice() -> Self {
         let dice = Dice::new().with_aggregation(Aggregation::Pooled);
         Self {
