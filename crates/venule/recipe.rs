@@ -128,7 +128,8 @@ impl Recipe {
     /// The recipe of a preset.
     ///
     /// - `compact`: every photograph at the scale of DRIVE (field of view 535 pixels wide); crops of 256², any rotation, scale,
-    ///   contrast; ½ BCE + Dice + 2.5 thin-vessel BCE + focal; AdamW 3e-3, weight decay 0.02, 200 steps of warm-up, cosine; averaged weights (decay 0.998).
+    ///   contrast; ½ BCE + Dice + 2.5 thin-vessel BCE + focal; AdamW 3e-3, weight decay 0.02, 200 steps of warm-up, cosine; averaged
+    ///   weights (decay 0.998).
     /// - `unet`: as `compact`.
     /// - `seed` and its variants: the reference's: photographs resized to 512², its five-term loss, AdamW 1e-4, weight decay 0.01, learning
     ///   rate halved after ten epochs without a better F1.
