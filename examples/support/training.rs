@@ -251,7 +251,10 @@ pub fn finetune(run: &RunConfig, place: &Place<'_>) -> AnyResult<Report> {
             best.score,
             best.epoch + 1
         ),
-        None => super::say!("no validation took place"),
+        None if run.threshold.is_some() => super::say!("no validation took place"),
+        None => super::say!(
+            "no validation took place: the threshold is 0.5; `export --threshold-on` chooses another"
+        ),
     }
     let Some(weights) = report.best_path.as_ref().or(report.final_path.as_ref()) else {
         super::say!(
