@@ -6,17 +6,19 @@ use std::path::Path;
 
 use serde_json::Value;
 use venule::candle_core::{DType, Device, Tensor, Var};
-use venule::data::{Augment, FovPolicy};
+use venule::data::Augment;
 use venule::loss::{
     Composite, FocalTversky, Loss, Mcc, SkeletonRecall, SoftClDice, thin_vessel_map,
 };
 use venule::mae::{Mae, MaeConfig, Masking};
 use venule::nn::{Mode, ParamStore};
-use venule::tasks::{Finetuning, FinetuningData, Pretraining};
+use venule::tasks::Pretraining;
 use venule::train::{EmaConfig, FINAL_FILE, JsonLines, LOG_FILE, Outcome, TrainConfig, Trainer};
 use venule::{Bundled, ModelConfig, Recipe, Segmentation, Segmenter, VesselModel};
 
-use crate::support::{noise, photograph, photographs, pretraining_data, recipe, short_run, train};
+use crate::support::{
+    finetuning, finetuning_on, noise, photograph, pretraining_data, recipe, short_run, train,
+};
 
 /// The largest difference between the devices, as a share of the largest value: both round `f32`, in another order.
 const VALUES: f64 = 1e-4;
@@ -177,17 +179,6 @@ fn losses_have_the_values_and_gradients_of_the_cpu() {
     }
 }
 
-fn finetuning(recipe: &Recipe, device: &Device) -> Finetuning {
-    let data = FinetuningData {
-        train: photographs(recipe.crop, 3),
-        validation: photographs(recipe.crop, 1),
-        fov: FovPolicy::GivenOrDetect,
-        workers: 1,
-        cache_bytes: 1 << 30,
-    };
-    Finetuning::new(recipe, data, 1, device).unwrap()
-}
-
 #[test]
 fn a_training_goes_as_on_the_cpu_and_is_taken_up_again() {
     let recipe = Recipe {
@@ -203,7 +194,10 @@ fn a_training_goes_as_on_the_cpu_and_is_taken_up_again() {
         };
         let trainer = Trainer::new(config).unwrap();
         let trainer = trainer.with_callback(JsonLines::in_folder(folder));
-        trainer.fit(&mut finetuning(&recipe, device)).unwrap().steps
+        trainer
+            .fit(&mut finetuning_on(device, &recipe, 3, 1))
+            .unwrap()
+            .steps
     };
     let folders = [(); 3].map(|()| tempfile::tempdir().unwrap());
     let [cpu, whole, halves] = folders.each_ref().map(|folder| folder.path());
@@ -216,7 +210,7 @@ fn a_training_goes_as_on_the_cpu_and_is_taken_up_again() {
     for found in [whole, halves].map(losses) {
         // The first step sees the same weights; those after it differ by roundings that AdamW makes larger.
         assert_close("first loss", &found[..1], &expected[..1], VALUES);
-        assert_close("losses", &found, &expected, 0.02);
+        assert_close("losses", &found, &expected, 0.01);
     }
     // A file of the GPU is one for any device.
     let photo = photograph(64, 2).image;
@@ -248,7 +242,7 @@ fn probabilities(found: &Segmentation) -> Vec<f64> {
 }
 
 #[test]
-fn a_pretraining_learns_and_its_file_is_for_any_device() {
+fn a_pretraining_ends_and_its_file_is_for_any_device() {
     let folder = tempfile::tempdir().unwrap();
     let config = MaeConfig::tiny();
     let gpu = gpu();
@@ -256,7 +250,7 @@ fn a_pretraining_learns_and_its_file_is_for_any_device() {
     let report = train(&mut task, short_run(folder.path(), 3, 1));
     assert_eq!(report.outcome, Outcome::Completed);
     assert!(fs::metadata(folder.path().join(FINAL_FILE)).unwrap().len() > 1000);
-    let mut vessels = finetuning(&recipe(64), &Device::Cpu);
+    let mut vessels = finetuning(&recipe(64), 1, 1);
     let report = vessels.load_encoder(&folder.path().join(FINAL_FILE));
     assert!(report.unwrap().is_complete());
 }

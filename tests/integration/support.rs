@@ -41,6 +41,10 @@ pub fn recipe(crop: usize) -> Recipe {
 }
 
 pub fn finetuning(recipe: &Recipe, count: usize, seed: u64) -> Finetuning {
+    finetuning_on(&Device::Cpu, recipe, count, seed)
+}
+
+pub fn finetuning_on(device: &Device, recipe: &Recipe, count: usize, seed: u64) -> Finetuning {
     let data = FinetuningData {
         train: photographs(recipe.crop, count),
         validation: photographs(recipe.crop, 1),
@@ -48,7 +52,7 @@ pub fn finetuning(recipe: &Recipe, count: usize, seed: u64) -> Finetuning {
         workers: 1,
         cache_bytes: 1 << 30,
     };
-    Finetuning::new(recipe, data, seed, &Device::Cpu).unwrap()
+    Finetuning::new(recipe, data, seed, device).unwrap()
 }
 
 /// Two crops of 64² a step, one step for two photographs.
