@@ -83,7 +83,7 @@ fn patterns_pair_what_rules_pair() {
     assert_eq!(by_pattern.rows[0].id, "0");
     let wrong = FolderSet::by_patterns((&folders[0], &truth), (&folders[1], &truth), None);
     assert!(
-        matches!(wrong, Err(venule::data::Error::NoImages { .. })),
+        matches!(wrong, Err(venule::data::Error::NoneOfPattern { .. })),
         "{wrong:?}"
     );
     // a truth of which there is no prediction may not be passed over in silence

@@ -58,7 +58,7 @@ pub enum Error {
     },
     /// A field of view is so small that enlarging it to the network's scale would show nothing.
     #[error(
-        "the field of view is {diameter:.1} pixels wide, but the network sees it {wanted} pixels wide; that is more than 16 times as much: use a larger photograph, another field of view, or another size"
+        "the field of view is {diameter:.1} pixels wide, but the network sees it {wanted} pixels wide; that is more than 16 times as much, or makes the photograph larger than 67 million pixels: use a larger photograph, another field of view, or another size"
     )]
     SmallFieldOfView {
         /// Its equivalent diameter in pixels.
@@ -138,6 +138,16 @@ pub enum Error {
     WorkerPanic {
         /// The sample's index in its data set.
         index: usize,
+    },
+    /// No file name of a folder follows the pattern given.
+    #[error("no file name in {} follows the pattern '{pattern}'; the first is '{example}'", path.display())]
+    NoneOfPattern {
+        /// The folder.
+        path: PathBuf,
+        /// The pattern.
+        pattern: String,
+        /// The first image's name without extension.
+        example: String,
     },
     /// A path that should be a file is a folder, a device or a pipe.
     #[error("{} is not a regular file; an image file was expected", path.display())]

@@ -11,10 +11,13 @@ pub(crate) fn b_spline(t: f32) -> [f32; 4] {
     [s * s * s / 6.0, inner(t), inner(s), t * t * t / 6.0]
 }
 
-/// Gaussian blur with edge pixels repeated outwards; the kernel reaches 3 sigma. `sigma <= 0` copies.
+/// So small a sigma leaves every weight but the middle one 0, and a smaller one has a square of 0.
+const SMALLEST_SIGMA: f32 = 1e-3;
+
+/// Gaussian blur with edge pixels repeated outwards; the kernel reaches 3 sigma. A sigma below a thousandth copies.
 pub(crate) fn gaussian_blur(plane: &Plane, sigma: f32) -> Plane {
     let (width, height) = plane.size();
-    if sigma <= 0.0 || width == 0 || height == 0 {
+    if sigma < SMALLEST_SIGMA || width == 0 || height == 0 {
         return plane.clone();
     }
     let radius = ((3.0 * sigma).ceil() as usize).clamp(1, width.max(height));
@@ -132,6 +135,9 @@ mod tests {
         let point = Plane::from_fn(31, 31, |x, y| f32::from(u8::from((x, y) == (15, 15))));
         let blurred = gaussian_blur(&point, 2.0);
         assert!((blurred.data().iter().sum::<f32>() - 1.0).abs() < 1e-5);
+        for tiny in [1e-30, 1e-20, 9e-4] {
+            assert_eq!(gaussian_blur(&point, tiny), point);
+        }
         // centre of a Gaussian of sigma 2: 1 / (2 pi 4) = 0.0398, a little more for the cut at 3 sigma
         assert!((blurred.data()[15 * 31 + 15] - 0.0398).abs() < 5e-4);
     }

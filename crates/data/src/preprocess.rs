@@ -77,6 +77,9 @@ const DIAMETER_TOLERANCE: f64 = 0.05;
 /// Most that [`Resize::FovDiameter`] enlarges a photograph: a tiny field of view must not exhaust the memory.
 const LARGEST_SCALE: f64 = 16.0;
 
+/// Most pixels of an enlarged photograph, for the same reason.
+const LARGEST_ENLARGED: usize = 1 << 26;
+
 /// How a photograph becomes the network's input. Stored in checkpoints, so that inference repeats training.
 ///
 /// The steps, in this order: one channel; resize; Wiener filter; CLAHE; standardise (or divide by 255);
@@ -124,7 +127,7 @@ impl Default for Preprocess {
     }
 }
 
-/// Share of a pixel that vessel must cover to mark it after shrinking.
+/// Share of a new pixel's neighbourhood, weighted as bilinear shrinking does, that vessel must cover to mark the pixel.
 const COVERED: f32 = 1.0 / 3.0;
 
 impl Preprocess {
@@ -187,7 +190,8 @@ impl Preprocess {
     /// A label at the size of [`apply`](Self::apply)'s result; `fov` is the native field of view.
     ///
     /// As [`fit_mask`](Self::fit_mask), but where [`Resize::FovDiameter`] shrinks the photograph: a pixel is then marked if vessel
-    /// covers more than a third of it, so that vessels narrower than the new pixels stay connected.
+    /// covers more than a third of the neighbourhood that bilinear shrinking averages (a triangle two new pixels wide), so that
+    /// vessels narrower than the new pixels stay connected.
     ///
     /// # Errors
     /// As [`fit_mask`](Self::fit_mask).
@@ -207,21 +211,26 @@ impl Preprocess {
     ///
     /// # Errors
     /// [`Error::SizeMismatch`] if the field of view has another size, [`Error::EmptyFieldOfView`] if it holds no
-    /// pixel, [`Error::SmallFieldOfView`] if it would have to be enlarged more than 16 times, [`Error::InvalidConfig`] for
-    /// settings out of range.
+    /// pixel, [`Error::SmallFieldOfView`] if it would have to be enlarged more than 16 times or the photograph beyond 67 million
+    /// pixels, [`Error::InvalidConfig`] for settings out of range.
     pub fn apply(&self, image: &RgbImage, fov: &Mask) -> Result<Plane> {
         self.validate()?;
         let size = (image.width() as usize, image.height() as usize);
         fov.expect_size("the field of view", size)?;
         let mut plane = self.channel.extract(image);
         let fitted;
+        if fov.count() == 0 {
+            return Err(no_field_of_view());
+        }
+        let target = self.output_size(fov);
         if let Some(Resize::FovDiameter(wanted)) = self.resize {
             let diameter = equivalent_diameter(fov);
-            if fov.count() > 0 && f64::from(wanted) > LARGEST_SCALE * diameter {
+            let pixels = target.0.saturating_mul(target.1);
+            let enlarged = pixels > size.0 * size.1 && pixels > LARGEST_ENLARGED;
+            if f64::from(wanted) > LARGEST_SCALE * diameter || enlarged {
                 return Err(Error::SmallFieldOfView { diameter, wanted });
             }
         }
-        let target = self.output_size(fov);
         let fov = if target == size {
             fov
         } else {
@@ -235,9 +244,7 @@ impl Preprocess {
         if let Some(clahe) = self.clahe {
             plane = equalize(&plane, &clahe)?;
         }
-        let (mean, deviation) = moments(&plane, fov).ok_or_else(|| Error::EmptyFieldOfView {
-            id: "the image".to_owned(),
-        })?;
+        let (mean, deviation) = moments(&plane, fov).ok_or_else(no_field_of_view)?;
         let (shift, scale) = match self.standardize {
             true if deviation > MIN_DEVIATION => (mean, 1.0 / deviation),
             true => (mean, 0.0),
@@ -250,6 +257,12 @@ impl Preprocess {
             };
         }
         Ok(plane)
+    }
+}
+
+fn no_field_of_view() -> Error {
+    Error::EmptyFieldOfView {
+        id: "the image".to_owned(),
     }
 }
 
@@ -359,6 +372,16 @@ mod tests {
         let image = RgbImage::from_fn(50, 50, |x, y| Rgb([0, (x * y % 90) as u8, 0]));
         let square = |side: usize| Mask::from_fn(50, 50, |x, y| x < side && y < side);
         let error = preprocess.apply(&image, &square(3)).unwrap_err();
+        assert!(matches!(error, Error::SmallFieldOfView { .. }), "{error}");
+        let nothing = preprocess.apply(&image, &square(0)).unwrap_err();
+        assert!(
+            matches!(nothing, Error::EmptyFieldOfView { .. }),
+            "{nothing}"
+        );
+        // 2 √(60² / π) = 67.7 pixels across, enlarged 7.9 times: 98 million pixels
+        let large = RgbImage::new(1250, 1250);
+        let small = Mask::from_fn(1250, 1250, |x, y| x < 60 && y < 60);
+        let error = preprocess.apply(&large, &small).unwrap_err();
         assert!(matches!(error, Error::SmallFieldOfView { .. }), "{error}");
         // 2 √(30² / π) = 33.9 pixels across: enlarged 15.8 times
         let plane = preprocess.apply(&image, &square(30)).unwrap();

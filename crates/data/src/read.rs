@@ -55,8 +55,8 @@ pub fn read_image(path: impl AsRef<Path>) -> Result<RgbImage> {
 /// ```
 ///
 /// # Errors
-/// Those of [`read_image`], and [`Error::MaskRange`] for a mask whose marked pixels are 1 where 255 is expected
-/// (or up to 255 where 65,535 is), which the threshold would turn into an empty mask.
+/// Those of [`read_image`], and [`Error::MaskRange`] for a mask that is not black, but nowhere as bright as half of
+/// white (one of class numbers, say), which the threshold would turn into an empty mask.
 pub fn read_mask(path: impl AsRef<Path>) -> Result<Mask> {
     let path = path.as_ref();
     let image = decode::decode(path, source::read(path)?)?;
@@ -64,14 +64,14 @@ pub fn read_mask(path: impl AsRef<Path>) -> Result<Mask> {
     let wide = is_wide(&image);
     if wide {
         let brightest = image.to_rgb16().iter().copied().max();
-        check_range(path, brightest.unwrap_or(0), u16::MAX, 256)?;
+        check_range(path, brightest.unwrap_or(0), u16::MAX, 128 << 8)?;
     }
     let check = |brightest: Option<&u8>| {
         check_range(
             path,
             u16::from(*brightest.unwrap_or(&0)),
             u16::from(u8::MAX),
-            2,
+            128,
         )
     };
     let data = match image {
@@ -169,7 +169,7 @@ where
     pixels.map(gray).collect()
 }
 
-/// Finds masks stored as class numbers (0 and 1) instead of black and white: whose brightest sample is not black, but below `least`.
+/// Finds masks stored as class numbers instead of black and white: whose brightest sample is not black, but below `least`.
 fn check_range(path: &Path, brightest: u16, maximum: u16, least: u16) -> Result<()> {
     if (1..least).contains(&brightest) {
         return Err(Error::MaskRange {

@@ -44,30 +44,44 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
         path: path.to_owned(),
         source,
     };
-    let temporary = temporary_beside(path).map_err(failed)?;
-    let written = write_synced(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+    let (temporary, file) = temporary_beside(path).map_err(failed)?;
+    let written = write_synced(file, bytes).and_then(|()| fs::rename(&temporary, path));
     if let Err(source) = written {
-        // The first failure is the one to report; the temporary may not even exist.
+        // The first failure is the one to report.
         let _ = fs::remove_file(&temporary);
         return Err(failed(source));
     }
     sync_folder(path).map_err(failed)
 }
 
-fn temporary_beside(path: &Path) -> io::Result<PathBuf> {
+/// A new hidden file. Another process of this number, in a container or before a crash, may have left one of the name behind.
+fn temporary_beside(path: &Path) -> io::Result<(PathBuf, File)> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
+    const ATTEMPTS: usize = 1000;
     let name = path
         .file_name()
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"))?;
-    let mut hidden = std::ffi::OsString::from(".");
-    hidden.push(name);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    hidden.push(format!(".{}-{count}.tmp", std::process::id()));
-    Ok(path.with_file_name(hidden))
+    let mut taken = None;
+    for _ in 0..ATTEMPTS {
+        let mut hidden = std::ffi::OsString::from(".");
+        hidden.push(name);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        hidden.push(format!(".{}-{count}.tmp", std::process::id()));
+        let temporary = path.with_file_name(hidden);
+        match OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&temporary)
+        {
+            Ok(file) => return Ok((temporary, file)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => taken = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(taken.unwrap_or_else(|| io::ErrorKind::AlreadyExists.into()))
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+fn write_synced(mut file: File, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()
 }
@@ -93,6 +107,24 @@ mod tests {
         write_atomic(&path, b"second").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"second");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_another_process_left_is_stepped_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.bin");
+        let (left, file) = temporary_beside(&path).unwrap();
+        drop(file);
+        let text = left.to_str().unwrap();
+        let (start, count) = text.trim_end_matches(".tmp").rsplit_once('-').unwrap();
+        let count: u64 = count.parse().unwrap();
+        // Whatever number is next: other tests of this process draw from the same.
+        let names = (count + 1..count + 60).map(|next| format!("{start}-{next}.tmp"));
+        let names: Vec<String> = names.collect();
+        names.iter().for_each(|name| fs::write(name, b"x").unwrap());
+        write_atomic(&path, b"one").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        assert!(names.iter().all(|name| fs::read(name).unwrap() == b"x"));
     }
 
     #[test]

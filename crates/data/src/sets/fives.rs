@@ -33,10 +33,14 @@ pub(super) fn train_and_test(
     part: impl Fn(&Path) -> Result<FolderSet>,
 ) -> Result<FolderSet> {
     let mut samples = FolderSet::from_files(Vec::new());
-    if split.touches_train() {
+    // Everything there is may be one part alone.
+    let alone = |name: &str, other: &str| {
+        split.takes_all() && !root.join(other).is_dir() && root.join(name).is_dir()
+    };
+    if split.touches_train() && !alone("test", "train") {
         samples = part(&root.join("train"))?.train_part(split);
     }
-    if split.touches_test() {
+    if split.touches_test() && !alone("train", "test") {
         let test = part(&root.join("test"))?;
         // The two parts may number their images alike.
         samples = match split.takes_all() {

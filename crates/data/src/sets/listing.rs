@@ -22,11 +22,13 @@ pub(super) fn folder(path: PathBuf, expected: &str) -> Result<PathBuf> {
 
 /// The first of several names of a subfolder that exists, whatever its case.
 pub(super) fn subfolder(root: &Path, names: &[&str]) -> Option<PathBuf> {
-    let found: Vec<PathBuf> = std::fs::read_dir(root)
+    let mut found: Vec<PathBuf> = std::fs::read_dir(root)
         .ok()?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.is_dir())
         .collect();
+    // Of `Masks` and `masks` the same one on every disk.
+    found.sort();
     names.iter().find_map(|name| {
         let called = |path: &&PathBuf| {
             let file_name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::folder_set::{MapFiles, Maps};
-use super::listing::{by_id, folder};
+use super::listing::{by_id, folder, images_in, stem};
 use crate::{Error, FolderSet, Result};
 
 /// File names without extension in which `{id}` stands for the image's id, e.g. `{id}_manual2`.
@@ -34,7 +34,12 @@ impl NamePattern {
         let path = folder(path.to_owned(), "a folder of images")?;
         let files = by_id(&path, |stem| self.id(stem).map(str::to_owned))?;
         if files.is_empty() {
-            return Err(Error::NoImages { path });
+            let example = images_in(&path)?.first().map(|image| stem(image));
+            return Err(Error::NoneOfPattern {
+                pattern: format!("{}{{id}}{}", self.before, self.after),
+                example: example.unwrap_or_default(),
+                path,
+            });
         }
         Ok(files)
     }
@@ -74,7 +79,7 @@ impl FolderSet {
     /// folder's pattern are left out.
     ///
     /// # Errors
-    /// [`Error::MissingFolder`], [`Error::NoImages`] where no name follows the pattern, [`Error::AmbiguousId`], and
+    /// [`Error::MissingFolder`], [`Error::NoImages`], [`Error::NoneOfPattern`], [`Error::AmbiguousId`], and
     /// [`Error::MissingPartner`] for an image without its mask or field of view, or either without its image.
     pub fn by_patterns(
         images: (&Path, &NamePattern),

@@ -311,6 +311,16 @@ fn train_and_test_folders_hold_out_the_last_fifth_in_natural_order() {
             (all.len(), all.id(0), all.id(11)),
             (12, "train_0", "test_11")
         );
+        // Where one part is all there is, it is everything.
+        let alone = DatasetSpec {
+            kind,
+            path: folder.path().join(format!("{kind} alone")),
+        };
+        for part in [images, masks] {
+            write(&alone.path, &format!("test/{part}/1.png"), 1);
+        }
+        assert_eq!(ids(&alone.files(Split::All).unwrap()), ["test_1"], "{kind}");
+        assert!(alone.files(Split::Train).is_err());
         // The gray mask's 100 to 109 are below the threshold; its first column of three is 255.
         assert_eq!(
             spec.open(Split::Train)

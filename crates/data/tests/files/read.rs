@@ -179,6 +179,15 @@ fn a_mask_of_class_numbers_is_an_error_and_an_empty_one_is_not() {
         ),
         "{error}"
     );
+    GrayImage::from_raw(2, 1, vec![3, 100])
+        .unwrap()
+        .save(&path)
+        .unwrap();
+    let error = read_mask(&path).unwrap_err();
+    assert!(
+        matches!(error, Error::MaskRange { brightest: 100, .. }),
+        "{error}"
+    );
     GrayImage::new(2, 1).save(&path).unwrap();
     assert_eq!(read_mask(&path).unwrap().count(), 0);
 }
