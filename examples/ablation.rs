@@ -19,7 +19,7 @@ use venule::candle_core::Device;
 use venule::data::write_atomic;
 use venule::metrics::summarize;
 use venule::train::{FINAL_FILE, Report};
-use venule::{PretrainConfig, RUN_FILE, RunConfig, RunFile, RunRecord, set_threads};
+use venule::{PretrainConfig, RUN_FILE, RunConfig, RunFile, RunRecord, TEST_FILE, set_threads};
 
 /// Trains and tests every variant of a run with several seeds, one after the other, and makes the table.
 #[derive(Parser)]
@@ -118,7 +118,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
         if folder.is_dir() {
             expect_same_files(&record_of(&planned.run)?, folder)?;
         }
-        let scores = folder.join("test.json");
+        let scores = folder.join(TEST_FILE);
         if !scores.is_file() || !folder.join(FINAL_FILE).is_file() {
             let report = finetune(&planned.run, &place(folder))?;
             if let Some(code) = stopped(&report) {

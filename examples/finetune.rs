@@ -20,7 +20,8 @@ use venule::{DataConfig, LossChoice, RunConfig, parse_device, set_threads};
 #[derive(Parser)]
 struct Args {
     /// Data set as NAME=PATH, in its official layout and splits (drive, chase_db1, stare, hrf, fives,
-    /// retina_blood_vessel, folder); several are joined
+    /// retina_blood_vessel, folder); several are joined. They take the place of those of the run file; one that it names too keeps
+    /// its splits and scale from there
     #[arg(long, num_args = 1..)]
     dataset: Vec<DatasetSpec>,
     /// Folder of training photographs; the last fifth is kept for validation
@@ -105,11 +106,27 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
     Ok(conclude(&report, &args.save_dir))
 }
 
+/// The data sets given by flags; one that the run file names once keeps its splits and scale.
+fn data_sets(file: &[DataConfig], given: &[DatasetSpec]) -> Vec<DataConfig> {
+    let data_set = |spec: &DatasetSpec| {
+        let is_it = |data: &&DataConfig| data.path.is_some() && data.name == spec.kind.name();
+        let mut same = file.iter().filter(is_it);
+        match (same.next(), same.next()) {
+            (Some(data), None) => DataConfig {
+                path: Some(spec.path.clone()),
+                ..data.clone()
+            },
+            _ => DataConfig::from(spec),
+        }
+    };
+    given.iter().map(data_set).collect()
+}
+
 /// The configuration file, or the preset, with the flags that were given.
 fn configuration(args: &Args) -> support::AnyResult<RunConfig> {
     let mut run: RunConfig = args.run.configuration()?;
     if !args.dataset.is_empty() {
-        run.data = args.dataset.iter().map(DataConfig::from).collect();
+        run.data = data_sets(&run.data, &args.dataset);
     }
     if let Some(images) = &args.train_images {
         if !run.data.is_empty() {
@@ -166,6 +183,37 @@ mod tests {
         let mut all = vec!["finetune".as_ref(), "--config".as_ref(), path.as_os_str()];
         all.extend(flags.iter().map(std::ffi::OsStr::new));
         configuration(&Args::try_parse_from(all)?)
+    }
+
+    #[test]
+    fn a_data_set_that_the_file_names_keeps_its_splits() {
+        let file = "[[data]]\nname = 'drive'\npath = 'd'\ntrain = ['all']\nvalidation = []\ntest = []\nfov_diameter = 700";
+        let run = over(file, &["--dataset", "drive=e", "stare=s"]).unwrap();
+        let [drive, stare] = &run.data[..] else {
+            panic!("{:?}", run.data);
+        };
+        assert_eq!(drive.path, Some("e".into()));
+        assert_eq!(
+            (&drive.train[..], drive.test.len()),
+            (&["all".to_owned()][..], 0)
+        );
+        assert_eq!((drive.validation.len(), drive.fov_diameter), (0, Some(700)));
+        assert_eq!(stare.path, Some("s".into()));
+        assert_eq!(stare.train, ["train"]);
+        // Which of two is meant cannot be known.
+        let twice =
+            format!("{file}\n[[data]]\nname = 'drive'\npath = 'f'\ntrain = []\nvalidation = []");
+        let run = over(&twice, &["--dataset", "drive=e"]).unwrap();
+        assert_eq!((run.data.len(), run.data[0].fov_diameter), (1, None));
+    }
+
+    #[test]
+    fn the_folder_of_a_run_is_a_flag_and_resuming_may_be_a_setting() {
+        let error = over("", &["--set", "recipe.train.directory=a"]).unwrap_err();
+        assert!(error.to_string().contains("--save-dir"), "{error}");
+        let run = over("", &["--set", "recipe.train.resume=true"]).unwrap();
+        assert!(run.recipe.train.resume);
+        assert!(!over("", &[]).unwrap().recipe.train.resume);
     }
 
     #[test]

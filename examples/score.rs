@@ -36,7 +36,7 @@ struct Args {
     #[arg(long, requires = "pattern")]
     truth_pattern: Option<NamePattern>,
     /// Names of the fields of view [default: '{id}']
-    #[arg(long, requires = "pattern")]
+    #[arg(long, requires_all = ["pattern", "fov"])]
     fov_pattern: Option<NamePattern>,
     /// Pixels above this are vessels
     #[arg(long, default_value_t = 0.5)]

@@ -58,7 +58,7 @@ pub use pretrain_config::{PretrainConfig, PretrainRecipe};
 pub use recipe::{LossChoice, LossTerms, Recipe};
 pub use run_config::RunConfig;
 pub use run_file::RunFile;
-pub use run_record::{RUN_FILE, RunRecord};
+pub use run_record::{RUN_FILE, RunRecord, TEST_FILE};
 #[cfg(feature = "bundled")]
 pub use segmenter::Bundled;
 pub use segmenter::{Segmentation, Segmenter};

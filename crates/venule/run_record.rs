@@ -13,6 +13,8 @@ use crate::{Result, RunFile};
 
 /// The configuration of a run, in its folder.
 pub const RUN_FILE: &str = "run.toml";
+/// Where a program writes the numbers of a finished run's test, in its folder.
+pub const TEST_FILE: &str = "test.json";
 const DATA_FILE: &str = "data.tsv";
 const MACHINE_FILE: &str = "machine.json";
 
@@ -41,7 +43,8 @@ const PRETRAINED: &str = "pretrained";
 ///
 /// A run that is resumed must have the images it was begun with; else the error names the first that differs. The weights it
 /// started from stay those of the record: a checkpoint holds all. A file that is there and says something else, of an earlier
-/// session or one's own, is kept beside the new one, as `run.1.toml` and so on.
+/// session or one's own, is kept beside the new one, as `run.1.toml` and so on; so is `test.json`, where a program writes the numbers
+/// of a run's end, when the run goes beyond that end.
 #[derive(Clone, Debug)]
 pub struct RunRecord {
     run: String,
@@ -289,6 +292,10 @@ impl Callback for RunRecord {
                 None => {}
             }
             write_atomic(path, text.as_bytes())?;
+        }
+        let test = folder.join(TEST_FILE);
+        if info.step < info.total_steps && test.exists() {
+            fs::rename(&test, numbered(&test))?;
         }
         Ok(())
     }

@@ -9,10 +9,12 @@ use clap::Args;
 use venule::candle_core::Device;
 use venule::data::{Dataset, Error as DataError, FolderSet, write_atomic, write_png};
 use venule::train::{
-    BoxError, Callback, JsonLines, LOG_FILE, LearningCurve, Outcome, ProgressBar, Report,
-    StartInfo, Task, TensorBoard, TrainConfig, Trainer, latest_checkpoint,
+    JsonLines, LOG_FILE, LearningCurve, Outcome, ProgressBar, Report, Task, TensorBoard,
+    TrainConfig, Trainer, latest_checkpoint,
 };
-use venule::{PretrainConfig, Protocol, Purpose, RunConfig, RunFile, RunRecord, Segmenter};
+use venule::{
+    PretrainConfig, Protocol, Purpose, RunConfig, RunFile, RunRecord, Segmenter, TEST_FILE,
+};
 
 use super::{AnyResult, INTERRUPTED, json, summary};
 
@@ -113,14 +115,22 @@ impl RunArgs {
         Ok(run)
     }
 
-    /// The run with what `--set` says, after all other flags.
+    /// The run with what `--set` says, after all other flags. Its folder is that of `--save-dir`.
     pub fn finish<R: RunFile>(&self, mut run: R) -> venule::Result<R> {
         run = run.with_all(
             self.set
                 .iter()
                 .map(|(key, value)| (key.as_str(), value.as_str())),
         )?;
-        run.train_mut().resume = self.resume;
+        let train = run.train_mut();
+        if let Some(directory) = &train.directory {
+            return Err(venule::Error::Config {
+                field: "recipe.train.directory",
+                value: directory.display().to_string(),
+                expected: "the folder of a run is given by --save-dir",
+            });
+        }
+        train.resume |= self.resume;
         Ok(run)
     }
 }
@@ -148,7 +158,6 @@ impl Place<'_> {
         // The record first: it refuses a run on other images before anything is written.
         let mut trainer = Trainer::new(config)?
             .with_callback(record)
-            .with_callback(ForgetTest)
             .with_callback(ProgressBar::new())
             .with_callback(JsonLines::in_folder(self.folder))
             .with_callback(LearningCurve::new(self.folder.join("curve.svg")))
@@ -251,7 +260,9 @@ pub fn finetune(run: &RunConfig, place: &Place<'_>) -> AnyResult<Report> {
             best.score,
             best.epoch + 1
         ),
-        None if run.threshold.is_some() => super::say!("no validation took place"),
+        None if run.threshold.is_some() || report.final_path.is_none() => {
+            super::say!("no validation took place");
+        }
         None => super::say!(
             "no validation took place: the threshold is 0.5; `export --threshold-on` chooses another"
         ),
@@ -320,26 +331,6 @@ fn lacks_test_part(run: &RunConfig, error: &venule::Error) -> bool {
                 .any(|root| root.is_dir() && path.starts_with(root) && path != root)
         }
         _ => false,
-    }
-}
-
-/// The numbers of a finished run.
-const TEST_FILE: &str = "test.json";
-
-/// Removes the numbers of an end that a resumed run goes beyond.
-struct ForgetTest;
-
-impl Callback for ForgetTest {
-    fn name(&self) -> &str {
-        "forget_test"
-    }
-
-    fn on_start(&mut self, info: &StartInfo<'_>) -> Result<(), BoxError> {
-        let path = info.directory.map(|folder| folder.join(TEST_FILE));
-        match path.filter(|path| info.step < info.total_steps && path.exists()) {
-            Some(path) => Ok(std::fs::remove_file(path)?),
-            None => Ok(()),
-        }
     }
 }
 

@@ -407,10 +407,28 @@ fn a_run_file_of_ones_own_in_the_folder_is_kept() {
     fs::create_dir(&folder).unwrap();
     let own = format!("# mine\n{}", scratch.run().to_toml().unwrap());
     fs::write(folder.join("run.toml"), &own).unwrap();
+    fs::write(folder.join("test.json"), "mine").unwrap();
     let run = RunConfig::load(folder.join("run.toml")).unwrap();
     finetune_in(&run, &folder).unwrap();
     assert_eq!(text(&folder, "run.1.toml"), own);
+    assert_eq!(text(&folder, "test.1.json"), "mine");
+    assert!(text(&folder, "test.json").contains("roc_auc"));
     assert_eq!(text(&folder, "run.toml"), run.to_toml().unwrap());
+}
+
+#[test]
+fn without_an_encoder_nothing_is_frozen() {
+    let scratch = Scratch::new();
+    let bare = scratch.run().with("recipe.model.encoder", "none").unwrap();
+    for (setting, value) in [("freeze", "all"), ("unfreeze_every", "3")] {
+        let run = bare.with(setting, value).unwrap();
+        let error = finetune_in(&run, &scratch.path("run")).unwrap_err();
+        assert!(
+            error.to_string().contains("only an encoder is frozen"),
+            "{error}"
+        );
+    }
+    assert!(!scratch.path("run").exists());
 }
 
 #[test]

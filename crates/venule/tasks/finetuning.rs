@@ -176,8 +176,11 @@ impl Finetuning {
     /// Freezes a part of the encoder.
     ///
     /// # Errors
-    /// If there are fewer blocks than `freeze` names.
+    /// If there are fewer blocks than `freeze` names, or no encoder to freeze.
     pub fn freeze(&mut self, freeze: Freeze) -> Result<()> {
+        if freeze != Freeze::None {
+            self.expect_encoder("freeze")?;
+        }
         Ok(freeze.apply(self.model.store(), "encoder")?)
     }
 
@@ -185,8 +188,9 @@ impl Finetuning {
     /// & Ruder 2018); the epoch after the last block thaws the patch embedding too. It takes the place of [`freeze`](Self::freeze).
     ///
     /// # Errors
-    /// [`Error::Config`] if `epochs` is 0.
+    /// [`Error::Config`] if `epochs` is 0 or the model has no encoder.
     pub fn with_gradual_unfreezing(mut self, epochs: usize) -> Result<Self> {
+        self.expect_encoder("unfreeze_every")?;
         if epochs == 0 {
             return Err(Error::Config {
                 field: "unfreeze_every",
@@ -196,6 +200,17 @@ impl Finetuning {
         }
         self.unfreeze_every = Some(epochs);
         Ok(self)
+    }
+
+    fn expect_encoder(&self, field: &'static str) -> Result<()> {
+        match self.model.config().encoder {
+            Some(_) => Ok(()),
+            None => Err(Error::Config {
+                field,
+                value: "a model without an encoder".to_owned(),
+                expected: "only an encoder is frozen; leave the setting out, or take another preset",
+            }),
+        }
     }
 
     /// Names the data sets before the images' ids in what the weights say of themselves.
