@@ -63,15 +63,9 @@ impl Composite {
     /// negatives) + 2½ thin-vessel BCE (weight 4) + focal (γ 2, α 0.25). It asks for recall: the
     /// threshold of the best F1 lies near 0.8.
     pub fn reference() -> Self {
-        Self {
-            terms: vec![
-                (0.5, Box::new(Bce::new())),
-                (1.0, Box::new(Dice::new())),
-                (2.5, Box::new(Tversky::default())),
-                (2.5, Box::new(ThinBce::default())),
-                (1.0, Box::new(Focal::default())),
-            ],
-        }
+        let mut mix = Self::thin_vessels();
+        mix.terms.insert(2, (2.5, Box::new(Tversky::default())));
+        mix
     }
 
     /// The mix for vessels of all widths, that of the presets `compact` and `unet`: ½ BCE + Dice +
