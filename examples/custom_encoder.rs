@@ -52,7 +52,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let prepared = Prepared::from_sample(&sample, &Preprocess::default(), FovPolicy::Given)?;
     let batch = Batcher::new(Device::Cpu).batch(&[prepared])?;
     let labels = batch.labels.ok_or("a synthetic photograph has a label")?;
-    let loss = Composite::bce_dice();
+    let loss = Composite::preset("bce-dice")?;
     let mut optimizer = AdamW::new(
         decay_groups(store.trainable(), 0.02),
         AdamWConfig::default(),

@@ -1,9 +1,9 @@
 //! The losses alone, without anything else of venule: the reference's mix on a toy map, with its terms and its gradient.
 
-use candle_core::{Device, Result, Tensor, Var};
-use venule_loss::{Composite, Loss, Tversky};
+use candle_core::{Device, Tensor, Var};
+use venule_loss::{Composite, Loss, PreparedTarget, Tversky};
 
-fn main() -> Result<()> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let device = Device::Cpu;
     // One vertical vessel, one pixel wide.
     let target = Tensor::from_vec(
@@ -14,8 +14,8 @@ fn main() -> Result<()> {
         &device,
     )?;
     let logits = Var::zeros((1, 1, 8, 8), candle_core::DType::F32, &device)?;
-    let (loss, terms) =
-        Composite::reference().forward_with_terms(logits.as_tensor(), &target, None)?;
+    let (loss, terms) = Composite::preset("reference")?
+        .forward_with_terms(&logits, &PreparedTarget::new(&target, None))?;
     println!("composite {:.4}", loss.to_scalar::<f32>()?);
     for (name, value) in terms {
         println!("  {name:10} {value:.4}");

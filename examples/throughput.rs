@@ -114,7 +114,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
             }
             let model = VesselModel::new(&config, 0, &device)?;
             let parameters = model.store().element_count();
-            let loss = Composite::reference();
+            let loss = Composite::preset("reference")?;
             let mut optimizer = optimizer(model.store())?;
             let training = matches!(work, Work::Finetune);
             let plane = match args.tiled {

@@ -3,7 +3,7 @@ use std::fmt;
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use venule_data::Plane;
-use venule_loss::{Composite, Loss};
+use venule_loss::{Composite, Loss, PreparedTarget};
 use venule_mae::{VitConfig, VitEncoder};
 use venule_nn::{Encoder, Mode, NoEncoder, ParamStore};
 use venule_seg::{
@@ -266,7 +266,7 @@ impl VesselModel {
     /// let images = Tensor::ones((1, 1, 32, 32), DType::F32, &Device::Cpu)?;
     /// let labels = images.zeros_like()?;
     /// let batch = (&images, &labels);
-    /// let (loss, terms) = model.training_loss(&Composite::bce_dice(), batch, None, Mode::Train { seed: 1 })?;
+    /// let (loss, terms) = model.training_loss(&Composite::preset("bce-dice")?, batch, None, Mode::Train { seed: 1 })?;
     /// assert_eq!(terms.len(), 2);
     /// assert!(loss.backward()?.get(model.store().params()[0].var()).is_some());
     /// # Ok::<(), venule::Error>(())
@@ -285,9 +285,10 @@ impl VesselModel {
         let Some(finest) = logits.next() else {
             candle_core::bail!("the decoder gave no logits");
         };
-        let (mut sum, terms) = loss.forward_with_terms(&finest, labels, valid)?;
+        let target = PreparedTarget::new(labels, valid);
+        let (mut sum, terms) = loss.forward_with_terms(&finest, &target)?;
         for coarser in logits {
-            let coarser = loss.forward(&coarser, labels, valid)?;
+            let coarser = loss.forward_prepared(&coarser, &target)?;
             sum = (sum + (coarser * COARSER_WEIGHT)?)?;
         }
         Ok((sum, terms))

@@ -59,9 +59,9 @@ impl LossChoice {
     /// If [`LossTerms`] has no weight above 0, or one that is negative or not finite.
     pub fn build(self) -> Result<Composite> {
         match self {
-            Self::BceDice => Ok(Composite::bce_dice()),
-            Self::ThinVessels => Ok(Composite::thin_vessels()),
-            Self::Reference => Ok(Composite::reference()),
+            Self::BceDice => Ok(Composite::preset("bce-dice")?),
+            Self::ThinVessels => Ok(Composite::preset("thin-vessels")?),
+            Self::Reference => Ok(Composite::preset("reference")?),
             Self::Terms(terms) => terms.build(),
         }
     }

@@ -108,7 +108,7 @@ fn models_have_the_values_and_gradients_of_the_cpu() {
                 [&images, &labels, &valid].map(|map| map.to_device(model.device()).unwrap());
             let logits = model.forward(&images, Mode::Eval).unwrap();
             let mode = Mode::Train { seed: 4 };
-            let loss = Composite::reference();
+            let loss = Composite::preset("reference").unwrap();
             let (loss, _) = model
                 .training_loss(&loss, (&images, &labels), Some(&valid), mode)
                 .unwrap();
@@ -145,8 +145,8 @@ fn the_autoencoder_has_the_values_and_gradients_of_the_cpu() {
 #[test]
 fn losses_have_the_values_and_gradients_of_the_cpu() {
     let losses: [(&str, Box<dyn Loss>); 6] = [
-        ("reference", Box::new(Composite::reference())),
-        ("bce + dice", Box::new(Composite::bce_dice())),
+        ("reference", Box::new(Composite::preset("reference").unwrap())),
+        ("bce + dice", Box::new(Composite::preset("bce-dice").unwrap())),
         ("soft clDice", Box::new(SoftClDice::new(3).unwrap())),
         ("skeleton recall", Box::new(SkeletonRecall::new(1).unwrap())),
         ("mcc", Box::new(Mcc::new())),
@@ -160,9 +160,9 @@ fn losses_have_the_values_and_gradients_of_the_cpu() {
     let valid = noise(3, (2, 40, 32)).gt(-0.6).unwrap();
     let valid = valid.to_dtype(DType::F32).unwrap();
     let on = |map: &Tensor| map.to_device(&gpu).unwrap();
-    let thin = thin_vessel_map(&labels).unwrap();
+    let thin = thin_vessel_map(&labels, None).unwrap();
     assert_eq!(
-        values(&thin_vessel_map(&on(&labels)).unwrap()),
+        values(&thin_vessel_map(&on(&labels), None).unwrap()),
         values(&thin)
     );
     for (name, loss) in losses {

@@ -1,7 +1,7 @@
 //! The presets as networks: sizes, gradients, independence of the images of a batch.
 
 use venule::candle_core::{DType, Device, Tensor};
-use venule::loss::{Composite, Loss};
+use venule::loss::{Composite, Loss, PreparedTarget};
 use venule::mae::{Mae, MaeConfig, Masking};
 use venule::nn::{Mode, ParamStore};
 use venule::{COARSER_WEIGHT, ModelConfig, VesselModel};
@@ -72,9 +72,9 @@ fn every_variable_of_a_segmentation_model_gets_a_gradient() {
             .training_logits(&images, Mode::Train { seed: 4 })
             .unwrap();
         for loss in [
-            Composite::bce_dice(),
-            Composite::thin_vessels(),
-            Composite::reference(),
+            Composite::preset("bce-dice").unwrap(),
+            Composite::preset("thin-vessels").unwrap(),
+            Composite::preset("reference").unwrap(),
         ] {
             let losses = logits
                 .iter()
@@ -92,7 +92,7 @@ fn the_training_loss_is_that_of_the_logits_and_a_share_of_the_coarser_ones() {
     let labels = noise(2, (2, 64, 48)).gt(0.6).unwrap();
     let labels = labels.to_dtype(DType::F32).unwrap();
     let mode = Mode::Train { seed: 4 };
-    let loss = Composite::bce_dice();
+    let loss = Composite::preset("bce-dice").unwrap();
     let value = |loss: Tensor| f64::from(loss.to_scalar::<f32>().unwrap());
     let (found, terms) = model
         .training_loss(&loss, (&images, &labels), None, mode)
@@ -107,7 +107,7 @@ fn the_training_loss_is_that_of_the_logits_and_a_share_of_the_coarser_ones() {
     assert!((value(found) - expected).abs() < 1e-5 * expected);
     assert_eq!(
         terms,
-        loss.forward_with_terms(&logits[0], &labels, None)
+        loss.forward_with_terms(&logits[0], &PreparedTarget::new(&labels, None))
             .unwrap()
             .1
     );

@@ -1,9 +1,12 @@
 //! How a loss made of ratios is brought together over the images of a batch.
 
 use candle_core::{Result, Tensor};
+use serde::{Deserialize, Serialize};
 
-/// How a ratio such as Dice is brought together over a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// How a ratio such as Dice is brought together over a batch; in a configuration `"per_image"` or
+/// `"pooled"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Aggregation {
     /// The ratio of each image, then their mean. Images without a valid pixel are left out of it.

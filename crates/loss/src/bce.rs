@@ -1,9 +1,11 @@
 //! Binary cross entropy.
 
 use crate::error::{Result, positive};
-use crate::loss::{Loss, MapTerm};
-use crate::sums::{self, FromSums, Request, Sums};
+use crate::sums::{FromSums, Request, Sums, loss_from_sums};
 use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+pub(crate) const NAME: &str = "bce";
 
 /// Binary cross entropy on logits, the mean over the valid pixels:
 /// max(x, 0) − x·g + ln(1 + e^−|x|).
@@ -20,17 +22,27 @@ use candle_core::Tensor;
 /// assert!((loss - std::f32::consts::LN_2).abs() < 1e-6);
 /// # Ok::<(), candle_core::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-pub struct Bce {
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Bce(Parameters);
+
+/// As a configuration names them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Parameters {
     positive_weight: f64,
+}
+
+impl Default for Parameters {
+    fn default() -> Self {
+        Self {
+            positive_weight: 1.0,
+        }
+    }
 }
 
 impl Bce {
     /// Without weighting.
     pub fn new() -> Self {
-        Self {
-            positive_weight: 1.0,
-        }
+        Self::default()
     }
 
     /// With `weight` on the g = 1 term.
@@ -38,15 +50,14 @@ impl Bce {
     /// # Errors
     /// If `weight` is not finite and above 0.
     pub fn with_positive_weight(weight: f64) -> Result<Self> {
-        Ok(Self {
-            positive_weight: positive("bce", "positive_weight", weight)?,
+        Self::build(Parameters {
+            positive_weight: weight,
         })
     }
-}
 
-impl Default for Bce {
-    fn default() -> Self {
-        Self::new()
+    pub(crate) fn build(parameters: Parameters) -> Result<Self> {
+        positive(NAME, "positive_weight", parameters.positive_weight)?;
+        Ok(Self(parameters))
     }
 }
 
@@ -56,25 +67,8 @@ impl FromSums for Bce {
     }
 
     fn evaluate(&self, sums: &Sums) -> candle_core::Result<Tensor> {
-        sums.mean(&((&sums.positive * self.positive_weight)? + &sums.negative)?)
+        sums.mean(&((&sums.positive * self.0.positive_weight)? + &sums.negative)?)
     }
 }
 
-impl Loss for Bce {
-    fn name(&self) -> &str {
-        "bce"
-    }
-
-    fn forward(
-        &self,
-        logits: &Tensor,
-        target: &Tensor,
-        valid: Option<&Tensor>,
-    ) -> candle_core::Result<Tensor> {
-        sums::forward(self, logits, target, valid, None)
-    }
-
-    fn map_term(&self) -> Option<MapTerm<'_>> {
-        Some(MapTerm(self))
-    }
-}
+loss_from_sums!(Bce);

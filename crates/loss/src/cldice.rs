@@ -5,8 +5,12 @@ use crate::error::{Result, check, positive};
 use crate::loss::Loss;
 use crate::maps::{Maps, per_image};
 use crate::morphology::Domain;
+use crate::prepared::PreparedTarget;
 use crate::sigmoid::Sigmoid;
 use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+pub(crate) const NAME: &str = "cldice";
 
 /// Soft clDice (Shit et al., CVPR 2021): 1 − 2·TP·TS / (TP + TS), from soft skeletons S of
 /// prediction and target:
@@ -30,8 +34,12 @@ use candle_core::Tensor;
 /// assert!(hit < 1e-6 && miss > 0.5);
 /// # Ok::<(), candle_core::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-pub struct SoftClDice {
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SoftClDice(Parameters);
+
+/// As a configuration names them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Parameters {
     iterations: usize,
     smooth: f64,
     aggregation: Aggregation,
@@ -43,17 +51,9 @@ impl SoftClDice {
     /// # Errors
     /// If `iterations` is not between 1 and 64.
     pub fn new(iterations: usize) -> Result<Self> {
-        let holds = (1..=64).contains(&iterations);
-        check(
-            "cldice",
-            "iterations",
-            iterations as f64,
-            holds,
-            "between 1 and 64",
-        )?;
-        Ok(Self {
+        Self::build(Parameters {
             iterations,
-            ..Self::default()
+            ..Parameters::default()
         })
     }
 
@@ -62,19 +62,28 @@ impl SoftClDice {
     /// # Errors
     /// If `smooth` is not finite and above 0: without it the loss of empty images is 0 / 0.
     pub fn with_smooth(mut self, smooth: f64) -> Result<Self> {
-        self.smooth = positive("cldice", "smooth", smooth)?;
-        Ok(self)
+        self.0.smooth = smooth;
+        Self::build(self.0)
     }
 
     /// The same, brought together over the batch in another way.
     pub fn with_aggregation(mut self, aggregation: Aggregation) -> Self {
-        self.aggregation = aggregation;
+        self.0.aggregation = aggregation;
         self
+    }
+
+    pub(crate) fn build(parameters: Parameters) -> Result<Self> {
+        let iterations = parameters.iterations;
+        let holds = (1..=64).contains(&iterations);
+        let expected = "between 1 and 64";
+        check(NAME, "iterations", iterations as f64, holds, expected)?;
+        positive(NAME, "smooth", parameters.smooth)?;
+        Ok(Self(parameters))
     }
 }
 
 /// Three iterations, s = 1, per image.
-impl Default for SoftClDice {
+impl Default for Parameters {
     fn default() -> Self {
         Self {
             iterations: 3,
@@ -86,7 +95,7 @@ impl Default for SoftClDice {
 
 impl Loss for SoftClDice {
     fn name(&self) -> &str {
-        "cldice"
+        NAME
     }
 
     fn forward(
@@ -95,8 +104,19 @@ impl Loss for SoftClDice {
         target: &Tensor,
         valid: Option<&Tensor>,
     ) -> candle_core::Result<Tensor> {
-        let maps = Maps::new(self.name(), logits, target, valid)?;
-        let (planes, rows, columns) = maps.planes(self.name())?;
+        self.forward_prepared(logits, &PreparedTarget::new(target, valid))
+    }
+
+    fn forward_prepared(
+        &self,
+        logits: &Tensor,
+        target: &PreparedTarget,
+    ) -> candle_core::Result<Tensor> {
+        let Parameters {
+            iterations, smooth, ..
+        } = self.0;
+        let maps = Maps::new(NAME, logits, target)?;
+        let (planes, rows, columns) = maps.planes(NAME)?;
         let image = (planes, rows, columns);
         let keep = maps.keep()?.map(|keep| keep.reshape(image)).transpose()?;
         let domain = Domain::new(keep)?;
@@ -105,8 +125,9 @@ impl Loss for SoftClDice {
             .reshape(image)?;
         let p = domain.or_zero(&p)?;
         let g = maps.masked(&maps.target)?.reshape(image)?;
-        let skeleton_p = domain.skeleton(&p, self.iterations)?;
-        let skeleton_g = domain.skeleton(&g, self.iterations)?;
+        let skeleton_p = domain.skeleton(&p, iterations)?;
+        let name = format!("{NAME}: soft skeleton {iterations} {:?}", g.dtype());
+        let skeleton_g = target.derived(&name, || domain.skeleton(&g, iterations))?;
 
         let flat = |map: &Tensor| per_image(&map.reshape(maps.logits.shape())?);
         let count = match maps.keep()? {
@@ -119,11 +140,13 @@ impl Loss for SoftClDice {
             &flat(&(&skeleton_g * &p)?)?,
             &flat(&skeleton_g)?,
         ];
-        self.aggregation.reduce(&count, columns, |[pg, p, gp, g]| {
-            let precision = ((pg + self.smooth)? / (p + self.smooth)?)?;
-            let sensitivity = ((gp + self.smooth)? / (g + self.smooth)?)?;
-            let harmonic = ((&precision * &sensitivity)? / (precision + sensitivity)?)?;
-            harmonic.affine(-2.0, 1.0)
-        })
+        self.0
+            .aggregation
+            .reduce(&count, columns, |[pg, p, gp, g]| {
+                let precision = ((pg + smooth)? / (p + smooth)?)?;
+                let sensitivity = ((gp + smooth)? / (g + smooth)?)?;
+                let harmonic = ((&precision * &sensitivity)? / (precision + sensitivity)?)?;
+                harmonic.affine(-2.0, 1.0)
+            })
     }
 }

@@ -2,9 +2,11 @@
 
 use crate::aggregation::Aggregation;
 use crate::error::{Result, positive};
-use crate::loss::{Loss, MapTerm};
-use crate::sums::{self, FromSums, Request, Sums};
+use crate::sums::{FromSums, Request, Sums, loss_from_sums};
 use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+pub(crate) const NAME: &str = "dice";
 
 /// Soft Dice (Milletari et al., V-Net, 3DV 2016): 1 − (2Σpg + s) / (Σp + Σg + s).
 ///
@@ -19,19 +21,29 @@ use candle_core::Tensor;
 /// assert_eq!(loss, 0.5); // 1 − (2 · ½ + 1) / (2 + 1 + 1)
 /// # Ok::<(), candle_core::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-pub struct Dice {
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Dice(Parameters);
+
+/// As a configuration names them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Parameters {
     smooth: f64,
     aggregation: Aggregation,
+}
+
+impl Default for Parameters {
+    fn default() -> Self {
+        Self {
+            smooth: 1.0,
+            aggregation: Aggregation::PerImage,
+        }
+    }
 }
 
 impl Dice {
     /// s = 1, per image.
     pub fn new() -> Self {
-        Self {
-            smooth: 1.0,
-            aggregation: Aggregation::PerImage,
-        }
+        Self::default()
     }
 
     /// The same with another s.
@@ -39,20 +51,19 @@ impl Dice {
     /// # Errors
     /// If `smooth` is not finite and above 0: without it the loss of empty images is 0 / 0.
     pub fn with_smooth(mut self, smooth: f64) -> Result<Self> {
-        self.smooth = positive("dice", "smooth", smooth)?;
-        Ok(self)
+        self.0.smooth = smooth;
+        Self::build(self.0)
     }
 
     /// The same, brought together over the batch in another way.
     pub fn with_aggregation(mut self, aggregation: Aggregation) -> Self {
-        self.aggregation = aggregation;
+        self.0.aggregation = aggregation;
         self
     }
-}
 
-impl Default for Dice {
-    fn default() -> Self {
-        Self::new()
+    pub(crate) fn build(parameters: Parameters) -> Result<Self> {
+        positive(NAME, "smooth", parameters.smooth)?;
+        Ok(Self(parameters))
     }
 }
 
@@ -63,30 +74,14 @@ impl FromSums for Dice {
 
     fn evaluate(&self, sums: &Sums) -> candle_core::Result<Tensor> {
         let columns = [&sums.predicted, &sums.target, &sums.overlap];
-        self.aggregation
+        let smooth = self.0.smooth;
+        self.0
+            .aggregation
             .reduce(&sums.count, columns, |[predicted, target, overlap]| {
-                let dice =
-                    (((overlap * 2.0)? + self.smooth)? / ((predicted + target)? + self.smooth)?)?;
+                let dice = (((overlap * 2.0)? + smooth)? / ((predicted + target)? + smooth)?)?;
                 dice.affine(-1.0, 1.0)
             })
     }
 }
 
-impl Loss for Dice {
-    fn name(&self) -> &str {
-        "dice"
-    }
-
-    fn forward(
-        &self,
-        logits: &Tensor,
-        target: &Tensor,
-        valid: Option<&Tensor>,
-    ) -> candle_core::Result<Tensor> {
-        sums::forward(self, logits, target, valid, None)
-    }
-
-    fn map_term(&self) -> Option<MapTerm<'_>> {
-        Some(MapTerm(self))
-    }
-}
+loss_from_sums!(Dice);

@@ -1,13 +1,15 @@
 //! Focal Tversky loss.
 
 use crate::aggregation::Aggregation;
-use crate::error::{Error, Result, positive};
-use crate::loss::{Loss, MapTerm};
-use crate::sums::{self, FromSums, Request, Sums};
-use crate::tversky::Tversky;
+use crate::error::{Result, positive};
+use crate::sums::{FromSums, Request, Sums, loss_from_sums};
+use crate::tversky;
 use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
 
-/// Focal Tversky loss (Abraham and Khan, ISBI 2019): (1 − TI)^(1/γ), TI as in [`Tversky`].
+pub(crate) const NAME: &str = "focal_tversky";
+
+/// Focal Tversky loss (Abraham and Khan, ISBI 2019): (1 − TI)^(1/γ), TI as in [`crate::Tversky`].
 ///
 /// The paper's γ = 4/3 lets the loss fall slower than 1 − TI where the overlap is already good.
 /// Below 1 − TI = 1e-7 the loss is 0: there its slope would be infinite for γ > 1.
@@ -22,27 +24,29 @@ use candle_core::Tensor;
 /// assert!((loss.to_scalar::<f32>()? - (1.0f32 - 1.5 / 2.2).sqrt()).abs() < 1e-6);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-pub struct FocalTversky {
-    tversky: Tversky,
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct FocalTversky(Parameters);
+
+/// As a configuration names them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Parameters {
+    alpha: f64,
+    beta: f64,
     gamma: f64,
+    smooth: f64,
+    aggregation: Aggregation,
 }
 
-/// An error of the Tversky part as one of this loss.
-fn renamed(error: Error) -> Error {
-    match error {
-        Error::Parameter {
-            parameter,
-            value,
-            expected,
-            ..
-        } => Error::Parameter {
-            loss: "focal_tversky",
-            parameter,
-            value,
-            expected,
-        },
-        other => other,
+/// The paper's α = 0.3, β = 0.7, γ = 4/3; s = 1, per image.
+impl Default for Parameters {
+    fn default() -> Self {
+        Self {
+            alpha: 0.3,
+            beta: 0.7,
+            gamma: 4.0 / 3.0,
+            smooth: 1.0,
+            aggregation: Aggregation::PerImage,
+        }
     }
 }
 
@@ -52,9 +56,11 @@ impl FocalTversky {
     /// # Errors
     /// If `alpha` or `beta` is negative or not finite, both are 0, or `gamma` is not finite and above 0.
     pub fn new(alpha: f64, beta: f64, gamma: f64) -> Result<Self> {
-        Ok(Self {
-            tversky: Tversky::new(alpha, beta).map_err(renamed)?,
-            gamma: positive("focal_tversky", "gamma", gamma)?,
+        Self::build(Parameters {
+            alpha,
+            beta,
+            gamma,
+            ..Parameters::default()
         })
     }
 
@@ -63,24 +69,27 @@ impl FocalTversky {
     /// # Errors
     /// If `smooth` is not finite and above 0: without it the loss of empty images is 0 / 0.
     pub fn with_smooth(mut self, smooth: f64) -> Result<Self> {
-        self.tversky = self.tversky.with_smooth(smooth).map_err(renamed)?;
-        Ok(self)
+        self.0.smooth = smooth;
+        Self::build(self.0)
     }
 
     /// The same, brought together over the batch in another way.
     pub fn with_aggregation(mut self, aggregation: Aggregation) -> Self {
-        self.tversky = self.tversky.with_aggregation(aggregation);
+        self.0.aggregation = aggregation;
         self
     }
-}
 
-/// The paper's α = 0.3, β = 0.7, γ = 4/3.
-impl Default for FocalTversky {
-    fn default() -> Self {
-        Self {
-            tversky: Tversky::focal(),
-            gamma: 4.0 / 3.0,
-        }
+    pub(crate) fn build(parameters: Parameters) -> Result<Self> {
+        let Parameters {
+            alpha,
+            beta,
+            gamma,
+            smooth,
+            ..
+        } = parameters;
+        tversky::check_index(NAME, alpha, beta, smooth)?;
+        positive(NAME, "gamma", gamma)?;
+        Ok(Self(parameters))
     }
 }
 
@@ -90,30 +99,20 @@ impl FromSums for FocalTversky {
     }
 
     fn evaluate(&self, sums: &Sums) -> candle_core::Result<Tensor> {
-        self.tversky.reduce(sums, |wrong| {
+        let Parameters {
+            alpha,
+            beta,
+            gamma,
+            smooth,
+            aggregation,
+        } = self.0;
+        tversky::reduce(sums, alpha, beta, smooth, aggregation, |wrong| {
             let floor = (wrong.ones_like()? * 1e-7)?;
             let below = wrong.le(&floor)?; // false for NaN, which so passes through
-            let power = below.where_cond(&floor, &wrong)?.powf(1.0 / self.gamma)?;
+            let power = below.where_cond(&floor, &wrong)?.powf(1.0 / gamma)?;
             power * below.to_dtype(wrong.dtype())?.affine(-1.0, 1.0)?
         })
     }
 }
 
-impl Loss for FocalTversky {
-    fn name(&self) -> &str {
-        "focal_tversky"
-    }
-
-    fn forward(
-        &self,
-        logits: &Tensor,
-        target: &Tensor,
-        valid: Option<&Tensor>,
-    ) -> candle_core::Result<Tensor> {
-        sums::forward(self, logits, target, valid, None)
-    }
-
-    fn map_term(&self) -> Option<MapTerm<'_>> {
-        Some(MapTerm(self))
-    }
-}
+loss_from_sums!(FocalTversky);

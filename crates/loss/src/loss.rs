@@ -1,12 +1,16 @@
 //! The trait every loss implements.
 
+use crate::prepared::PreparedTarget;
 use crate::sums::FromSums;
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
 /// A segmentation loss on logits.
 ///
-/// Implement [`name`](Self::name) and [`forward`](Self::forward); [`map_term`](Self::map_term) is
-/// for the losses of this crate alone.
+/// Implement [`name`](Self::name) and [`forward`](Self::forward), and
+/// [`forward_prepared`](Self::forward_prepared) too if the loss makes a costly map of its target.
+/// [`map_term`](Self::map_term) is for the losses of this crate alone.
+///
+/// # Example: a loss of one's own
 ///
 /// ```
 /// use venule_loss::{Loss, candle_core::{DType, Device, Result, Tensor, Var}};
@@ -66,6 +70,35 @@ pub trait Loss: Send + Sync {
     /// If shapes or devices differ, or there is no pixel at all.
     fn forward(&self, logits: &Tensor, target: &Tensor, valid: Option<&Tensor>) -> Result<Tensor>;
 
+    /// As [`forward`](Self::forward), with the maps that the loss derives from the target made once for
+    /// all calls with the same `target`.
+    ///
+    /// The default calls [`forward`](Self::forward). A loss that overrides it takes its maps from
+    /// [`PreparedTarget::derived`].
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    fn forward_prepared(&self, logits: &Tensor, target: &PreparedTarget) -> Result<Tensor> {
+        self.forward(logits, target.target(), target.valid())
+    }
+
+    /// The loss, and for logs the name and value of each of its terms before weighting: itself alone,
+    /// unless it is a [`crate::Composite`].
+    ///
+    /// Reading the values waits for the device.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward), or if the loss is no scalar.
+    fn forward_with_terms(
+        &self,
+        logits: &Tensor,
+        target: &PreparedTarget,
+    ) -> Result<(Tensor, Vec<(String, f64)>)> {
+        let loss = self.forward_prepared(logits, target)?;
+        let value = read(&loss)?;
+        Ok((loss, vec![(self.name().to_owned(), value)]))
+    }
+
     /// How a [`crate::Composite`] may compute this loss together with others in one pass over the
     /// map; `None`, the default, has it call [`forward`](Self::forward).
     fn map_term(&self) -> Option<MapTerm<'_>> {
@@ -78,6 +111,15 @@ pub trait Loss: Send + Sync {
 #[derive(Clone, Copy)]
 pub struct MapTerm<'a>(pub(crate) &'a dyn FromSums);
 
+/// The number in a scalar tensor.
+pub(crate) fn read(scalar: &Tensor) -> Result<f64> {
+    // Not every device can turn f32 into f64.
+    match scalar.dtype() {
+        DType::F64 => scalar.to_scalar(),
+        _ => Ok(f64::from(scalar.to_dtype(DType::F32)?.to_scalar::<f32>()?)),
+    }
+}
+
 impl<L: Loss + ?Sized> Loss for Box<L> {
     fn name(&self) -> &str {
         (**self).name()
@@ -85,6 +127,18 @@ impl<L: Loss + ?Sized> Loss for Box<L> {
 
     fn forward(&self, logits: &Tensor, target: &Tensor, valid: Option<&Tensor>) -> Result<Tensor> {
         (**self).forward(logits, target, valid)
+    }
+
+    fn forward_prepared(&self, logits: &Tensor, target: &PreparedTarget) -> Result<Tensor> {
+        (**self).forward_prepared(logits, target)
+    }
+
+    fn forward_with_terms(
+        &self,
+        logits: &Tensor,
+        target: &PreparedTarget,
+    ) -> Result<(Tensor, Vec<(String, f64)>)> {
+        (**self).forward_with_terms(logits, target)
     }
 
     fn map_term(&self) -> Option<MapTerm<'_>> {

@@ -1,5 +1,6 @@
 //! Checked inputs of a loss, brought to one shape and dtype.
 
+use crate::prepared::PreparedTarget;
 use candle_core::{D, DType, Device, Result, Tensor, bail};
 
 /// Logits, target and valid map as (B, N) tensors of one float type.
@@ -12,23 +13,7 @@ pub(crate) struct Maps {
 }
 
 impl Maps {
-    pub fn new(
-        loss: &str,
-        logits: &Tensor,
-        target: &Tensor,
-        valid: Option<&Tensor>,
-    ) -> Result<Self> {
-        Self::with_target_name(loss, "target", logits, target, valid)
-    }
-
-    /// As [`Maps::new`] for what the caller knows as `target_name`.
-    pub fn with_target_name(
-        loss: &str,
-        target_name: &str,
-        logits: &Tensor,
-        target: &Tensor,
-        valid: Option<&Tensor>,
-    ) -> Result<Self> {
+    pub fn new(loss: &str, logits: &Tensor, target: &PreparedTarget) -> Result<Self> {
         let dims = logits.dims().to_vec();
         if dims.is_empty() || logits.elem_count() == 0 {
             bail!(
@@ -46,8 +31,11 @@ impl Maps {
             map.detach().to_dtype(dtype)?.reshape(flat)
         };
         Ok(Self {
-            target: constant(target_name, target)?,
-            valid: valid.map(|map| constant("valid", map)).transpose()?,
+            target: constant("target", target.target())?,
+            valid: target
+                .valid()
+                .map(|map| constant("valid", map))
+                .transpose()?,
             logits: logits.to_dtype(dtype)?.reshape(flat)?,
             dims,
         })

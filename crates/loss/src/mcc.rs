@@ -1,9 +1,12 @@
 //! Loss from the Matthews correlation coefficient.
 
 use crate::aggregation::Aggregation;
-use crate::loss::{Loss, MapTerm};
-use crate::sums::{self, FromSums, Request, Sums};
+use crate::error::Result;
+use crate::sums::{FromSums, Request, Sums, loss_from_sums};
 use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+pub(crate) const NAME: &str = "mcc";
 
 /// What keeps the denominator off 0 where target or prediction is constant. It shifts the loss by
 /// less than 1e-4 as long as vessels and prediction each fill more than 1 % of the valid pixels, and
@@ -29,7 +32,11 @@ const FLOOR: f64 = 1e-8;
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Mcc {
+pub struct Mcc(Parameters);
+
+/// As a configuration names them.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(crate) struct Parameters {
     aggregation: Aggregation,
 }
 
@@ -41,8 +48,12 @@ impl Mcc {
 
     /// The same, brought together over the batch in another way.
     pub fn with_aggregation(mut self, aggregation: Aggregation) -> Self {
-        self.aggregation = aggregation;
+        self.0.aggregation = aggregation;
         self
+    }
+
+    pub(crate) fn build(parameters: Parameters) -> Result<Self> {
+        Ok(Self(parameters))
     }
 }
 
@@ -53,7 +64,7 @@ impl FromSums for Mcc {
 
     fn evaluate(&self, sums: &Sums) -> candle_core::Result<Tensor> {
         let columns = [&sums.count, &sums.predicted, &sums.target, &sums.overlap];
-        self.aggregation.reduce(
+        self.0.aggregation.reduce(
             &sums.count,
             columns,
             |[count, predicted, target, overlap]| {
@@ -71,21 +82,4 @@ impl FromSums for Mcc {
     }
 }
 
-impl Loss for Mcc {
-    fn name(&self) -> &str {
-        "mcc"
-    }
-
-    fn forward(
-        &self,
-        logits: &Tensor,
-        target: &Tensor,
-        valid: Option<&Tensor>,
-    ) -> candle_core::Result<Tensor> {
-        sums::forward(self, logits, target, valid, None)
-    }
-
-    fn map_term(&self) -> Option<MapTerm<'_>> {
-        Some(MapTerm(self))
-    }
-}
+loss_from_sums!(Mcc);

@@ -11,6 +11,7 @@ mod fused;
 mod kernel;
 
 use crate::maps::Maps;
+use crate::prepared::PreparedTarget;
 use crate::thin::thin_map;
 use candle_core::{DType, Result, Tensor};
 
@@ -81,41 +82,75 @@ impl Sums {
     }
 }
 
-/// The forward pass of a single loss; `thin` as in [`thin_input`].
+/// The forward pass of a single loss.
 pub(crate) fn forward<T: FromSums + crate::Loss>(
     loss: &T,
     logits: &Tensor,
-    target: &Tensor,
-    valid: Option<&Tensor>,
-    thin: Option<&Tensor>,
+    target: &PreparedTarget,
 ) -> Result<Tensor> {
-    let maps = Maps::new(loss.name(), logits, target, valid)?;
+    let maps = Maps::new(loss.name(), logits, target)?;
     let request = loss.request();
-    let thin = thin_input(loss.name(), &maps, request, thin)?;
+    let thin = thin_input(loss.name(), &maps, request, target)?;
     let value = loss.evaluate(&Sums::new(&maps, request, thin.as_ref())?)?;
     value.to_dtype(maps.logits.dtype())
 }
 
-/// The thin-vessel map a request needs: the caller's, or else made from the target.
+/// The thin-vessel map a request needs: the caller's, or else made from the target, once.
 pub(crate) fn thin_input(
     loss: &str,
     maps: &Maps,
     request: Request,
-    given: Option<&Tensor>,
+    target: &PreparedTarget,
 ) -> Result<Option<Tensor>> {
-    match (request.thin, given) {
+    match (request.thin, target.thin_vessels()) {
         (false, _) => Ok(None),
         (true, Some(map)) => maps.constant(loss, "thin", map).map(Some),
         (true, None) => {
-            let (planes, rows, columns) = maps.planes(loss)?;
-            let shape = (planes, 1, rows, columns);
-            let target = maps.target.reshape(shape)?;
-            let valid = maps.valid.as_ref().map(|v| v.reshape(shape)).transpose()?;
-            let map = thin_map(&target, valid.as_ref())?;
-            map.reshape(maps.logits.shape()).map(Some)
+            let name = format!("thin vessels {:?}", maps.target.dtype());
+            let made = target.derived(&name, || {
+                let (planes, rows, columns) = maps.planes(loss)?;
+                let label = maps.masked(&maps.target)?;
+                let map = thin_map(&label.reshape((planes, 1, rows, columns))?)?;
+                map.reshape(maps.logits.shape())
+            });
+            made.map(Some)
         }
     }
 }
 
+/// [`crate::Loss`] for a type of a module with a `NAME` that implements [`FromSums`].
+macro_rules! loss_from_sums {
+    ($loss:ty) => {
+        impl $crate::Loss for $loss {
+            fn name(&self) -> &str {
+                NAME
+            }
+
+            fn forward(
+                &self,
+                logits: &Tensor,
+                target: &Tensor,
+                valid: Option<&Tensor>,
+            ) -> candle_core::Result<Tensor> {
+                let target = $crate::PreparedTarget::new(target, valid);
+                $crate::sums::forward(self, logits, &target)
+            }
+
+            fn forward_prepared(
+                &self,
+                logits: &Tensor,
+                target: &$crate::PreparedTarget,
+            ) -> candle_core::Result<Tensor> {
+                $crate::sums::forward(self, logits, target)
+            }
+
+            fn map_term(&self) -> Option<$crate::MapTerm<'_>> {
+                Some($crate::MapTerm(self))
+            }
+        }
+    };
+}
+pub(crate) use loss_from_sums;
+
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,16 +1,18 @@
 //! Cross entropy that counts thin vessels more.
 
 use crate::error::{Result, check};
-use crate::loss::{Loss, MapTerm};
-use crate::sums::{self, FromSums, Request, Sums};
+use crate::sums::{FromSums, Request, Sums, loss_from_sums};
 use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+pub(crate) const NAME: &str = "thin_bce";
 
 /// Binary cross entropy with weight 1 + (ω − 1)·t, the mean over the valid pixels (divided by their
 /// count, not by the weights).
 ///
-/// t is 1 on the pixels of vessels narrower than 3 pixels, as [`crate::thin_vessel_map_within`]
-/// finds them in the target; a map made beforehand may be passed instead, and may take any value in
-/// [0, 1]. ω is 4 by default.
+/// t is 1 on the pixels of vessels narrower than 3 pixels, as [`crate::thin_vessel_map`] finds them
+/// in the target; [`crate::PreparedTarget::with_thin_vessels`] puts another map in its place, of any
+/// values in [0, 1]. ω is 4 by default.
 ///
 /// ```
 /// use venule_loss::{Loss, ThinBce, candle_core::{DType, Device, Tensor}};
@@ -25,8 +27,12 @@ use candle_core::Tensor;
 /// assert!((loss - 1.75 * std::f32::consts::LN_2).abs() < 1e-6);
 /// # Ok::<(), candle_core::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-pub struct ThinBce {
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ThinBce(Parameters);
+
+/// As a configuration names them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Parameters {
     thin_weight: f64,
 }
 
@@ -36,30 +42,19 @@ impl ThinBce {
     /// # Errors
     /// If it is not finite and at least 1.
     pub fn new(thin_weight: f64) -> Result<Self> {
-        let holds = thin_weight >= 1.0;
-        let expected = "finite and at least 1";
-        Ok(Self {
-            thin_weight: check("thin_bce", "thin_weight", thin_weight, holds, expected)?,
-        })
+        Self::build(Parameters { thin_weight })
     }
 
-    /// As [`Loss::forward`], with a thin-vessel map of the logits' shape made beforehand.
-    ///
-    /// # Errors
-    /// As [`Loss::forward`].
-    pub fn forward_with_map(
-        &self,
-        logits: &Tensor,
-        target: &Tensor,
-        valid: Option<&Tensor>,
-        thin: &Tensor,
-    ) -> candle_core::Result<Tensor> {
-        sums::forward(self, logits, target, valid, Some(thin))
+    pub(crate) fn build(parameters: Parameters) -> Result<Self> {
+        let weight = parameters.thin_weight;
+        let expected = "finite and at least 1";
+        check(NAME, "thin_weight", weight, weight >= 1.0, expected)?;
+        Ok(Self(parameters))
     }
 }
 
 /// Weight 4.
-impl Default for ThinBce {
+impl Default for Parameters {
     fn default() -> Self {
         Self { thin_weight: 4.0 }
     }
@@ -75,25 +70,8 @@ impl FromSums for ThinBce {
 
     fn evaluate(&self, sums: &Sums) -> candle_core::Result<Tensor> {
         let plain = (&sums.positive + &sums.negative)?;
-        sums.mean(&(plain + (&sums.thin * (self.thin_weight - 1.0))?)?)
+        sums.mean(&(plain + (&sums.thin * (self.0.thin_weight - 1.0))?)?)
     }
 }
 
-impl Loss for ThinBce {
-    fn name(&self) -> &str {
-        "thin_bce"
-    }
-
-    fn forward(
-        &self,
-        logits: &Tensor,
-        target: &Tensor,
-        valid: Option<&Tensor>,
-    ) -> candle_core::Result<Tensor> {
-        sums::forward(self, logits, target, valid, None)
-    }
-
-    fn map_term(&self) -> Option<MapTerm<'_>> {
-        Some(MapTerm(self))
-    }
-}
+loss_from_sums!(ThinBce);

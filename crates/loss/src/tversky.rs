@@ -2,9 +2,11 @@
 
 use crate::aggregation::Aggregation;
 use crate::error::{Result, not_negative, positive};
-use crate::loss::{Loss, MapTerm};
-use crate::sums::{self, FromSums, Request, Sums};
+use crate::sums::{FromSums, Request, Sums, loss_from_sums};
 use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+pub(crate) const NAME: &str = "tversky";
 
 /// Tversky loss (Salehi et al., MLMI 2017): 1 − TI with
 /// TI = (Σpg + s) / (Σpg + α·Σp(1 − g) + β·Σ(1 − p)g + s).
@@ -22,8 +24,12 @@ use candle_core::Tensor;
 /// assert!((loss - (1.0 - 1.5 / 2.2)).abs() < 1e-6);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-pub struct Tversky {
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Tversky(Parameters);
+
+/// As a configuration names them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Parameters {
     alpha: f64,
     beta: f64,
     smooth: f64,
@@ -36,13 +42,10 @@ impl Tversky {
     /// # Errors
     /// If one of them is negative or not finite, or both are 0: the loss would be 0 whatever is predicted.
     pub fn new(alpha: f64, beta: f64) -> Result<Self> {
-        not_negative("tversky", "alpha", alpha)?;
-        not_negative("tversky", "beta", beta)?;
-        positive("tversky", "the larger of alpha and beta", alpha.max(beta))?;
-        Ok(Self {
+        Self::build(Parameters {
             alpha,
             beta,
-            ..Self::default()
+            ..Parameters::default()
         })
     }
 
@@ -51,45 +54,58 @@ impl Tversky {
     /// # Errors
     /// If `smooth` is not finite and above 0: without it the loss of empty images is 0 / 0.
     pub fn with_smooth(mut self, smooth: f64) -> Result<Self> {
-        self.smooth = positive("tversky", "smooth", smooth)?;
-        Ok(self)
+        self.0.smooth = smooth;
+        Self::build(self.0)
     }
 
     /// The same, brought together over the batch in another way.
     pub fn with_aggregation(mut self, aggregation: Aggregation) -> Self {
-        self.aggregation = aggregation;
+        self.0.aggregation = aggregation;
         self
     }
 
-    /// The weights of the focal Tversky paper.
-    pub(crate) fn focal() -> Self {
-        Self {
-            alpha: 0.3,
-            beta: 0.7,
-            ..Self::default()
-        }
-    }
-
-    /// `shape` of 1 − TI, brought together over the batch.
-    pub(crate) fn reduce(
-        &self,
-        sums: &Sums,
-        shape: impl Fn(Tensor) -> candle_core::Result<Tensor>,
-    ) -> candle_core::Result<Tensor> {
-        let columns = [&sums.predicted, &sums.target, &sums.overlap];
-        self.aggregation
-            .reduce(&sums.count, columns, |[predicted, target, overlap]| {
-                let false_positive = ((predicted - &overlap)? * self.alpha)?;
-                let false_negative = ((target - &overlap)? * self.beta)?;
-                let wrong = (false_positive + false_negative)?;
-                // 1 − TI without the difference of two numbers near 1.
-                shape((&wrong / ((overlap + &wrong)? + self.smooth)?)?)
-            })
+    pub(crate) fn build(parameters: Parameters) -> Result<Self> {
+        let Parameters {
+            alpha,
+            beta,
+            smooth,
+            ..
+        } = parameters;
+        check_index(NAME, alpha, beta, smooth)?;
+        Ok(Self(parameters))
     }
 }
 
+/// Whether the parameters make an index, for the losses made of it.
+pub(crate) fn check_index(loss: &'static str, alpha: f64, beta: f64, smooth: f64) -> Result<()> {
+    not_negative(loss, "alpha", alpha)?;
+    not_negative(loss, "beta", beta)?;
+    positive(loss, "the larger of alpha and beta", alpha.max(beta))?;
+    positive(loss, "smooth", smooth)?;
+    Ok(())
+}
+
+/// `shape` of 1 − TI, brought together over the batch.
+pub(crate) fn reduce(
+    sums: &Sums,
+    alpha: f64,
+    beta: f64,
+    smooth: f64,
+    aggregation: Aggregation,
+    shape: impl Fn(Tensor) -> candle_core::Result<Tensor>,
+) -> candle_core::Result<Tensor> {
+    let columns = [&sums.predicted, &sums.target, &sums.overlap];
+    aggregation.reduce(&sums.count, columns, |[predicted, target, overlap]| {
+        let false_positive = ((predicted - &overlap)? * alpha)?;
+        let false_negative = ((target - &overlap)? * beta)?;
+        let wrong = (false_positive + false_negative)?;
+        // 1 − TI without the difference of two numbers near 1.
+        shape((&wrong / ((overlap + &wrong)? + smooth)?)?)
+    })
+}
+
 /// α = 0.2, β = 0.8, s = 1, per image: favours recall.
-impl Default for Tversky {
+impl Default for Parameters {
     fn default() -> Self {
         Self {
             alpha: 0.2,
@@ -106,25 +122,14 @@ impl FromSums for Tversky {
     }
 
     fn evaluate(&self, sums: &Sums) -> candle_core::Result<Tensor> {
-        self.reduce(sums, Ok)
+        let Parameters {
+            alpha,
+            beta,
+            smooth,
+            aggregation,
+        } = self.0;
+        reduce(sums, alpha, beta, smooth, aggregation, Ok)
     }
 }
 
-impl Loss for Tversky {
-    fn name(&self) -> &str {
-        "tversky"
-    }
-
-    fn forward(
-        &self,
-        logits: &Tensor,
-        target: &Tensor,
-        valid: Option<&Tensor>,
-    ) -> candle_core::Result<Tensor> {
-        sums::forward(self, logits, target, valid, None)
-    }
-
-    fn map_term(&self) -> Option<MapTerm<'_>> {
-        Some(MapTerm(self))
-    }
-}
+loss_from_sums!(Tversky);

@@ -172,7 +172,8 @@ fn shapes_that_do_not_fit_are_errors() {
         assert!(error(&whole, &target, &valid).contains("float"));
     }
     let loss = ThinBce::default();
-    let error = loss.forward_with_map(&logits, &target, None, &flipped);
+    let prepared = PreparedTarget::new(&target, None).with_thin_vessels(&flipped);
+    let error = loss.forward_prepared(&logits, &prepared);
     assert!(error.unwrap_err().to_string().contains("thin"));
     let row = Tensor::zeros(5, DType::F32, &Device::Cpu).unwrap();
     assert!(loss.forward(&row, &row, None).is_err());
@@ -182,20 +183,14 @@ fn shapes_that_do_not_fit_are_errors() {
         error.starts_with("skeleton_recall: expected maps"),
         "{error}"
     );
-    let error = recall.forward_with_skeleton(&logits, &flipped, None);
-    let error = error.unwrap_err().to_string();
-    assert!(
-        error.starts_with("skeleton_recall: expected skeleton of"),
-        "{error}"
-    );
-    assert!(thin_vessel_map(&row).is_err());
+    assert!(thin_vessel_map(&row, None).is_err());
     assert!(tubed_skeleton(&row, 1).is_err());
-    assert!(thin_vessel_map_within(&target, Some(&flipped)).is_err());
+    assert!(thin_vessel_map(&target, Some(&flipped)).is_err());
     let beyond = Tensor::zeros((1 << 40, 1 << 40, 0, 1, 1), DType::F32, &Device::Cpu).unwrap();
     for none in [&empty, &beyond] {
         for result in [
-            thin_vessel_map(none),
-            thin_vessel_map_within(none, Some(none)),
+            thin_vessel_map(none, None),
+            thin_vessel_map(none, Some(none)),
             tubed_skeleton(none, 1),
         ] {
             let error = result.unwrap_err().to_string();

@@ -1,4 +1,5 @@
-//! Values and gradients by PyTorch and MONAI, made by `fixtures/golden.py`.
+//! Values and gradients by PyTorch and MONAI (`fixtures/golden.py`), maps by scikit-image and SciPy
+//! (`fixtures/maps.py`).
 
 use crate::{close, close_gradients, learn, values};
 use candle_core::{DType, Device, Tensor};
@@ -6,11 +7,13 @@ use std::collections::HashMap;
 use venule_loss::*;
 
 fn fixtures() -> HashMap<String, Tensor> {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/fixtures/golden.safetensors"
-    );
-    candle_core::safetensors::load(path, &Device::Cpu).unwrap()
+    let mut fixtures = HashMap::new();
+    for file in ["golden", "maps"] {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+        let path = format!("{folder}/{file}.safetensors");
+        fixtures.extend(candle_core::safetensors::load(path, &Device::Cpu).unwrap());
+    }
+    fixtures
 }
 
 fn cases() -> Vec<(&'static str, Box<dyn Loss>)> {
@@ -54,8 +57,14 @@ fn cases() -> Vec<(&'static str, Box<dyn Loss>)> {
             Box::new(SoftClDice::default().with_aggregation(pooled)),
         ),
         ("skeleton_recall", Box::new(SkeletonRecall::default())),
-        ("reference", Box::new(Composite::reference())),
-        ("recipe_valid", Box::new(Composite::bce_dice())),
+        (
+            "reference",
+            Box::new(Composite::preset("reference").unwrap()),
+        ),
+        (
+            "recipe_valid",
+            Box::new(Composite::preset("bce-dice").unwrap()),
+        ),
     ]
 }
 
@@ -90,42 +99,25 @@ fn losses_equal_pytorch_and_monai() {
 }
 
 #[test]
-fn thin_vessels_are_those_of_pytorch() {
+fn thin_vessels_are_those_of_pytorch_and_scipy() {
     let fixtures = fixtures();
     for dtype in [DType::F64, DType::F32, DType::U8] {
         let target = fixtures["target"].to_dtype(dtype).unwrap();
-        let thin = thin_vessel_map(&target).unwrap();
-        assert_eq!(values(&thin), values(&fixtures["thin"]));
+        for (valid, expected) in [(None, "thin"), (Some(&fixtures["valid"]), "thin_valid")] {
+            let thin = thin_vessel_map(&target, valid).unwrap();
+            assert_eq!(values(&thin), values(&fixtures[expected]), "{expected}");
+        }
     }
 }
 
-#[test]
-fn a_thin_map_made_beforehand_gives_the_same() {
-    let fixtures = fixtures();
-    let (logits, target) = (&fixtures["logits"], &fixtures["target"]);
-    let thin = thin_vessel_map(target).unwrap();
-    let loss = ThinBce::default();
-    let given = loss.forward_with_map(logits, target, None, &thin).unwrap();
-    assert_eq!(
-        values(&given),
-        values(&loss.forward(logits, target, None).unwrap())
-    );
-    let mix = Composite::reference();
-    let (given, _) = mix
-        .forward_with_map(logits, target, None, Some(&thin))
-        .unwrap();
-    assert_eq!(
-        values(&given),
-        values(&mix.forward(logits, target, None).unwrap())
-    );
-}
-
-/// scikit-image's `thin` is the same algorithm, its `dilation` the same cross.
 #[test]
 fn skeletons_are_those_of_scikit_image() {
     let fixtures = fixtures();
     let ours = |name: &str, radius| values(&tubed_skeleton(&fixtures[name], radius).unwrap());
     assert_eq!(ours("target", 0), values(&fixtures["skeleton"]));
     assert_eq!(ours("target", 2), values(&fixtures["tube"]));
-    assert_eq!(ours("blobs", 0), values(&fixtures["blobs_skeleton"]));
+    for name in ["blobs", "noise", "wide"] {
+        let expected = values(&fixtures[&format!("{name}_skeleton")]);
+        assert_eq!(ours(name, 0), expected, "{name}");
+    }
 }

@@ -1,8 +1,10 @@
-//! The losses against PyTorch and MONAI, against their identities, and at the edges.
+//! The losses against PyTorch and MONAI, against their identities, at the edges, and by name.
 
+mod config;
 mod edges;
 mod golden;
 mod identities;
+mod thin;
 
 use candle_core::{DType, Device, Tensor, Var};
 use venule_loss::*;
@@ -67,8 +69,9 @@ pub(crate) fn example(seed: u64, shape: &[usize]) -> (Tensor, Tensor, Tensor) {
 /// One of each kind, by its default, and a composite of all.
 pub(crate) fn all_losses() -> Vec<Box<dyn Loss>> {
     let mut losses = single_losses();
-    losses.push(Box::new(Composite::reference()));
-    losses.push(Box::new(Composite::bce_dice()));
+    for preset in LossConfig::presets() {
+        losses.push(Box::new(Composite::preset(preset).unwrap()));
+    }
     let terms = single_losses()
         .into_iter()
         .map(|loss| (0.5, loss))
@@ -77,7 +80,7 @@ pub(crate) fn all_losses() -> Vec<Box<dyn Loss>> {
     losses
 }
 
-fn single_losses() -> Vec<Box<dyn Loss>> {
+pub(crate) fn single_losses() -> Vec<Box<dyn Loss>> {
     vec![
         Box::new(Bce::new()),
         Box::new(Bce::with_positive_weight(3.0).unwrap()),
@@ -104,6 +107,7 @@ pub(crate) fn close(name: &str, ours: f64, expected: f64, tolerance: f64) {
 
 pub(crate) fn close_gradients(name: &str, ours: &[f64], expected: &[f64], tolerance: f64) {
     let largest = expected.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+    assert!(largest > 0.0, "{name}: nothing to compare with");
     for (at, (a, b)) in ours.iter().zip(expected).enumerate() {
         let error = (a - b).abs();
         assert!(
