@@ -82,6 +82,11 @@ fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     seen
 }
 
+/// The names of the metrics that any entry has, each once.
+fn metric_names(entries: &[Entry]) -> Vec<&'static str> {
+    distinct(entries.iter().flat_map(|e| e.evaluated.report.names()))
+}
+
 /// Text for XML: the five characters with a meaning of their own are written as entities.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
