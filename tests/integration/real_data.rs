@@ -35,7 +35,11 @@ fn the_second_annotator_of_drive_scores_as_published() {
     // The protocol's golden values, pooled over the 20 fields of view and averaged by image.
     let pooled = evaluated.report.pooled.get("f1").unwrap();
     assert!((pooled - 0.7891).abs() < 2e-4, "{pooled}");
-    let f1 = evaluated.report.per_image.iter().map(|row| row.get("f1").unwrap());
+    let f1 = evaluated
+        .report
+        .per_image
+        .iter()
+        .map(|row| row.get("f1").unwrap());
     let mean = f1.sum::<f64>() / 20.0;
     assert!((mean - 0.7881).abs() < 2e-4, "{mean}");
     // The golden pixel and vessel counts.

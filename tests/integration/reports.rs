@@ -89,7 +89,12 @@ fn tables_hold_every_entry_and_every_metric() {
         .unwrap()
         .1
         .unwrap();
-    let expected = format!("{:.4} ({:.4}–{:.4})", pooled.get("f1").unwrap(), f1.low, f1.high);
+    let expected = format!(
+        "{:.4} ({:.4}–{:.4})",
+        pooled.get("f1").unwrap(),
+        f1.low,
+        f1.high
+    );
     assert_eq!(at(soft, "F1 (95 %"), expected);
     let precision = interval
         .iter()

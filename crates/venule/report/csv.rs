@@ -1,9 +1,9 @@
 use venule_metrics::WidthClass;
 
 use super::Entry;
+use super::metric_names;
 use super::overview::{ends, find, matrix};
 use super::table::Table;
-use super::metric_names;
 use crate::Result;
 
 /// What every line says of its entry.

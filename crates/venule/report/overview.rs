@@ -129,7 +129,10 @@ fn systems(entries: &[Entry], seed: u64) -> Result<Table> {
             number(pooled.get("recall")),
             number(pooled.get("mcc")),
             ranked(with_interval("roc_auc", pooled.get("roc_auc"))),
-            ranked(with_interval("average_precision", pooled.get("average_precision"))),
+            ranked(with_interval(
+                "average_precision",
+                pooled.get("average_precision"),
+            )),
             number(pooled.get("thin_recall")),
             number(pooled.get("thin_precision")),
             number(pooled.get("thin_f1")),

@@ -46,7 +46,9 @@ impl Rank {
 /// only as many are named.
 pub fn ranked_images(evaluated: &Evaluated) -> Vec<(Rank, usize)> {
     let rows = evaluated.report.per_image.iter().enumerate();
-    let mut rows: Vec<(usize, f64)> = rows.filter_map(|(i, row)| Some((i, row.get("f1")?))).collect();
+    let mut rows: Vec<(usize, f64)> = rows
+        .filter_map(|(i, row)| Some((i, row.get("f1")?)))
+        .collect();
     rows.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     let count = rows.len();
     let mut places = vec![
