@@ -44,7 +44,7 @@ pub fn evaluate(
 /// let truth = folder.path().join("truth");
 /// let files = FolderSet::new(&folder.path().join("predictions"), Some(truth), None)?;
 /// let scored = venule::evaluate_predictions(&files, 0.5)?;
-/// assert_eq!(scored.report.pooled.f1, Some(1.0));
+/// assert_eq!(scored.report.pooled.get("f1"), Some(1.0));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///

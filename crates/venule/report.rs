@@ -82,6 +82,11 @@ fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     seen
 }
 
+/// The names of the metrics that any entry has, each once.
+fn metric_names(entries: &[Entry]) -> Vec<&'static str> {
+    distinct(entries.iter().flat_map(|e| e.evaluated.report.names()))
+}
+
 /// Text for XML: the five characters with a meaning of their own are written as entities.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -96,4 +101,97 @@ fn escape(text: &str) -> String {
         }
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use venule_metrics::{Comparison, Evaluator, Metric, ScoredImage};
+
+    use super::*;
+    use crate::{EvaluationRow, Protocol};
+
+    /// Predicted vessel pixels per vessel pixel of the label.
+    struct AreaRatio;
+
+    impl Metric for AreaRatio {
+        fn name(&self) -> &'static str {
+            "area_ratio"
+        }
+        fn count(&self, image: &Comparison<'_>) -> venule_metrics::Result<Vec<u128>> {
+            let counts = image.confusion();
+            let (predicted, target) = (counts.tp + counts.fp, counts.tp + counts.fn_);
+            Ok(vec![predicted.into(), target.into()])
+        }
+        fn value(&self, sums: &[u128]) -> Option<f64> {
+            (sums[1] > 0).then(|| sums[0] as f64 / sums[1] as f64)
+        }
+    }
+
+    fn entry(mut evaluator: Evaluator) -> crate::Result<Entry> {
+        let target = [true, true, true, true, false, false];
+        let image = ScoredImage::new(3, 2, &[0.9, 0.9, 0.9, 0.1, 0.1, 0.1], &target, None)?;
+        evaluator.update(&image)?;
+        let row = EvaluationRow {
+            id: "1".to_owned(),
+            seconds: None,
+        };
+        Ok(Entry {
+            system: "system".to_owned(),
+            dataset: "set".to_owned(),
+            split: Split::Test,
+            threshold_from: ThresholdOrigin::Given,
+            evaluated: Evaluated {
+                report: evaluator.finish(),
+                rows: vec![row],
+                protocol: Protocol::default(),
+                set_size: 1,
+            },
+        })
+    }
+
+    #[test]
+    fn every_report_shows_an_added_metric() -> crate::Result<()> {
+        let plain = entry(Evaluator::new(0.5)?)?;
+        let own = entry(Evaluator::new(0.5)?.with_metric(Box::new(AreaRatio))?)?;
+        // 3 pixels predicted, 4 in the label.
+        let json = json(&own.evaluated, 0)?;
+        for value in [
+            &json["pooled"]["area_ratio"],
+            &json["per_image"][0]["area_ratio"],
+            &json["mean"]["area_ratio"]["mean"],
+            &json["pooled_intervals"]["area_ratio"]["high"],
+        ] {
+            assert_eq!(value.as_f64(), Some(0.75), "{json}");
+        }
+        // Beside a system without it, whose cell is empty.
+        let entries = [plain, own];
+        let cells = |text: &str, separator: char, names: &[&str]| -> Vec<String> {
+            let rows: Vec<Vec<String>> = text
+                .lines()
+                .map(|line| line.split(separator).map(|c| c.trim().to_owned()).collect())
+                .collect();
+            let header = rows
+                .iter()
+                .position(|row| row.contains(&"system".to_owned()));
+            let header = header.expect("a header");
+            let column = rows[header]
+                .iter()
+                .position(|cell| names.contains(&cell.as_str()));
+            let column = column.expect("a column of the metric");
+            let body = rows[header + 1..]
+                .iter()
+                .filter(|row| row.contains(&"system".to_owned()));
+            body.map_while(|row| row.get(column).cloned()).collect()
+        };
+        let name = ["area_ratio"];
+        assert_eq!(
+            cells(&images_csv(&entries), ',', &name),
+            ["", "", "0.75", "0.75"]
+        );
+        assert_eq!(cells(&systems_csv(&entries, 0)?, ',', &name), ["", "0.75"]);
+        let markdown = markdown(&entries, 0)?;
+        assert_eq!(cells(&markdown, '|', &name)[..2], ["–", "0.7500"]);
+        assert!(html("title", &entries, &[], 0)?.contains("<th>area_ratio</th>"));
+        Ok(())
+    }
 }

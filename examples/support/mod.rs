@@ -108,11 +108,11 @@ pub fn summary(report: &Report) -> String {
     let pooled = &report.pooled;
     format!(
         "F1 {} (threshold {:.3}), precision {}, recall {}, ROC AUC {}, thin-vessel recall {}",
-        number(pooled.f1),
+        number(pooled.get("f1")),
         report.threshold,
-        number(pooled.precision),
-        number(pooled.recall),
-        number(pooled.roc_auc),
-        number(pooled.thin_recall),
+        number(pooled.get("precision")),
+        number(pooled.get("recall")),
+        number(pooled.get("roc_auc")),
+        number(pooled.get("thin_recall")),
     )
 }

@@ -134,7 +134,7 @@ fn a_second_annotator_is_scored_on_the_images_that_have_one() {
     let evaluated = evaluated.unwrap();
     assert_eq!((evaluated.rows.len(), evaluated.set_size), (1, 3));
     assert_eq!(evaluated.rows[0].id, set.samples()[1].id);
-    assert_eq!(evaluated.report.pooled.f1, Some(1.0));
+    assert_eq!(evaluated.report.pooled.get("f1"), Some(1.0));
     assert_eq!(evaluated.report.confusion.total(), pixels);
     let evaluated = whole().evaluate_second_annotator(&set).unwrap().unwrap();
     assert_eq!(evaluated.report.confusion.total(), 64 * 64);
@@ -155,7 +155,7 @@ fn the_chosen_threshold_has_the_highest_f1() {
         let f1_at = |threshold: f32| {
             let segmenter = self::segmenter().with_threshold(threshold).unwrap();
             let evaluated = protocol.evaluate(&segmenter, &set, |_, _| Ok(())).unwrap();
-            evaluated.report.pooled.f1.unwrap()
+            evaluated.report.pooled.get("f1").unwrap()
         };
         assert!((f1_at(best.threshold) - best.f1).abs() < 1e-12);
         // Thresholds of the grid that is searched.

@@ -33,9 +33,13 @@ fn the_second_annotator_of_drive_scores_as_published() {
         (20, "01")
     );
     // The protocol's golden values, pooled over the 20 fields of view and averaged by image.
-    let pooled = evaluated.report.pooled.f1.unwrap();
+    let pooled = evaluated.report.pooled.get("f1").unwrap();
     assert!((pooled - 0.7891).abs() < 2e-4, "{pooled}");
-    let f1 = evaluated.report.per_image.iter().map(|row| row.f1.unwrap());
+    let f1 = evaluated
+        .report
+        .per_image
+        .iter()
+        .map(|row| row.get("f1").unwrap());
     let mean = f1.sum::<f64>() / 20.0;
     assert!((mean - 0.7881).abs() < 2e-4, "{mean}");
     // The golden pixel and vessel counts.
@@ -54,7 +58,7 @@ fn the_second_annotator_scored_as_images_comes_to_the_same() {
         Some(part("mask")),
     );
     let scored = evaluate_predictions(&files.unwrap(), 0.5).unwrap();
-    let pooled = scored.report.pooled.f1.unwrap();
+    let pooled = scored.report.pooled.get("f1").unwrap();
     assert!((pooled - 0.7891).abs() < 2e-4, "{pooled}");
     let intervals = scored.intervals(0).unwrap();
     let mean = intervals.iter().find(|(name, _)| *name == "f1").unwrap().1;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use venule::data::{FolderSet, Mask, Split};
-use venule::metrics::Scores;
+use venule::metrics::METRICS;
 use venule::report::{self, Entry, Picture, Rank, ThresholdOrigin};
 use venule::{Evaluated, Protocol, evaluate_predictions};
 
@@ -52,7 +52,7 @@ fn entries() -> Vec<Entry> {
 fn a_network_that_hardly_differs_from_pixel_to_pixel_is_no_mask() {
     // As after the first steps: all its probabilities in one or two bins of the calibration.
     let mut narrow = entries().remove(1);
-    let auc = narrow.evaluated.report.pooled.roc_auc.unwrap();
+    let auc = narrow.evaluated.report.pooled.get("roc_auc").unwrap();
     let auc = format!("{auc:.4} (");
     let table = |entry: &Entry| report::markdown(std::slice::from_ref(entry), 1).unwrap();
     assert!(!table(&narrow).contains(&auc));
@@ -89,26 +89,31 @@ fn tables_hold_every_entry_and_every_metric() {
         .unwrap()
         .1
         .unwrap();
-    let expected = format!("{:.4} ({:.4}–{:.4})", pooled.f1.unwrap(), f1.low, f1.high);
+    let expected = format!(
+        "{:.4} ({:.4}–{:.4})",
+        pooled.get("f1").unwrap(),
+        f1.low,
+        f1.high
+    );
     assert_eq!(at(soft, "F1 (95 %"), expected);
     let precision = interval
         .iter()
         .find(|(name, _)| *name == "average_precision");
     let ends = precision.unwrap().1.unwrap();
-    let value = pooled.average_precision.unwrap();
+    let value = pooled.get("average_precision").unwrap();
     assert!(ends.low <= value && value <= ends.high, "{value} {ends:?}");
     let expected = format!("{value:.4} ({:.4}–{:.4})", ends.low, ends.high);
     assert_eq!(at(soft, "AP (95 %"), expected);
     for (name, value) in [
-        ("precision", pooled.precision),
-        ("recall", pooled.recall),
-        ("MCC", pooled.mcc),
-        ("thin-vessel recall", pooled.thin_recall),
-        ("thin-vessel precision", pooled.thin_precision),
-        ("thin-vessel F1", pooled.thin_f1),
-        ("clDice", pooled.cl_dice),
-        ("ECE", pooled.expected_calibration_error),
-        ("Brier", pooled.brier),
+        ("precision", pooled.get("precision")),
+        ("recall", pooled.get("recall")),
+        ("MCC", pooled.get("mcc")),
+        ("thin-vessel recall", pooled.get("thin_recall")),
+        ("thin-vessel precision", pooled.get("thin_precision")),
+        ("thin-vessel F1", pooled.get("thin_f1")),
+        ("clDice", pooled.get("cl_dice")),
+        ("ECE", pooled.get("expected_calibration_error")),
+        ("Brier", pooled.get("brier")),
     ] {
         assert_eq!(at(soft, name), format!("{:.4}", value.unwrap()), "{name}");
     }
@@ -200,7 +205,7 @@ fn comma_separated_values_hold_every_number() {
     assert_eq!(rows.len(), 3);
     let number = |name: &str| rows[1][column(&rows, name)].parse::<f64>().ok();
     assert_eq!(number("f1_at_0.5"), scored.f1_at_half());
-    assert_eq!(number("f1"), scored.report.pooled.f1);
+    assert_eq!(number("f1"), scored.report.pooled.get("f1"));
     let intervals = scored.pooled_intervals(0).unwrap();
     for (name, interval) in intervals {
         assert_eq!(
@@ -234,7 +239,7 @@ fn systems_by_data_sets_make_a_matrix() {
         entry("one", "stare", mask.clone()),
         entry("two", "drive", mask.clone()),
     ];
-    let f1 = |evaluated: &Evaluated| format!("{:.4}", evaluated.report.pooled.f1.unwrap());
+    let f1 = |evaluated: &Evaluated| format!("{:.4}", evaluated.report.pooled.get("f1").unwrap());
     let (soft, mask) = (f1(&soft), f1(&mask));
     let expected = format!("system,drive,stare\none,{soft},{mask}\ntwo,{mask},\n");
     assert_eq!(report::matrix_csv(&entries), expected);
@@ -298,8 +303,9 @@ fn keys(object: &Value) -> Vec<&str> {
 
 /// The names of all metrics and of what else an object holds, sorted.
 fn metrics_and<'a>(more: &[&'a str]) -> Vec<&'a str> {
-    let mut keys: Vec<&str> = Scores::names()
-        .into_iter()
+    let mut keys: Vec<&str> = METRICS
+        .iter()
+        .map(|metric| metric.name)
         .chain(more.iter().copied())
         .collect();
     keys.sort_unstable();
@@ -483,7 +489,7 @@ fn the_page_is_whole_and_needs_nothing_else() {
 fn best_median_and_worst_are_found() {
     let scored = scored();
     let ranked = report::ranked_images(&scored);
-    let f1 = |index: usize| scored.report.per_image[index].f1.unwrap();
+    let f1 = |index: usize| scored.report.per_image[index].get("f1").unwrap();
     assert_eq!(
         ranked.iter().map(|(rank, _)| *rank).collect::<Vec<_>>(),
         [Rank::Best, Rank::Median, Rank::Worst]

@@ -207,7 +207,7 @@ fn the_best_threshold_is_stored_with_the_best_weights() {
     // Evaluating the saved weights at the saved threshold gives the score that was reported.
     let set = crate::support::photographs(64, 1);
     let evaluated = venule::evaluate(&segmenter, &*set, |_, _| Ok(())).unwrap();
-    let f1 = evaluated.report.pooled.f1.unwrap();
+    let f1 = evaluated.report.pooled.get("f1").unwrap();
     assert!((f1 - best.score).abs() < 1e-9, "{f1} {}", best.score);
     assert_eq!(evaluated.report.threshold, segmenter.checkpoint().threshold);
     // Beside it stands what it was chosen on.

@@ -104,20 +104,17 @@ impl Bootstrap {
         count: usize,
         mut statistic: impl FnMut(&[usize]) -> Option<f64>,
     ) -> Result<Option<Interval>> {
-        let [interval] = self.statistics(count, |drawn| [statistic(drawn)])?;
-        Ok(interval)
+        let intervals = self.statistics(count, |drawn| vec![statistic(drawn)])?;
+        Ok(intervals.into_iter().next().flatten())
     }
 
     /// The intervals of several statistics of `count` images, all over the same draws; each as
     /// [`statistic`](Self::statistic) gives it.
-    ///
-    /// # Errors
-    /// As [`statistic`](Self::statistic).
-    pub fn statistics<const N: usize>(
+    pub(crate) fn statistics(
         &self,
         count: usize,
-        mut statistics: impl FnMut(&[usize]) -> [Option<f64>; N],
-    ) -> Result<[Option<Interval>; N]> {
+        mut statistics: impl FnMut(&[usize]) -> Vec<Option<f64>>,
+    ) -> Result<Vec<Option<Interval>>> {
         self.check()?;
         if count == 0 {
             return Err(Error::Empty {
@@ -126,9 +123,9 @@ impl Bootstrap {
         }
         let mut drawn: Vec<usize> = (0..count).collect();
         let finite = |value: &f64| value.is_finite();
-        let estimates = statistics(&drawn).map(|value| value.filter(finite));
+        let estimates = statistics(&drawn);
         let mut random = SplitMix64::new(self.seed);
-        let mut values: [Vec<f64>; N] = std::array::from_fn(|_| Vec::new());
+        let mut values = vec![Vec::new(); estimates.len()];
         for _ in 0..self.resamples {
             drawn
                 .iter_mut()
@@ -138,17 +135,20 @@ impl Bootstrap {
             }
         }
         let tail = (1.0 - self.confidence) / 2.0;
-        let mut intervals = [None; N];
-        for ((interval, estimate), mut values) in intervals.iter_mut().zip(estimates).zip(values) {
-            values.sort_unstable_by(f64::total_cmp);
-            let ends = quantile(&values, tail).zip(quantile(&values, 1.0 - tail));
-            *interval = estimate.zip(ends).map(|(estimate, (low, high))| Interval {
-                estimate,
-                low,
-                high,
+        let intervals = estimates
+            .into_iter()
+            .zip(values)
+            .map(|(estimate, mut values)| {
+                values.sort_unstable_by(f64::total_cmp);
+                let ends = quantile(&values, tail).zip(quantile(&values, 1.0 - tail));
+                let estimate = estimate.filter(finite);
+                estimate.zip(ends).map(|(estimate, (low, high))| Interval {
+                    estimate,
+                    low,
+                    high,
+                })
             });
-        }
-        Ok(intervals)
+        Ok(intervals.collect())
     }
 
     fn check(&self) -> Result<()> {

@@ -1,5 +1,5 @@
-use crate::confusion::ratio;
-use crate::{Error, Metric, Result, ScoredImage};
+use crate::confusion::{narrow, ratio};
+use crate::{Error, Result, ScoredImage};
 
 /// Calibration of the vessel probability: expected calibration error and Brier score, pooled over images.
 ///
@@ -9,7 +9,7 @@ use crate::{Error, Metric, Result, ScoredImage};
 /// (2⁻⁶² per pixel), so merging in any order gives exactly what one pass gives.
 ///
 /// ```
-/// use venule_metrics::{Calibration, Metric, ScoredImage};
+/// use venule_metrics::{Calibration, ScoredImage};
 /// let mut calibration = Calibration::new(10)?;
 /// calibration.update(&ScoredImage::flat(&[0.25, 0.25, 0.75, 0.75], &[false, true, true, true], None)?)?;
 /// let report = calibration.compute();
@@ -94,16 +94,36 @@ impl Calibration {
         }
         self.squared_error += other.squared_error;
     }
-}
 
-impl Metric for Calibration {
-    type Output = CalibrationReport;
+    /// The sums as a metric adds them.
+    pub(crate) fn counts(&self) -> Vec<u128> {
+        let bins = self.bins.iter();
+        let bins = bins.flat_map(|bin| [bin.count.into(), bin.positives.into(), bin.probability]);
+        bins.chain([self.squared_error]).collect()
+    }
 
-    /// Adds an image of probabilities.
+    /// Of sums of [`counts`](Self::counts).
+    pub(crate) fn from_counts(sums: &[u128]) -> Self {
+        let bins = sums.chunks_exact(3).map(|bin| {
+            let [count, positives, ..] = narrow(bin);
+            let probability = bin[2];
+            BinSums {
+                count,
+                positives,
+                probability,
+            }
+        });
+        Self {
+            bins: bins.collect(),
+            squared_error: sums.last().copied().unwrap_or_default(),
+        }
+    }
+
+    /// Adds an image of probabilities. On an error the sums are as before the call.
     ///
     /// # Errors
     /// [`NotAProbability`](Error::NotAProbability) if a valid score lies outside [0, 1].
-    fn update(&mut self, image: &ScoredImage<'_>) -> Result<()> {
+    pub fn update(&mut self, image: &ScoredImage<'_>) -> Result<()> {
         image.check_probabilities()?;
         let scale = self.bins.len() as f64;
         let mut add = |p: f32, y: bool| {
@@ -131,13 +151,24 @@ impl Metric for Calibration {
         Ok(())
     }
 
-    fn compute(&self) -> CalibrationReport {
-        let total: u64 = self.bins.iter().map(|bin| bin.count).sum();
-        let gap: f64 = self
-            .bins
-            .iter()
-            .map(|bin| (bin.probability as f64 / ONE - bin.positives as f64).abs())
-            .sum();
+    fn total(&self) -> u64 {
+        self.bins.iter().map(|bin| bin.count).sum()
+    }
+
+    pub(crate) fn expected_calibration_error(&self) -> Option<f64> {
+        let gap = |bin: &BinSums| (bin.probability as f64 / ONE - bin.positives as f64).abs();
+        let gap: f64 = self.bins.iter().map(gap).sum();
+        let total = self.total();
+        (total > 0).then(|| gap / total as f64)
+    }
+
+    pub(crate) fn brier(&self) -> Option<f64> {
+        let total = self.total();
+        (total > 0).then(|| self.squared_error as f64 / ONE / total as f64)
+    }
+
+    /// The values over everything seen so far.
+    pub fn compute(&self) -> CalibrationReport {
         let scale = self.bins.len() as f64;
         let bins = self
             .bins
@@ -152,13 +183,17 @@ impl Metric for Calibration {
                 vessel_fraction: ratio(bin.positives.into(), bin.count.into()),
             });
         CalibrationReport {
-            expected_calibration_error: (total > 0).then(|| gap / total as f64),
-            brier: (total > 0).then(|| self.squared_error as f64 / ONE / total as f64),
+            expected_calibration_error: self.expected_calibration_error(),
+            brier: self.brier(),
             bins: bins.collect(),
         }
     }
 
-    fn merge(&mut self, other: &Self) -> Result<()> {
+    /// Adds everything `other` has seen.
+    ///
+    /// # Errors
+    /// [`MergeMismatch`](Error::MergeMismatch) if the two have different numbers of bins.
+    pub fn merge(&mut self, other: &Self) -> Result<()> {
         if self.bins.len() != other.bins.len() {
             let (left, right) = (self.bins.len().to_string(), other.bins.len().to_string());
             return Err(Error::MergeMismatch {

@@ -1,6 +1,5 @@
-use crate::confusion::{ratio, same_threshold};
-use crate::scored_image::{check_dimensions, check_threshold};
-use crate::{Error, Metric, Result, ScoredImage};
+use crate::scored_image::check_dimensions;
+use crate::{Error, Result};
 
 /// The 8-connected components of a mask.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,75 +133,4 @@ fn joined_runs(mask: &[bool], width: usize, height: usize) -> Result<Runs> {
         above = first..runs.spans.len();
     }
     Ok(runs)
-}
-
-/// The β0 error: how much the number of 8-connected components of the prediction differs from the target's,
-/// |β0(prediction) − β0(target)|, averaged over images, at a fixed threshold.
-///
-/// Outside the valid pixels both masks are background.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ComponentError {
-    threshold: f32,
-    images: u64,
-    sum: u64,
-}
-
-impl ComponentError {
-    /// Starts empty; a pixel is predicted vessel when `score > threshold`.
-    ///
-    /// # Errors
-    /// [`NanThreshold`](crate::Error::NanThreshold) if the threshold is NaN.
-    pub fn new(threshold: f32) -> Result<Self> {
-        check_threshold(threshold)?;
-        Ok(Self {
-            threshold,
-            images: 0,
-            sum: 0,
-        })
-    }
-
-    pub(crate) fn error(
-        prediction: &[bool],
-        target: &[bool],
-        width: usize,
-        height: usize,
-    ) -> Result<u64> {
-        Ok(betti0(prediction, width, height)?.abs_diff(betti0(target, width, height)?))
-    }
-
-    pub(crate) fn add(&mut self, error: u64) {
-        self.images += 1;
-        self.sum += error;
-    }
-
-    pub(crate) fn add_all(&mut self, other: &Self) {
-        self.images += other.images;
-        self.sum += other.sum;
-    }
-}
-
-impl Metric for ComponentError {
-    type Output = Option<f64>;
-
-    fn update(&mut self, image: &ScoredImage<'_>) -> Result<()> {
-        let (prediction, target) = (image.prediction(self.threshold), image.valid_targets());
-        self.add(Self::error(
-            &prediction,
-            &target,
-            image.width(),
-            image.height(),
-        )?);
-        Ok(())
-    }
-
-    /// The mean error per image; `None` before the first image.
-    fn compute(&self) -> Option<f64> {
-        ratio(self.sum.into(), self.images.into())
-    }
-
-    fn merge(&mut self, other: &Self) -> Result<()> {
-        same_threshold(self.threshold, other.threshold)?;
-        self.add_all(other);
-        Ok(())
-    }
 }

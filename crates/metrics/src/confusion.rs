@@ -1,5 +1,5 @@
 use crate::scored_image::{check_lengths, check_numbers, check_threshold};
-use crate::{Error, Metric, Result, ScoredImage};
+use crate::{Error, Result};
 
 /// Counts of a binary decision against the truth, and every ratio made of them.
 ///
@@ -92,7 +92,7 @@ impl Confusion {
         Ok(())
     }
 
-    fn count<T: Copy>(
+    pub(crate) fn count<T: Copy>(
         &mut self,
         scores: &[T],
         targets: &[bool],
@@ -134,6 +134,17 @@ impl Confusion {
                 tn: u64::from(total + both - positive - actual),
             });
         }
+    }
+
+    /// The counts as a metric sums them.
+    pub(crate) fn counts(&self) -> [u128; 4] {
+        [self.tp, self.fp, self.tn, self.fn_].map(u128::from)
+    }
+
+    /// Of sums of [`counts`](Self::counts).
+    pub(crate) fn from_counts(sums: &[u128]) -> Self {
+        let [tp, fp, tn, fn_] = narrow(sums);
+        Self { tp, fp, tn, fn_ }
     }
 
     /// Adds the counts of another (saturating, so that no input can overflow).
@@ -227,58 +238,17 @@ fn sum(a: u64, b: u64) -> u128 {
     u128::from(a) + u128::from(b)
 }
 
+/// Four sums of counts, each ending at `u64::MAX`.
+pub(crate) fn narrow(sums: &[u128]) -> [u64; 4] {
+    std::array::from_fn(|index| {
+        let sum = sums.get(index).copied().unwrap_or_default();
+        u64::try_from(sum).unwrap_or(u64::MAX)
+    })
+}
+
 /// The quotient, or `None` for a zero denominator.
 pub(crate) fn ratio(numerator: u128, denominator: u128) -> Option<f64> {
     (denominator > 0).then(|| numerator as f64 / denominator as f64)
-}
-
-/// A [`Confusion`] that accumulates over images at a fixed threshold.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ThresholdedConfusion {
-    threshold: f32,
-    counts: Confusion,
-}
-
-impl ThresholdedConfusion {
-    /// Starts empty; a pixel is predicted vessel when `score > threshold`.
-    ///
-    /// # Errors
-    /// [`Error::NanThreshold`] if the threshold is NaN.
-    pub fn new(threshold: f32) -> Result<Self> {
-        check_threshold(threshold)?;
-        Ok(Self {
-            threshold,
-            counts: Confusion::default(),
-        })
-    }
-
-    /// The threshold.
-    pub fn threshold(&self) -> f32 {
-        self.threshold
-    }
-}
-
-impl Metric for ThresholdedConfusion {
-    type Output = Confusion;
-
-    fn update(&mut self, image: &ScoredImage<'_>) -> Result<()> {
-        let threshold = self.threshold;
-        self.counts
-            .count(image.scores(), image.targets(), image.valid(), |p| {
-                p > threshold
-            });
-        Ok(())
-    }
-
-    fn compute(&self) -> Confusion {
-        self.counts
-    }
-
-    fn merge(&mut self, other: &Self) -> Result<()> {
-        same_threshold(self.threshold, other.threshold)?;
-        self.counts.merge(&other.counts);
-        Ok(())
-    }
 }
 
 /// An error if two accumulators decide at different thresholds.

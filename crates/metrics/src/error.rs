@@ -65,6 +65,14 @@ pub enum Error {
         /// Its value in the other accumulator.
         right: String,
     },
+    /// A metric of one's own cannot be used.
+    #[error("the metric {name:?} cannot be used: {problem}")]
+    InvalidMetric {
+        /// Its name.
+        name: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
     /// Class bounds are not finite and strictly rising.
     #[error(
         "width bounds must be finite, positive and strictly rising, but {bounds:?} came; for example [3, 5, 7]"

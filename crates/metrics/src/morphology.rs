@@ -1,26 +1,14 @@
 use crate::Result;
 use crate::scored_image::check_dimensions;
 
-/// Erosion by a 3×3 square: true where all of the 3×3 neighbourhood is.
-///
-/// Pixels outside the image do not erode, as in −max_pool2d(−x, 3, stride 1, padding 1) of PyTorch.
-///
-/// # Errors
-/// If `mask` has not `width * height` values.
-pub fn erode3x3(mask: &[bool], width: usize, height: usize) -> Result<Vec<bool>> {
-    check_dimensions(width, height, mask.len())?;
-    Ok(filter3x3(mask, width, |a, b| a & b))
+/// Erosion by a 3×3 square. Pixels outside the image do not erode, as in −max_pool2d(−x, 3, stride 1, padding 1) of PyTorch.
+fn erode3x3(mask: &[bool], width: usize) -> Vec<bool> {
+    filter3x3(mask, width, |a, b| a & b)
 }
 
-/// Dilation by a 3×3 square: true where any of the 3×3 neighbourhood is.
-///
-/// Pixels outside the image do not dilate, as in max_pool2d(x, 3, stride 1, padding 1) of PyTorch.
-///
-/// # Errors
-/// If `mask` has not `width * height` values.
-pub fn dilate3x3(mask: &[bool], width: usize, height: usize) -> Result<Vec<bool>> {
-    check_dimensions(width, height, mask.len())?;
-    Ok(filter3x3(mask, width, |a, b| a | b))
+/// Dilation by a 3×3 square. Pixels outside the image do not dilate, as in max_pool2d(x, 3, stride 1, padding 1) of PyTorch.
+fn dilate3x3(mask: &[bool], width: usize) -> Vec<bool> {
+    filter3x3(mask, width, |a, b| a | b)
 }
 
 /// The thin vessels of a mask: the mask minus its opening (erosion, then dilation) by a 3×3 square.
@@ -28,6 +16,10 @@ pub fn dilate3x3(mask: &[bool], width: usize, height: usize) -> Result<Vec<bool>
 /// Marks vessels less than 3 px wide, and the corners of wider ones that no 3×3 square inside reaches.
 /// Pixels outside the image neither erode nor dilate, so a vessel that runs along the border counts as if it
 /// went on outside.
+///
+/// Where pixels do not count, such as those outside a field of view, make them background first. A pixel of a wide vessel at their rim is
+/// then thin if no 3×3 square of counted vessel pixels holds it. The metric ([`Comparison::thin_vessels`](crate::Comparison::thin_vessels)) and
+/// the thin-vessel loss of `venule-loss` share this definition.
 ///
 /// ```
 /// use venule_metrics::thin_map;
@@ -49,7 +41,8 @@ pub fn dilate3x3(mask: &[bool], width: usize, height: usize) -> Result<Vec<bool>
 /// # Errors
 /// If `mask` has not `width * height` values.
 pub fn thin_map(mask: &[bool], width: usize, height: usize) -> Result<Vec<bool>> {
-    let mut opened = dilate3x3(&erode3x3(mask, width, height)?, width, height)?;
+    check_dimensions(width, height, mask.len())?;
+    let mut opened = dilate3x3(&erode3x3(mask, width), width);
     for (opened, &mask) in opened.iter_mut().zip(mask) {
         *opened = mask & !*opened;
     }
@@ -79,4 +72,39 @@ fn filter3x3(mask: &[bool], width: usize, join: impl Fn(bool, bool) -> bool) -> 
         *out = join(*out, below);
     }
     both
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::SplitMix64;
+
+    /// Is there such a value among a pixel and its neighbours in the image?
+    fn near(mask: &[bool], width: usize, pixel: usize, value: bool) -> bool {
+        let (x, y) = (pixel % width, pixel / width);
+        let near = |a: usize, b: usize| a.abs_diff(b) <= 1;
+        let pixels = mask.iter().enumerate();
+        let mut around = pixels.filter(|(i, _)| near(i % width, x) && near(i / width, y));
+        around.any(|(_, &m)| m == value)
+    }
+
+    #[test]
+    fn erosion_and_dilation_are_those_of_a_plain_loop() {
+        let mut random = SplitMix64::new(1);
+        for _ in 0..200 {
+            let [width, height] = [0; 2].map(|_| 1 + random.below(12) as usize);
+            let density = random.below(101);
+            let mask: Vec<bool> = (0..width * height)
+                .map(|_| random.below(100) < density)
+                .collect();
+            let pixels = 0..mask.len();
+            let eroded: Vec<bool> = pixels
+                .clone()
+                .map(|i| !near(&mask, width, i, false))
+                .collect();
+            let dilated: Vec<bool> = pixels.map(|i| near(&mask, width, i, true)).collect();
+            assert_eq!(erode3x3(&mask, width), eroded);
+            assert_eq!(dilate3x3(&mask, width), dilated);
+        }
+    }
 }

@@ -1,17 +1,17 @@
 use crate::radix::{key_of, score_of, sort};
 use crate::scored_image::{check_lengths, check_numbers};
-use crate::{BestF1, Confusion, Metric, Result, ScoredImage};
+use crate::{BestF1, Confusion, Result, ScoredImage};
 
 /// The scores of all valid pixels, vessel and background apart, pooled over images.
 ///
-/// Takes any scores but NaN: probabilities or logits. Holds 4 bytes a pixel. [`compute`](Metric::compute) sorts
+/// Takes any scores but NaN: probabilities or logits. Holds 4 bytes a pixel. [`compute`](PooledScores::compute) sorts
 /// a copy; [`rank`](PooledScores::rank) sorts in place.
 ///
 /// ```
-/// use venule_metrics::{Metric, PooledScores, ScoredImage};
+/// use venule_metrics::{PooledScores, ScoredImage};
 /// let mut pooled = PooledScores::new();
-/// pooled.update(&ScoredImage::flat(&[0.1, 0.4], &[false, false], None)?)?;
-/// pooled.update(&ScoredImage::flat(&[0.35, 0.8], &[true, true], None)?)?;
+/// pooled.update(&ScoredImage::flat(&[0.1, 0.4], &[false, false], None)?);
+/// pooled.update(&ScoredImage::flat(&[0.35, 0.8], &[true, true], None)?);
 /// let ranked = pooled.compute();
 /// assert_eq!(ranked.roc_auc(), Some(0.75)); // 3 of 4 pairs are in order
 /// # Ok::<(), venule_metrics::Error>(())
@@ -26,6 +26,22 @@ impl PooledScores {
     /// Starts empty.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Adds the valid pixels of an image.
+    pub fn update(&mut self, image: &ScoredImage<'_>) {
+        self.extend(image.scores(), image.targets(), image.valid());
+    }
+
+    /// Adds everything `other` has seen.
+    pub fn merge(&mut self, other: &Self) {
+        self.positives.extend_from_slice(&other.positives);
+        self.negatives.extend_from_slice(&other.negatives);
+    }
+
+    /// A sorted copy.
+    pub fn compute(&self) -> RankedScores {
+        self.clone().rank()
     }
 
     /// Sorts the scores in place.
@@ -63,25 +79,6 @@ impl PooledScores {
                 }
             }),
         }
-    }
-}
-
-impl Metric for PooledScores {
-    type Output = RankedScores;
-
-    fn update(&mut self, image: &ScoredImage<'_>) -> Result<()> {
-        self.extend(image.scores(), image.targets(), image.valid());
-        Ok(())
-    }
-
-    fn compute(&self) -> RankedScores {
-        self.clone().rank()
-    }
-
-    fn merge(&mut self, other: &Self) -> Result<()> {
-        self.positives.extend_from_slice(&other.positives);
-        self.negatives.extend_from_slice(&other.negatives);
-        Ok(())
     }
 }
 

@@ -1,8 +1,10 @@
-use crate::score_histogram::{ScoreHistogram, average_precision};
-use crate::scores::Tally;
+use crate::auc_matrix::AucMatrix;
+use crate::column::{Column, Order};
+use crate::evaluator::Details;
+use crate::score_histogram::ScoreHistogram;
 use crate::{
-    AucMatrix, Bootstrap, CalibrationReport, Confusion, CurvePoint, Interval, Metric, RankedScores,
-    Result, Scores, Summary, WidthClass, summarize,
+    Bootstrap, CalibrationReport, Confusion, CurvePoint, Interval, RankedScores, Result, Scores,
+    Summary, WidthClass, summarize,
 };
 
 /// What an [`Evaluator`](crate::Evaluator) computes. Its size depends on the number of images, not of pixels.
@@ -10,13 +12,13 @@ use crate::{
 pub struct Report {
     /// The threshold of the binary metrics.
     pub threshold: f32,
-    /// All valid pixels of all images as one.
+    /// All valid pixels of all images as one; undefined without an image.
     pub pooled: Scores,
     /// The pooled counts.
     pub confusion: Confusion,
     /// The pooled counts at threshold 0.5.
     pub confusion_at_half: Confusion,
-    /// Pooled recall by vessel width, in the classes of [`WidthRecall::BOUNDS`](crate::WidthRecall::BOUNDS).
+    /// Pooled recall by vessel width, in the classes of [`WidthClass::BOUNDS`].
     pub width_recall: Vec<WidthClass>,
     /// Pooled calibration with the bins of the reliability diagram.
     pub calibration: CalibrationReport,
@@ -31,18 +33,40 @@ pub struct Report {
     pub per_image_confusion: Vec<Confusion>,
     /// Recall by vessel width of every image.
     pub per_image_width_recall: Vec<Vec<WidthClass>>,
-    /// The ROC AUC of any draw of the images.
-    pub auc: AucMatrix,
     draws: Draws,
 }
 
 /// What the pooled metrics of any draw of images are summed from.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Draws {
-    /// The sums of no image.
-    pub(crate) empty: Tally,
-    pub(crate) tallies: Vec<Tally>,
+    pub(crate) columns: Vec<Column>,
+    /// Of every image the counts of each column.
+    pub(crate) counts: Vec<Vec<Vec<u128>>>,
     pub(crate) histograms: Vec<ScoreHistogram>,
+    pub(crate) auc: AucMatrix,
+}
+
+impl Draws {
+    /// The value of each column over these images and the order of their pixels; undefined of no image.
+    fn values(&self, images: &[usize], order: &Order<'_>) -> Vec<Option<f64>> {
+        let Some(mut sums) = images.first().map(|&image| self.counts[image].clone()) else {
+            return vec![None; self.columns.len()];
+        };
+        for &image in &images[1..] {
+            let counts = sums.iter_mut().flatten();
+            for (sum, &count) in counts.zip(self.counts[image].iter().flatten()) {
+                *sum = sum.saturating_add(count);
+            }
+        }
+        let columns = self.columns.iter().zip(&sums);
+        columns
+            .map(|(column, sums)| column.value(sums, order))
+            .collect()
+    }
+
+    fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.columns.iter().map(Column::name)
+    }
 }
 
 impl Report {
@@ -50,42 +74,47 @@ impl Report {
     pub const CURVE_POINTS: usize = 400;
 
     pub(crate) fn new(
-        pooled: Tally,
+        threshold: f32,
         ranked: &RankedScores,
         per_image: Vec<Scores>,
-        auc: AucMatrix,
+        (pooled, details): (Details, Vec<Details>),
         draws: Draws,
     ) -> Self {
-        let tallies = &draws.tallies;
         let points = Self::CURVE_POINTS;
+        let images: Vec<usize> = (0..per_image.len()).collect();
+        let values = draws.values(&images, &Order::Exact(ranked));
+        let values = values
+            .into_iter()
+            .map(|value| value.filter(|v| v.is_finite()));
         Self {
-            threshold: draws.empty.widths.threshold(),
-            pooled: pooled.scores(ranked.roc_auc(), ranked.average_precision()),
+            threshold,
+            pooled: Scores::new(draws.names().zip(values).collect()),
             confusion: pooled.confusion,
             confusion_at_half: pooled.at_half,
-            width_recall: pooled.widths.compute(),
+            width_recall: pooled.widths,
             calibration: pooled.calibration.compute(),
             roc: ranked.roc_curve(points).unwrap_or_default(),
             precision_recall: ranked.precision_recall_curve(points).unwrap_or_default(),
             per_image,
-            per_image_confusion: tallies.iter().map(|tally| tally.confusion).collect(),
-            per_image_width_recall: tallies.iter().map(|tally| tally.widths.compute()).collect(),
-            auc,
+            per_image_confusion: details.iter().map(|image| image.confusion).collect(),
+            per_image_width_recall: details.into_iter().map(|image| image.widths).collect(),
             draws,
         }
+    }
+
+    /// The names of all metrics, in the order of [`Scores::entries`].
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.draws.names()
     }
 
     /// Name, mean and standard deviation over images of each metric, in the order of [`Scores::entries`]; `None`
     /// where no image defines it.
     ///
     /// # Errors
-    /// If a value is not finite, which no metric of this crate produces.
+    /// If the values of a metric are so large that their squares overflow.
     pub fn summaries(&self) -> Result<Vec<(&'static str, Option<Summary>)>> {
-        let column =
-            |index: usize| summarize(self.per_image.iter().map(move |row| row.values()[index]));
-        let names = Scores::names().into_iter().enumerate();
-        names
-            .map(|(index, name)| Ok((name, column(index)?)))
+        self.names()
+            .map(|name| Ok((name, summarize(self.column(name))?)))
             .collect()
     }
 
@@ -98,22 +127,24 @@ impl Report {
         &self,
         bootstrap: &Bootstrap,
     ) -> Result<Vec<(&'static str, Option<Interval>)>> {
-        let mut intervals = Vec::with_capacity(Scores::COUNT);
-        for (column, name) in Scores::names().into_iter().enumerate() {
-            let rows = self.per_image.iter();
-            let values: Vec<f64> = rows.filter_map(|row| row.values()[column]).collect();
-            let interval = match values.is_empty() {
-                true => None,
-                false => Some(bootstrap.mean(&values)?),
-            };
-            intervals.push((name, interval));
-        }
-        Ok(intervals)
+        let interval = |name| {
+            let values: Vec<f64> = self.column(name).flatten().collect();
+            Ok(match values.is_empty() {
+                true => (name, None),
+                false => (name, Some(bootstrap.mean(&values)?)),
+            })
+        };
+        self.names().map(interval).collect()
+    }
+
+    /// A metric of every image.
+    fn column<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Option<f64>> + 'a {
+        self.per_image.iter().map(move |row| row.get(name))
     }
 
     /// The intervals of the pooled values, by the names of [`Scores::entries`]: images are drawn and their sums added.
-    /// The ends of those of `roc_auc` and `average_precision` come from scores in bins less than one per cent wide, as in
-    /// the [`AucMatrix`], shifted by what the bins change in the estimate. `None` where a value is undefined.
+    /// The ends of those of `roc_auc` and `average_precision` come from scores in bins less than one per cent wide, shifted by what the
+    /// bins change in the estimate; they are good to about 10⁻⁴. `None` where a value is undefined.
     ///
     /// # Errors
     /// If there is no image, or the bootstrap's settings are out of range.
@@ -122,20 +153,22 @@ impl Report {
         bootstrap: &Bootstrap,
     ) -> Result<Vec<(&'static str, Option<Interval>)>> {
         let Draws {
-            empty,
-            tallies,
+            counts,
             histograms,
+            auc,
+            ..
         } = &self.draws;
-        let intervals = bootstrap.statistics(tallies.len(), |drawn| {
-            let mut sum = empty.clone();
-            let drawn_tallies = drawn.iter().filter_map(|&index| tallies.get(index));
-            drawn_tallies.for_each(|tally| sum.add(tally));
-            let precision = average_precision(histograms, drawn);
-            sum.scores(self.auc.roc_auc(drawn), precision).values()
+        let intervals = bootstrap.statistics(counts.len(), |drawn| {
+            let order = Order::Drawn {
+                auc,
+                histograms,
+                drawn,
+            };
+            self.draws.values(drawn, &order)
         })?;
-        let exact = intervals.into_iter().zip(self.pooled.values());
-        let exact = exact.map(|(interval, value)| {
-            interval.zip(value).map(|(interval, estimate)| {
+        let exact = intervals.into_iter().zip(self.pooled.entries());
+        let exact = exact.map(|(interval, (name, value))| {
+            let interval = interval.zip(value).map(|(interval, estimate)| {
                 // What bins change in the estimate they change in the ends as well.
                 let shift = estimate - interval.estimate;
                 // Not out of the metric's range, though.
@@ -145,8 +178,9 @@ impl Report {
                     low: end(interval.low),
                     high: end(interval.high),
                 }
-            })
+            });
+            (name, interval)
         });
-        Ok(Scores::names().into_iter().zip(exact).collect())
+        Ok(exact.collect())
     }
 }

@@ -1,4 +1,4 @@
-use crate::{Confusion, Metric, Result, ScoredImage};
+use crate::{Confusion, Result, ScoredImage};
 
 /// The best threshold of a search, with what it reaches.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,7 +18,7 @@ pub struct BestF1 {
 /// by 4096 is. For the best threshold over *all* values see [`RankedScores::best_f1`](crate::RankedScores::best_f1).
 ///
 /// ```
-/// use venule_metrics::{Metric, ScoredImage, ThresholdSweep};
+/// use venule_metrics::{ScoredImage, ThresholdSweep};
 /// let mut sweep = ThresholdSweep::new();
 /// sweep.update(&ScoredImage::flat(&[0.9, 0.8, 0.3], &[true, true, false], None)?)?;
 /// let best = sweep.compute().unwrap();
@@ -79,16 +79,12 @@ impl ThresholdSweep {
             (k as f32 / Self::RESOLUTION as f32, counts)
         })
     }
-}
 
-impl Metric for ThresholdSweep {
-    type Output = Option<BestF1>;
-
-    /// Adds an image of probabilities.
+    /// Adds an image of probabilities. On an error the counts are as before the call.
     ///
     /// # Errors
     /// [`NotAProbability`](crate::Error::NotAProbability) if a valid score lies outside [0, 1].
-    fn update(&mut self, image: &ScoredImage<'_>) -> Result<()> {
+    pub fn update(&mut self, image: &ScoredImage<'_>) -> Result<()> {
         image.check_probabilities()?;
         let mut add = |p: f32, y: bool| {
             let scaled = p * Self::RESOLUTION as f32;
@@ -113,7 +109,7 @@ impl Metric for ThresholdSweep {
     ///
     /// Of several runs of thresholds with the same F1 the highest is taken, and of the run (thresholds that give
     /// the same counts) its middle.
-    fn compute(&self) -> Option<BestF1> {
+    pub fn compute(&self) -> Option<BestF1> {
         let mut best: Option<(BestF1, f32)> = None;
         for (threshold, counts) in self.falling() {
             let f1 = if counts.tp + counts.fn_ > 0 {
@@ -142,12 +138,12 @@ impl Metric for ThresholdSweep {
         })
     }
 
-    fn merge(&mut self, other: &Self) -> Result<()> {
+    /// Adds everything `other` has seen.
+    pub fn merge(&mut self, other: &Self) {
         self.bins
             .iter_mut()
             .zip(&other.bins)
             .for_each(|(a, &b)| *a += b);
-        Ok(())
     }
 }
 

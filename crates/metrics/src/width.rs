@@ -1,7 +1,6 @@
-use crate::confusion::{ratio, same_threshold};
+use crate::confusion::ratio;
 use crate::distance::nearest_site;
-use crate::scored_image::check_threshold;
-use crate::{Error, Metric, Result, ScoredImage, skeletonize, squared_distance};
+use crate::{Error, Result, skeletonize, squared_distance};
 
 /// The local width of the vessels in px, for every vessel pixel; 0 on background.
 ///
@@ -24,12 +23,22 @@ use crate::{Error, Metric, Result, ScoredImage, skeletonize, squared_distance};
 /// # Errors
 /// If `mask` has not `width * height` values, or the squared diagonal exceeds 32 bits.
 pub fn vessel_width(mask: &[bool], width: usize, height: usize) -> Result<Vec<f32>> {
+    width_along(mask, &skeletonize(mask, width, height)?, width, height)
+}
+
+/// The widths along the skeleton of the mask.
+pub(crate) fn width_along(
+    mask: &[bool],
+    skeleton: &[bool],
+    width: usize,
+    height: usize,
+) -> Result<Vec<f32>> {
     let squared = squared_distance(mask, width, height)?;
     let at = |pixel: usize| match squared[pixel] {
         u32::MAX => f32::INFINITY,
         squared => (2.0 * f64::from(squared).sqrt() - 1.0) as f32,
     };
-    let nearest = nearest_site(&skeletonize(mask, width, height)?, width, height)?;
+    let nearest = nearest_site(skeleton, width, height)?;
     let pixels = mask.iter().enumerate();
     Ok(match nearest {
         Some(nearest) => pixels
@@ -53,6 +62,9 @@ pub struct WidthClass {
 }
 
 impl WidthClass {
+    /// Bounds that part widths of 1–2, 3–4, 5–6 and more pixels.
+    pub const BOUNDS: [f32; 3] = [3.0, 5.0, 7.0];
+
     /// found / target; `None` if the class is empty.
     pub fn recall(&self) -> Option<f64> {
         ratio(self.found.into(), self.target.into())
@@ -69,113 +81,47 @@ impl WidthClass {
     }
 }
 
-/// Recall by the width of the target's vessels ([`vessel_width`]), pooled over images, at a fixed threshold.
-///
-/// The classes' counts add up to those of the overall recall. Outside the valid pixels both masks are background.
-#[derive(Debug, Clone, PartialEq)]
-pub struct WidthRecall {
-    threshold: f32,
-    classes: Vec<WidthClass>,
-}
-
-impl WidthRecall {
-    /// Bounds that part widths of 1–2, 3–4, 5–6 and more pixels.
-    pub const BOUNDS: [f32; 3] = [3.0, 5.0, 7.0];
-
-    /// Starts empty, with the classes `[0, b₀), [b₀, b₁), … [bₙ, ∞)`; predicted vessel is `score > threshold`.
-    ///
-    /// # Errors
-    /// If the threshold is NaN, or the bounds are not finite, positive and strictly rising.
-    pub fn new(threshold: f32, bounds: &[f32]) -> Result<Self> {
-        check_threshold(threshold)?;
-        let rising = bounds.windows(2).all(|pair| pair[0] < pair[1]);
-        if !rising || !bounds.iter().all(|&b| b.is_finite() && b > 0.0) {
-            return Err(Error::InvalidBounds {
-                bounds: bounds.to_vec(),
-            });
-        }
-        let lows = std::iter::once(0.0).chain(bounds.iter().copied());
-        let highs = bounds.iter().copied().chain([f32::INFINITY]);
-        let classes = lows.zip(highs).map(|(low, high)| WidthClass {
-            low,
-            high,
-            target: 0,
-            found: 0,
+/// Empty classes `[0, b₀), [b₀, b₁), … [bₙ, ∞)`.
+pub(crate) fn width_classes(bounds: &[f32]) -> Result<Vec<WidthClass>> {
+    let rising = bounds.windows(2).all(|pair| pair[0] < pair[1]);
+    if !rising || !bounds.iter().all(|&b| b.is_finite() && b > 0.0) {
+        return Err(Error::InvalidBounds {
+            bounds: bounds.to_vec(),
         });
-        Ok(Self {
-            threshold,
-            classes: classes.collect(),
-        })
     }
+    let lows = std::iter::once(0.0).chain(bounds.iter().copied());
+    let highs = bounds.iter().copied().chain([f32::INFINITY]);
+    let classes = lows.zip(highs).map(|(low, high)| WidthClass {
+        low,
+        high,
+        target: 0,
+        found: 0,
+    });
+    Ok(classes.collect())
+}
 
-    /// The threshold.
-    pub fn threshold(&self) -> f32 {
-        self.threshold
-    }
-
-    /// Adds the counts of another with the same classes.
-    pub(crate) fn add(&mut self, other: &Self) {
-        for (class, other) in self.classes.iter_mut().zip(&other.classes) {
-            class.target += other.target;
-            class.found += other.found;
-        }
-    }
-
-    pub(crate) fn count(
-        &mut self,
-        prediction: &[bool],
-        target: &[bool],
-        width: usize,
-        height: usize,
-    ) -> Result<()> {
-        let widths = vessel_width(target, width, height)?;
-        for ((&w, &predicted), _) in widths
-            .iter()
-            .zip(prediction)
-            .zip(target)
-            .filter(|(_, y)| **y)
-        {
-            let class = self.classes.partition_point(|class| class.high <= w);
-            // An infinite width (no background at all) belongs to the last class.
-            let class = class.min(self.classes.len() - 1);
-            self.classes[class].target += 1;
-            self.classes[class].found += u64::from(predicted);
-        }
-        Ok(())
+/// Counts the vessel pixels of a target by its widths.
+pub(crate) fn count_widths(
+    classes: &mut [WidthClass],
+    widths: &[f32],
+    prediction: &[bool],
+    target: &[bool],
+) {
+    let last = classes.len() - 1;
+    let pixels = widths.iter().zip(prediction).zip(target);
+    for ((&width, &predicted), _) in pixels.filter(|(_, vessel)| **vessel) {
+        let class = classes.partition_point(|class| class.high <= width);
+        // An infinite width (no background at all) belongs to the last class.
+        let class = &mut classes[class.min(last)];
+        class.target += 1;
+        class.found += u64::from(predicted);
     }
 }
 
-impl Metric for WidthRecall {
-    type Output = Vec<WidthClass>;
-
-    fn update(&mut self, image: &ScoredImage<'_>) -> Result<()> {
-        let (prediction, target) = (image.prediction(self.threshold), image.valid_targets());
-        self.count(&prediction, &target, image.width(), image.height())
-    }
-
-    fn compute(&self) -> Vec<WidthClass> {
-        self.classes.clone()
-    }
-
-    fn merge(&mut self, other: &Self) -> Result<()> {
-        same_threshold(self.threshold, other.threshold)?;
-        let bounds = |metric: &Self| {
-            metric
-                .classes
-                .iter()
-                .map(|class| class.low)
-                .collect::<Vec<_>>()
-        };
-        let (left, right) = (bounds(self), bounds(other));
-        if left != right {
-            let (left, right) = (format!("{left:?}"), format!("{right:?}"));
-            return Err(Error::MergeMismatch {
-                what: "width bounds",
-                left,
-                right,
-            });
-        }
-        self.add(other);
-        Ok(())
+/// Adds the counts of the same classes.
+pub(crate) fn add_classes(classes: &mut [WidthClass], other: &[WidthClass]) {
+    for (class, other) in classes.iter_mut().zip(other) {
+        class.target += other.target;
+        class.found += other.found;
     }
 }

@@ -2,7 +2,7 @@ use std::fmt;
 use std::time::Instant;
 
 use venule_data::{Dataset, FovPolicy, Mask, Plane, Sample, full_frame, resize_mask};
-use venule_metrics::{BestF1, Metric, ScoredImage, ThresholdSweep, scores_from_mask};
+use venule_metrics::{BestF1, ScoredImage, ThresholdSweep, scores_from_mask};
 
 use super::scoring::Scoring;
 use super::{Evaluated, EvaluationRow};

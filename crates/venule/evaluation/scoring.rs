@@ -1,4 +1,4 @@
-use venule_metrics::{Bootstrap, Evaluator, Interval, Metric, Report, ScoredImage};
+use venule_metrics::{Bootstrap, Evaluator, Interval, Report, ScoredImage};
 
 use super::Protocol;
 use crate::{Error, Result};

@@ -153,9 +153,9 @@ pub fn roc_svg(title: &str, entries: &[&Entry]) -> String {
         |p| Some((p.false_positive_rate()?, p.recall())),
         |entry| {
             let pooled = &entry.evaluated.report.pooled;
-            Some((1.0 - pooled.specificity?, pooled.recall?))
+            Some((1.0 - pooled.get("specificity")?, pooled.get("recall")?))
         },
-        |entry| match entry.evaluated.report.pooled.roc_auc {
+        |entry| match entry.evaluated.report.pooled.get("roc_auc") {
             Some(auc) if entry.is_ranked() => format!("AUC {auc:.4}"),
             _ => "a mask".to_owned(),
         },
@@ -190,9 +190,9 @@ pub fn precision_recall_svg(title: &str, entries: &[&Entry]) -> String {
         |p| Some((p.recall(), p.precision()?)),
         |entry| {
             let pooled = &entry.evaluated.report.pooled;
-            Some((pooled.recall?, pooled.precision?))
+            Some((pooled.get("recall")?, pooled.get("precision")?))
         },
-        |entry| match entry.evaluated.report.pooled.f1 {
+        |entry| match entry.evaluated.report.pooled.get("f1") {
             Some(f1) => format!("F1 {f1:.4}"),
             None => "F1 undefined".to_owned(),
         },

@@ -1,6 +1,7 @@
-use venule_metrics::{Scores, WidthClass};
+use venule_metrics::WidthClass;
 
 use super::Entry;
+use super::metric_names;
 use super::overview::{ends, find, matrix};
 use super::table::Table;
 use crate::Result;
@@ -50,7 +51,9 @@ fn widths(classes: &[WidthClass]) -> impl Iterator<Item = String> {
 /// counts, metrics, recall by vessel width and seconds; an undefined value is empty.
 pub fn images_csv(entries: &[Entry]) -> String {
     let counts = ["id", "seconds", "tp", "fp", "tn", "fn"];
-    let names = ENTRY.into_iter().chain(counts).chain(Scores::names());
+    let metrics = metric_names(entries);
+    let fixed = ENTRY.into_iter().chain(counts);
+    let names = fixed.chain(metrics.iter().copied());
     let names = names.map(str::to_owned).chain(width_names(entries));
     let mut table = Table::new("", names);
     for entry in entries {
@@ -73,7 +76,7 @@ pub fn images_csv(entries: &[Entry]) -> String {
             cells.extend([id.to_owned(), exact(seconds)]);
             let counts = [counts.tp, counts.fp, counts.tn, counts.fn_];
             cells.extend(counts.map(|count| count.to_string()));
-            cells.extend(scores.values().map(exact));
+            cells.extend(metrics.iter().map(|name| exact(scores.get(name))));
             cells.extend(widths(classes));
             table.rows.push(cells);
         }
@@ -97,13 +100,13 @@ pub fn systems_csv(entries: &[Entry], seed: u64) -> Result<String> {
         "_mean_low",
         "_mean_high",
     ];
-    let metrics = Scores::names();
-    let metrics = metrics
+    let metrics = metric_names(entries);
+    let columns = metrics
         .iter()
         .flat_map(|name| parts.map(|part| format!("{name}{part}")));
     let fixed = ["images", "images_in_set", "seconds", "f1_at_0.5"];
     let names = ENTRY.into_iter().chain(fixed).map(str::to_owned);
-    let mut table = Table::new("", names.chain(metrics).chain(width_names(entries)));
+    let mut table = Table::new("", names.chain(columns).chain(width_names(entries)));
     for entry in entries {
         let evaluated = &entry.evaluated;
         let pooled = evaluated.pooled_intervals(seed)?;
@@ -114,7 +117,8 @@ pub fn systems_csv(entries: &[Entry], seed: u64) -> Result<String> {
             evaluated.set_size.to_string(),
         ]);
         cells.extend([exact(evaluated.seconds()), exact(evaluated.f1_at_half())]);
-        for (name, value) in evaluated.report.pooled.entries() {
+        for name in &metrics {
+            let value = evaluated.report.pooled.get(name);
             let summary = find(&summaries, name);
             let [low, high] = ends(find(&pooled, name));
             let [mean_low, mean_high] = ends(find(&means, name));

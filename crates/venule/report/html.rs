@@ -1,6 +1,5 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use venule_metrics::Scores;
 
 use super::overview::Overview;
 use super::table::{Table, number};
@@ -73,7 +72,7 @@ fn push_entry<'a>(page: &mut String, entry: &Entry, pictures: impl Iterator<Item
     let report = &entry.evaluated.report;
     let classes = report.width_recall.iter();
     let classes = classes.map(|class| format!("recall {}", class.name()));
-    let names = ["image", "seconds"].into_iter().chain(Scores::names());
+    let names = ["image", "seconds"].into_iter().chain(report.names());
     let mut table = Table::new("", names.map(str::to_owned).chain(classes));
     let rows = entry.evaluated.rows.iter().zip(&report.per_image);
     for ((row, scores), widths) in rows.zip(&report.per_image_width_recall) {

@@ -103,8 +103,8 @@ pub fn entries_json(entries: &[Entry], seed: u64) -> Result<Value> {
 }
 
 fn scores(scores: &Scores) -> Map<String, Value> {
-    let pairs = scores.entries().into_iter();
-    pairs
+    scores
+        .entries()
         .map(|(name, value)| (name.to_owned(), value.into()))
         .collect()
 }

@@ -1,7 +1,7 @@
-use venule_metrics::{Interval, Summary};
+use venule_metrics::{Interval, METRICS, Summary};
 
 use super::table::{Table, number};
-use super::{Entry, Paired, distinct, paired_tests};
+use super::{Entry, Paired, distinct, metric_names, paired_tests};
 use crate::Result;
 
 /// The tables that the Markdown file and the HTML page show alike.
@@ -71,7 +71,8 @@ fn protocols(entries: &[Entry]) -> Vec<String> {
     }
 }
 
-const COLUMNS: [&str; 19] = [
+/// The columns of every table; those of added metrics follow before the last.
+const COLUMNS: [&str; 18] = [
     "data set",
     "system",
     "images",
@@ -90,13 +91,17 @@ const COLUMNS: [&str; 19] = [
     "clDice",
     "ECE",
     "Brier",
-    "s an image",
 ];
 
 fn systems(entries: &[Entry], seed: u64) -> Result<Table> {
+    let mut added = metric_names(entries);
+    added.retain(|name| METRICS.iter().all(|metric| metric.name != *name));
     let mut table = Table::new(
         "All pixels pooled; F1 per image is mean ± standard deviation.",
-        COLUMNS,
+        COLUMNS
+            .into_iter()
+            .chain(added.iter().copied())
+            .chain(["s an image"]),
     );
     for entry in entries {
         let evaluated = &entry.evaluated;
@@ -112,29 +117,33 @@ fn systems(entries: &[Entry], seed: u64) -> Result<Table> {
             true => text,
             false => number(None),
         };
-        table.rows.push(vec![
+        let mut cells = vec![
             entry.dataset.clone(),
             entry.system.clone(),
             images(entry),
             format!("{:.3} ({})", report.threshold, entry.threshold_from),
-            with_interval("f1", pooled.f1),
+            with_interval("f1", pooled.get("f1")),
             ranked(number(evaluated.f1_at_half())),
             mean_and_std(find(&report.summaries()?, "f1")),
-            number(pooled.precision),
-            number(pooled.recall),
-            number(pooled.mcc),
-            ranked(with_interval("roc_auc", pooled.roc_auc)),
-            ranked(with_interval("average_precision", pooled.average_precision)),
-            number(pooled.thin_recall),
-            number(pooled.thin_precision),
-            number(pooled.thin_f1),
-            number(pooled.cl_dice),
-            ranked(number(pooled.expected_calibration_error)),
-            ranked(number(pooled.brier)),
-            evaluated
-                .seconds()
-                .map_or(number(None), |s| format!("{s:.3}")),
-        ]);
+            number(pooled.get("precision")),
+            number(pooled.get("recall")),
+            number(pooled.get("mcc")),
+            ranked(with_interval("roc_auc", pooled.get("roc_auc"))),
+            ranked(with_interval(
+                "average_precision",
+                pooled.get("average_precision"),
+            )),
+            number(pooled.get("thin_recall")),
+            number(pooled.get("thin_precision")),
+            number(pooled.get("thin_f1")),
+            number(pooled.get("cl_dice")),
+            ranked(number(pooled.get("expected_calibration_error"))),
+            ranked(number(pooled.get("brier"))),
+        ];
+        cells.extend(added.iter().map(|name| number(pooled.get(name))));
+        let seconds = evaluated.seconds();
+        cells.push(seconds.map_or(number(None), |s| format!("{s:.3}")));
+        table.rows.push(cells);
     }
     Ok(table)
 }
@@ -158,7 +167,7 @@ pub(super) fn matrix(entries: &[Entry]) -> Table {
             let mut own = entries.iter();
             let own = own.find(|entry| entry.system == system && entry.dataset == **dataset);
             own.map_or(String::new(), |entry| {
-                number(entry.evaluated.report.pooled.f1)
+                number(entry.evaluated.report.pooled.get("f1"))
             })
         };
         let cells = datasets.iter().map(cell);

@@ -56,5 +56,5 @@ pub fn paired_tests(entries: &[Entry], seed: u64) -> Result<Vec<Paired>> {
 fn scores(entry: &Entry) -> impl Iterator<Item = (&str, f64)> {
     let rows = entry.evaluated.rows.iter();
     let rows = rows.zip(&entry.evaluated.report.per_image);
-    rows.filter_map(|(row, scores)| Some((row.id.as_str(), scores.f1?)))
+    rows.filter_map(|(row, scores)| Some((row.id.as_str(), scores.get("f1")?)))
 }

@@ -46,7 +46,9 @@ impl Rank {
 /// only as many are named.
 pub fn ranked_images(evaluated: &Evaluated) -> Vec<(Rank, usize)> {
     let rows = evaluated.report.per_image.iter().enumerate();
-    let mut rows: Vec<(usize, f64)> = rows.filter_map(|(i, row)| Some((i, row.f1?))).collect();
+    let mut rows: Vec<(usize, f64)> = rows
+        .filter_map(|(i, row)| Some((i, row.get("f1")?)))
+        .collect();
     rows.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     let count = rows.len();
     let mut places = vec![
@@ -95,7 +97,7 @@ impl KeptMasks {
             let sample = set.load(index)?;
             let (mask, fov) = (mask.mask()?, fov.mask()?);
             let picture = overlay(&sample.image, &mask, sample.label.as_ref(), Some(&fov))?;
-            let f1 = evaluated.report.per_image[index].f1.unwrap_or(0.0);
+            let f1 = evaluated.report.per_image[index].get("f1").unwrap_or(0.0);
             pictures.push(Picture {
                 system: system.to_owned(),
                 dataset: dataset.to_owned(),

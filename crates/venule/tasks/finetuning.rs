@@ -11,7 +11,7 @@ use venule_data::{
 };
 use venule_loss::Composite;
 use venule_mae::{ImportReport, PretrainedWeights};
-use venule_metrics::{Confusion, Metric, ScoredImage, ThresholdSweep};
+use venule_metrics::{Confusion, ScoredImage, ThresholdSweep};
 use venule_nn::{Mode, mix};
 use venule_seg::Freeze;
 use venule_train::{BoxError, Picture, Position, StepOutput, Task, Validation};

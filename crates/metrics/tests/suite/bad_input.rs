@@ -1,8 +1,8 @@
 //! Bad arguments end in a typed error that says what was expected; nothing panics.
 
 use venule_metrics::{
-    Bootstrap, Calibration, ClDice, Confusion, Error, Evaluator, Metric, PooledScores, ScoredImage,
-    ThresholdSweep, ThresholdedConfusion, WidthRecall, average_precision, best_f1_threshold,
+    Bootstrap, Calibration, Comparison, Confusion, Error, Evaluator, Metric, PooledScores, Result,
+    ScoredImage, ThresholdSweep, WidthClass, average_precision, best_f1_threshold,
     connected_components, paired_permutation_test, roc_auc, skeletonize, squared_distance,
     summarize, thin_map, vessel_width,
 };
@@ -75,12 +75,9 @@ fn nan_is_an_error_where_it_counts() {
         Error::NanThreshold
     );
     assert_eq!(Evaluator::new(f32::NAN).unwrap_err(), Error::NanThreshold);
+    let image = ScoredImage::flat(&[0.5], &[true], None).unwrap();
     assert_eq!(
-        ThresholdedConfusion::new(f32::NAN).unwrap_err(),
-        Error::NanThreshold
-    );
-    assert_eq!(
-        WidthRecall::new(f32::NAN, &[]).unwrap_err(),
+        Comparison::new(&image, f32::NAN).unwrap_err(),
         Error::NanThreshold
     );
 }
@@ -106,18 +103,14 @@ fn probabilities_are_asked_for_where_they_are_needed() {
     let infinite = [f32::NEG_INFINITY, f32::INFINITY];
     assert_eq!(roc_auc(&infinite, &[false, true], None).unwrap(), Some(1.0));
     let mut pooled = PooledScores::new();
-    pooled
-        .update(&ScoredImage::flat(&infinite, &[false, true], None).unwrap())
-        .unwrap();
+    pooled.update(&ScoredImage::flat(&infinite, &[false, true], None).unwrap());
     let best = pooled.rank().best_f1().unwrap();
     assert_eq!((best.f1, best.threshold), (1.0, f32::NEG_INFINITY));
     // No threshold lies below −∞: the cut that calls such pixels vessel does not exist.
     let lowest = f32::NEG_INFINITY;
     let best_f1 = |scores: &[f32], targets: &[bool]| {
         let mut pooled = PooledScores::new();
-        pooled
-            .update(&ScoredImage::flat(scores, targets, None).unwrap())
-            .unwrap();
+        pooled.update(&ScoredImage::flat(scores, targets, None).unwrap());
         pooled.rank().best_f1()
     };
     assert_eq!(best_f1(&[lowest], &[true]), None);
@@ -130,8 +123,8 @@ fn probabilities_are_asked_for_where_they_are_needed() {
 
 #[test]
 fn accumulators_of_different_settings_do_not_merge() {
-    let mut half = ClDice::new(0.5).unwrap();
-    let error = half.merge(&ClDice::new(0.25).unwrap()).unwrap_err();
+    let mut half = Evaluator::new(0.5).unwrap();
+    let error = half.merge(&Evaluator::new(0.25).unwrap()).unwrap_err();
     let [left, right] = ["0.5", "0.25"].map(String::from);
     assert_eq!(
         error,
@@ -146,16 +139,16 @@ fn accumulators_of_different_settings_do_not_merge() {
         ten.merge(&Calibration::new(15).unwrap()),
         Err(Error::MergeMismatch { .. })
     ));
-    let mut widths = WidthRecall::new(0.5, &[3.0]).unwrap();
-    let other = WidthRecall::new(0.5, &[4.0]).unwrap();
-    assert!(matches!(
-        widths.merge(&other),
-        Err(Error::MergeMismatch { .. })
-    ));
 }
 
 #[test]
 fn settings_are_checked() {
+    let image = ScoredImage::flat(&[0.5], &[true], None).unwrap();
+    let comparison = Comparison::new(&image, 0.5).unwrap();
+    assert_eq!(
+        comparison.width_recall(&WidthClass::BOUNDS).unwrap().len(),
+        4
+    );
     for bounds in [
         &[3.0, 3.0][..],
         &[5.0, 3.0],
@@ -165,7 +158,7 @@ fn settings_are_checked() {
     ] {
         assert!(
             matches!(
-                WidthRecall::new(0.5, bounds),
+                comparison.width_recall(bounds),
                 Err(Error::InvalidBounds { .. })
             ),
             "{bounds:?}"
@@ -270,7 +263,7 @@ fn extreme_shapes_are_no_trouble() {
             .update(&ScoredImage::new(width, height, &scores, &mask, None).unwrap())
             .unwrap();
         assert_eq!(
-            evaluator.compute().pooled.f1,
+            evaluator.compute().pooled.get("f1"),
             (!mask.is_empty()).then_some(1.0)
         );
     }
@@ -284,4 +277,83 @@ fn extreme_shapes_are_no_trouble() {
             ..
         }
     ));
+}
+
+/// A metric whose every answer can be chosen.
+struct Odd {
+    name: &'static str,
+    counts: fn(&Comparison<'_>) -> usize,
+    value: Option<f64>,
+}
+
+impl Metric for Odd {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+    fn count(&self, image: &Comparison<'_>) -> Result<Vec<u128>> {
+        Ok(vec![1; (self.counts)(image)])
+    }
+    fn value(&self, _: &[u128]) -> Option<f64> {
+        self.value
+    }
+}
+
+#[test]
+fn metrics_of_ones_own_are_checked() {
+    let odd = |name| {
+        Box::new(Odd {
+            name,
+            counts: |image| image.target().len(),
+            value: Some(1.0),
+        })
+    };
+    let empty = || Evaluator::new(0.5).unwrap();
+    let (scores, target) = ([0.5; 3], [true; 3]);
+    let image = |pixels| ScoredImage::flat(&scores[..pixels], &target[..pixels], None).unwrap();
+    for (name, reason) in [
+        ("", "its name is empty"),
+        ("f1", "another metric has this name"),
+        ("id", "another column"),
+    ] {
+        let error = empty().with_metric(odd(name)).unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
+    }
+    let mut late = empty();
+    late.update(&image(2)).unwrap();
+    let error = late.clone().with_metric(odd("odd")).unwrap_err();
+    assert!(error.to_string().contains("add metrics first"), "{error}");
+
+    // As many counts as pixels: those of two sizes do not add up.
+    let mut two = empty().with_metric(odd("odd")).unwrap();
+    two.update(&image(2)).unwrap();
+    let before = two.clone();
+    let error = two.update(&image(3)).unwrap_err().to_string();
+    assert!(error.contains("2 counts before and 3 now"), "{error}");
+    assert_eq!(two, before, "unchanged by the error");
+    let mut three = empty().with_metric(odd("odd")).unwrap();
+    three.update(&image(3)).unwrap();
+    for other in [three, late] {
+        let error = two.merge(&other).unwrap_err();
+        assert!(matches!(
+            error,
+            Error::MergeMismatch {
+                what: "metrics",
+                ..
+            }
+        ));
+        assert_eq!(two, before);
+    }
+    for value in [f64::NAN, f64::INFINITY] {
+        let metric = Odd {
+            value: Some(value),
+            ..*odd("odd")
+        };
+        let mut evaluator = empty().with_metric(Box::new(metric)).unwrap();
+        let error = evaluator.update(&image(1)).unwrap_err();
+        assert!(matches!(error, Error::InvalidMetric { .. }), "{error}");
+    }
+    // Without an image nothing is asked of a metric.
+    let nothing = empty().with_metric(odd("odd")).unwrap().finish();
+    assert_eq!(nothing.pooled.get("odd"), None);
+    assert!(nothing.names().any(|name| name == "odd"));
 }

@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 use venule_metrics::{
-    Bootstrap, Calibration, ClDice, ComponentError, Confusion, CoverCounts, Evaluator, Metric,
-    PooledScores, ScoredImage, Scores, ThinVessels, ThresholdSweep, ThresholdedConfusion,
-    WidthRecall, roc_auc, scores_from_mask, skeletonize, thin_map,
+    Bootstrap, Calibration, Comparison, Confusion, CoverCounts, Evaluator, METRICS, Metric,
+    PooledScores, Report, Result, ScoredImage, ThresholdSweep, WidthClass, roc_auc,
+    scores_from_mask, skeletonize, thin_map,
 };
 
 #[derive(Debug, Clone)]
@@ -47,38 +47,75 @@ fn image() -> impl Strategy<Value = Image> {
     })
 }
 
-fn merged_equals_one_pass<M>(images: &[Image], cut: usize, new: impl Fn() -> M)
-where
-    M: Metric,
-    M::Output: PartialEq + std::fmt::Debug,
-{
-    let run = |images: &[Image]| {
-        let mut metric = new();
+/// A metric of one's own, of shared maps and with counts of every size: the mean length of what is predicted.
+struct Length;
+
+impl Metric for Length {
+    fn name(&self) -> &'static str {
+        "length"
+    }
+    fn count(&self, image: &Comparison<'_>) -> Result<Vec<u128>> {
+        let skeleton = image.prediction_skeleton()?.iter();
+        Ok(vec![skeleton.filter(|&&s| s).count() as u128, 1])
+    }
+    fn value(&self, sums: &[u128]) -> Option<f64> {
+        Some(sums[0] as f64 / sums[1] as f64)
+    }
+}
+
+fn evaluator() -> Evaluator {
+    let evaluator = Evaluator::new(0.5).unwrap();
+    evaluator.with_metric(Box::new(Length)).unwrap()
+}
+
+fn report(images: &[Image]) -> Report {
+    let mut evaluator = evaluator();
+    for image in images {
+        evaluator.update(&image.view()).unwrap();
+    }
+    evaluator.finish()
+}
+
+/// That accumulators of two parts of the images merge into the one of all.
+fn merged_equals_one_pass<A: PartialEq + std::fmt::Debug>(
+    (left, right): (&[Image], &[Image]),
+    new: impl Fn() -> A,
+    update: impl Fn(&mut A, &ScoredImage<'_>),
+    merge: impl Fn(&mut A, &A),
+) {
+    let run = |accumulator: &mut A, images: &[Image]| {
         images
             .iter()
-            .for_each(|image| metric.update(&image.view()).unwrap());
-        metric
+            .for_each(|image| update(accumulator, &image.view()));
     };
-    let (mut left, right) = (run(&images[..cut]), run(&images[cut..]));
-    left.merge(&right).unwrap();
-    assert_eq!(left.compute(), run(images).compute());
+    let (mut all, mut merged, mut rest) = (new(), new(), new());
+    run(&mut all, left);
+    run(&mut all, right);
+    run(&mut merged, left);
+    run(&mut rest, right);
+    merge(&mut merged, &rest);
+    assert_eq!(merged, all);
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(crate::fixed(64))]
 
     #[test]
     fn merging_equals_one_pass(images in proptest::collection::vec(image(), 0..6), cut in 0.0..=1.0f64) {
         let cut = (cut * images.len() as f64) as usize;
-        merged_equals_one_pass(&images, cut, || ThresholdedConfusion::new(0.5).unwrap());
-        merged_equals_one_pass(&images, cut, ThresholdSweep::new);
-        merged_equals_one_pass(&images, cut, PooledScores::new);
-        merged_equals_one_pass(&images, cut, || ThinVessels::new(0.5).unwrap());
-        merged_equals_one_pass(&images, cut, || WidthRecall::new(0.5, &WidthRecall::BOUNDS).unwrap());
-        merged_equals_one_pass(&images, cut, || ClDice::new(0.5).unwrap());
-        merged_equals_one_pass(&images, cut, || ComponentError::new(0.5).unwrap());
-        merged_equals_one_pass(&images, cut, || Calibration::new(15).unwrap());
-        merged_equals_one_pass(&images, cut, || Evaluator::new(0.5).unwrap());
+        let parts = images.split_at(cut);
+        merged_equals_one_pass(parts, ThresholdSweep::new, |s, i| s.update(i).unwrap(), |s, other| s.merge(other));
+        merged_equals_one_pass(parts, PooledScores::new, PooledScores::update, PooledScores::merge);
+        let calibration = || Calibration::new(15).unwrap();
+        merged_equals_one_pass(parts, calibration, |s, i| s.update(i).unwrap(), |s, other| s.merge(other).unwrap());
+        merged_equals_one_pass(parts, evaluator, |s, i| s.update(i).unwrap(), |s, other| s.merge(other).unwrap());
+        let mut merged = evaluator();
+        for part in [parts.0, parts.1] {
+            let mut shard = evaluator();
+            part.iter().for_each(|image| shard.update(&image.view()).unwrap());
+            merged.merge(&shard).unwrap();
+        }
+        prop_assert_eq!(merged.finish(), report(&images));
     }
 
     #[test]
@@ -90,20 +127,15 @@ proptest! {
                 other.targets[i] = noise >> ((i + 7) % 64) & 1 == 1;
             }
         }
-        let report = |image: &Image| {
-            let mut evaluator = Evaluator::new(0.5).unwrap();
-            evaluator.update(&image.view()).unwrap();
-            evaluator.compute()
-        };
-        prop_assert_eq!(report(&image), report(&other));
+        prop_assert_eq!(report(&[image]), report(&[other]));
     }
 
     #[test]
     fn a_report_keeps_what_its_parts_say(images in proptest::collection::vec(image(), 1..5)) {
-        let (mut evaluator, mut pooled) = (Evaluator::new(0.5).unwrap(), PooledScores::new());
+        let (mut evaluator, mut pooled) = (evaluator(), PooledScores::new());
         for image in &images {
             evaluator.update(&image.view()).unwrap();
-            pooled.update(&image.view()).unwrap();
+            pooled.update(&image.view());
         }
         let report = evaluator.compute();
         // Finishing copies nothing and says the same.
@@ -113,8 +145,19 @@ proptest! {
         let curve = ranked.precision_recall_curve(400).unwrap_or_default();
         prop_assert_eq!(report.precision_recall.clone(), curve);
         prop_assert_eq!(report.confusion, report.confusion_at_half);
-        let all: Vec<usize> = (0..images.len()).collect();
-        prop_assert_eq!(report.auc.roc_auc(&all).is_some(), report.pooled.roc_auc.is_some());
+        // One count more than those of the table is one metric more in each list.
+        prop_assert_eq!(report.names().count(), METRICS.len() + 1);
+        let length = |image: &Image| skeletonize(&image.view().prediction(0.5), image.width, image.height).unwrap();
+        let length = |image: &Image| length(image).iter().filter(|&&s| s).count() as f64;
+        let lengths: Vec<Option<f64>> = images.iter().map(|image| Some(length(image))).collect();
+        let mean = lengths.iter().flatten().sum::<f64>() / images.len() as f64;
+        prop_assert_eq!(report.pooled.get("length"), Some(mean));
+        prop_assert_eq!(report.per_image.iter().map(|row| row.get("length")).collect::<Vec<_>>(), lengths);
+        prop_assert_eq!(report.summaries().unwrap()[METRICS.len()].1.unwrap().mean, mean);
+        for row in METRICS {
+            let value = report.pooled.get(row.name);
+            prop_assert!(value.is_none_or(|v| row.range.0 <= v && v <= row.range.1), "{} {:?}", row.name, value);
+        }
 
         // The intervals of sums are those that adding the counts by hand gives, on the same draws.
         let bootstrap = Bootstrap { resamples: 40, ..Bootstrap::default() };
@@ -125,6 +168,9 @@ proptest! {
             sum.f1()
         });
         prop_assert_eq!(intervals[4], ("f1", f1.unwrap()));
+        // So is that of a metric of one's own, whose mean pooled is that of the images.
+        let by_mean = report.mean_intervals(&bootstrap).unwrap();
+        prop_assert_eq!(intervals[METRICS.len()], by_mean[METRICS.len()]);
         for ((name, interval), value) in intervals.into_iter().zip(report.pooled.values()) {
             if let Some(interval) = interval {
                 prop_assert_eq!(Some(interval.estimate), value, "{}", name);
@@ -134,9 +180,7 @@ proptest! {
             }
         }
         // The mean of an image alone is its value, and so are both ends.
-        let mut one = Evaluator::new(0.5).unwrap();
-        one.update(&images[0].view()).unwrap();
-        let one = one.finish();
+        let one = self::report(&images[..1]);
         for ((_, interval), value) in one.mean_intervals(&bootstrap).unwrap().into_iter().zip(one.pooled.values()) {
             prop_assert_eq!(interval.map(|i| i.estimate), value);
             prop_assert_eq!(interval.map(|i| (i.low, i.high)), value.zip(value));
@@ -145,10 +189,8 @@ proptest! {
 
     #[test]
     fn counts_add_up_and_one_image_is_the_pool(image in image()) {
-        let mut evaluator = Evaluator::new(0.5).unwrap();
-        evaluator.update(&image.view()).unwrap();
-        let report = evaluator.compute();
-        prop_assert_eq!(report.per_image[0], report.pooled);
+        let report = report(std::slice::from_ref(&image));
+        prop_assert_eq!(&report.per_image[0], &report.pooled);
         let pixels = image.valid.iter().filter(|&&v| v).count() as u64;
         prop_assert_eq!(report.confusion.total(), pixels);
         prop_assert_eq!(report.calibration.bins.iter().map(|bin| bin.count).sum::<u64>(), pixels);
@@ -204,9 +246,13 @@ fn a_perfect_prediction_scores_one_everywhere() {
     evaluator
         .update(&ScoredImage::new(20, 20, &scores, &target, None).unwrap())
         .unwrap();
-    for (name, value) in evaluator.compute().pooled.entries() {
-        let error = ["betti0_error", "expected_calibration_error", "brier"].contains(&name);
-        assert_eq!(value, Some(if error { 0.0 } else { 1.0 }), "{name}");
+    let pooled = evaluator.compute().pooled;
+    for row in METRICS {
+        let best = match row.larger_is_better {
+            true => row.range.1,
+            false => row.range.0,
+        };
+        assert_eq!(pooled.get(row.name), Some(best), "{}", row.name);
     }
 }
 
@@ -218,27 +264,39 @@ fn an_empty_prediction_scores_as_documented() {
         .update(&ScoredImage::new(10, 10, &[0.0; 100], &target, None).unwrap())
         .unwrap();
     let scores = evaluator.compute().pooled;
-    assert_eq!(scores.accuracy, Some(0.9));
-    assert_eq!(scores.precision, None); // nothing called vessel
+    assert_eq!(scores.get("accuracy"), Some(0.9));
+    assert_eq!(scores.get("precision"), None); // nothing called vessel
     assert_eq!(
-        (scores.recall, scores.f1, scores.dice, scores.iou),
+        (
+            scores.get("recall"),
+            scores.get("f1"),
+            scores.get("dice"),
+            scores.get("iou")
+        ),
         (Some(0.0), Some(0.0), Some(0.0), Some(0.0))
     );
     assert_eq!(
-        (scores.specificity, scores.balanced_accuracy),
+        (scores.get("specificity"), scores.get("balanced_accuracy")),
         (Some(1.0), Some(0.5))
     );
-    assert_eq!(scores.mcc, None);
-    assert_eq!(scores.roc_auc, Some(0.5)); // all tied
-    assert_eq!(scores.average_precision, Some(0.1)); // the share of vessel
+    assert_eq!(scores.get("mcc"), None);
+    assert_eq!(scores.get("roc_auc"), Some(0.5)); // all tied
+    assert_eq!(scores.get("average_precision"), Some(0.1)); // the share of vessel
     assert_eq!(
-        (scores.cl_dice, scores.thin_precision, scores.thin_f1),
+        (
+            scores.get("cl_dice"),
+            scores.get("thin_precision"),
+            scores.get("thin_f1")
+        ),
         (Some(0.0), None, Some(0.0))
     );
-    assert_eq!(scores.thin_recall, Some(0.0));
-    assert_eq!(scores.betti0_error, Some(1.0));
+    assert_eq!(scores.get("thin_recall"), Some(0.0));
+    assert_eq!(scores.get("betti0_error"), Some(1.0));
     assert_eq!(
-        (scores.brier, scores.expected_calibration_error),
+        (
+            scores.get("brier"),
+            scores.get("expected_calibration_error")
+        ),
         (Some(0.1), Some(0.1))
     );
 }
@@ -281,19 +339,26 @@ fn both_empty_agree_and_no_pixels_are_undefined() {
         .unwrap();
     let scores = evaluator.compute().pooled;
     assert_eq!(
-        (scores.dice, scores.f1, scores.iou),
+        (scores.get("dice"), scores.get("f1"), scores.get("iou")),
         (Some(1.0), None, None)
     );
     assert_eq!(
-        (scores.accuracy, scores.specificity),
+        (scores.get("accuracy"), scores.get("specificity")),
         (Some(1.0), Some(1.0))
     );
     assert_eq!(
-        (scores.roc_auc, scores.average_precision, scores.recall),
+        (
+            scores.get("roc_auc"),
+            scores.get("average_precision"),
+            scores.get("recall")
+        ),
         (None, None, None)
     );
-    assert_eq!((scores.cl_dice, scores.betti0_error), (None, Some(0.0)));
-    assert_eq!(scores.thin_f1, None);
+    assert_eq!(
+        (scores.get("cl_dice"), scores.get("betti0_error")),
+        (None, Some(0.0))
+    );
+    assert_eq!(scores.get("thin_f1"), None);
     // One of the two empty: 0.
     assert_eq!(
         Confusion {
@@ -362,12 +427,45 @@ fn a_score_of_one_half_does_not_pass_one_half() {
 }
 
 #[test]
-fn classes_of_width_and_metrics_have_names() {
-    let widths = WidthRecall::new(0.5, &WidthRecall::BOUNDS).unwrap();
-    let names: Vec<String> = widths.compute().iter().map(|class| class.name()).collect();
+fn classes_of_width_have_names() {
+    let image = ScoredImage::flat(&[0.5], &[true], None).unwrap();
+    let comparison = Comparison::new(&image, 0.5).unwrap();
+    let classes = comparison.width_recall(&WidthClass::BOUNDS).unwrap();
+    let names: Vec<String> = classes.iter().map(WidthClass::name).collect();
     assert_eq!(names, ["below 3 px", "3 to 5 px", "5 to 7 px", "from 7 px"]);
-    let one = WidthRecall::new(0.5, &[]).unwrap().compute();
+    let one = comparison.width_recall(&[]).unwrap();
     assert_eq!(one[0].name(), "any width");
-    let names: std::collections::BTreeSet<_> = Scores::names().into_iter().collect();
-    assert_eq!(names.len(), Scores::COUNT);
+}
+
+#[test]
+fn the_crate_page_lists_every_metric() {
+    let page = include_str!("../../src/lib.rs");
+    let row = |line: &str| line.starts_with("//! | `");
+    assert_eq!(page.lines().filter(|line| row(line)).count(), METRICS.len());
+    let end = |value: f64| match value == f64::INFINITY {
+        true => "∞)".to_owned(),
+        false => format!("{value}]").replace('-', "−"),
+    };
+    let mut names = std::collections::BTreeSet::new();
+    for metric in METRICS {
+        let (low, high) = metric.range;
+        let (low, high) = (end(low), end(high));
+        let range = format!("[{}, {high}", low.trim_end_matches(']'));
+        let line = format!(
+            "//! | `{}` | {} | {range} |",
+            metric.name, metric.definition
+        );
+        assert!(page.lines().any(|own| own == line), "{line}");
+        assert!(names.insert(metric.name), "{} twice", metric.name);
+    }
+    let last = METRICS.iter().rev().take_while(|row| !row.larger_is_better);
+    assert_eq!(
+        last.count(),
+        3,
+        "the page says of which metrics smaller is better"
+    );
+    assert_eq!(
+        METRICS.iter().filter(|row| !row.larger_is_better).count(),
+        3
+    );
 }

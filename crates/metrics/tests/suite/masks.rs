@@ -1,8 +1,8 @@
 //! Skeleton, thin map, components and distances equal scikit-image, torch and SciPy pixel for pixel.
 
 use venule_metrics::{
-    ClDice, ComponentError, Metric, ScoredImage, ThinVessels, betti0, connected_components,
-    scores_from_mask, skeletonize, squared_distance, thin_map, vessel_width,
+    Comparison, ScoredImage, betti0, connected_components, scores_from_mask, skeletonize,
+    squared_distance, thin_map, vessel_width,
 };
 
 use crate::{assert_close, lines, numbers};
@@ -145,18 +145,14 @@ fn scores_of_pairs_equal_those_from_scikit_image_maps() {
         let scores = scores_from_mask(&prediction);
         let image =
             ScoredImage::new(case.width, case.height, &scores, &target, Some(&valid)).unwrap();
-        let mut cl_dice = ClDice::new(0.5).unwrap();
-        cl_dice.update(&image).unwrap();
-        let mut thin = ThinVessels::new(0.5).unwrap();
-        thin.update(&image).unwrap();
-        let mut components = ComponentError::new(0.5).unwrap();
-        components.update(&image).unwrap();
+        let comparison = Comparison::new(&image, 0.5).unwrap();
+        let thin = comparison.thin_vessels().unwrap();
         for &(key, expected) in &case.expected {
             let found = match key {
-                "cl_dice" => cl_dice.compute().f1(),
-                "thin_recall" => thin.compute().recall(),
-                "thin_precision" => thin.compute().precision(),
-                "betti0_error" => components.compute(),
+                "cl_dice" => comparison.skeletons().unwrap().f1(),
+                "thin_recall" => thin.recall(),
+                "thin_precision" => thin.precision(),
+                "betti0_error" => Some(comparison.component_error().unwrap() as f64),
                 _ => panic!("unknown key {key}"),
             };
             assert_close(
@@ -167,4 +163,25 @@ fn scores_of_pairs_equal_those_from_scikit_image_maps() {
             );
         }
     }
+}
+
+#[test]
+fn a_wide_vessel_is_thin_at_the_rim_where_no_square_of_valid_pixels_holds_it() {
+    // A vessel of rows 2 to 5; the field of view ends after row 3 from column 4 on.
+    let (width, height) = (9, 8);
+    let target: Vec<bool> = (0..72).map(|i| (2..6).contains(&(i / width))).collect();
+    let valid: Vec<bool> = (0..72).map(|i| i % width < 4 || i / width < 4).collect();
+    let scores = vec![1.0; 72];
+    let thin = |valid: Option<&[bool]>| {
+        let image = ScoredImage::new(width, height, &scores, &target, valid).unwrap();
+        let comparison = Comparison::new(&image, 0.5).unwrap();
+        picture(comparison.target_thin().unwrap(), width)
+    };
+    // 3x3 squares cover rows 2 to 5 of columns 0 to 3. What is left beside them is two rows high and holds none. If the pixels outside
+    // the field of view did not erode, as those beyond the border of the image, nothing would be thin.
+    let right = "....#####\n";
+    let none = ".........\n";
+    let expected = [none, none, right, right, none, none, none, none].concat();
+    assert_eq!(thin(Some(&valid)), expected);
+    assert_eq!(thin(None), none.repeat(height));
 }

@@ -1,8 +1,8 @@
 //! Confusion, ranking and calibration equal scikit-learn on the same f32 scores.
 
 use venule_metrics::{
-    Calibration, Confusion, CurvePoint, Metric, PooledScores, RankedScores, ScoredImage,
-    ThresholdSweep, average_precision, roc_auc,
+    Calibration, Confusion, CurvePoint, PooledScores, RankedScores, ScoredImage, ThresholdSweep,
+    average_precision, roc_auc,
 };
 
 use crate::{assert_close, lines};
@@ -43,9 +43,7 @@ fn cases() -> Vec<Case<'static>> {
 
 fn ranked(case: &Case) -> RankedScores {
     let mut pooled = PooledScores::new();
-    pooled
-        .update(&ScoredImage::flat(&case.scores, &case.targets, None).unwrap())
-        .unwrap();
+    pooled.update(&ScoredImage::flat(&case.scores, &case.targets, None).unwrap());
     pooled.rank()
 }
 
@@ -197,9 +195,7 @@ fn shortened_curves_keep_their_ends_and_their_limit() {
     let tied = [0.9, 0.9, 0.6, 0.6, 0.6, 0.2, 0.2];
     let targets = [true, false, true, false, true, false, false];
     let mut pooled = PooledScores::new();
-    pooled
-        .update(&ScoredImage::flat(&tied, &targets, None).unwrap())
-        .unwrap();
+    pooled.update(&ScoredImage::flat(&tied, &targets, None).unwrap());
     let ranked = pooled.compute();
     assert_eq!(ranked.roc_curve(4), ranked.roc_curve(usize::MAX));
     assert_eq!(ranked.precision_recall_curve(3).unwrap().len(), 3);
@@ -213,7 +209,7 @@ fn of_thresholds_with_equal_f1_the_highest_is_taken() {
     let mut pooled = PooledScores::new();
     let mut sweep = ThresholdSweep::new();
     let image = ScoredImage::flat(&scores, &targets, None).unwrap();
-    pooled.update(&image).unwrap();
+    pooled.update(&image);
     sweep.update(&image).unwrap();
     for best in [
         pooled.compute().best_f1().unwrap(),

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use venule_metrics::{
-    Confusion, Metric, ScoredImage, ThresholdSweep, average_precision, connected_components,
-    dilate3x3, erode3x3, roc_auc, skeletonize, squared_distance, vessel_width,
+    Confusion, ScoredImage, ThresholdSweep, average_precision, connected_components, roc_auc,
+    skeletonize, squared_distance, vessel_width,
 };
 
 /// Scores with many ties, targets and a valid map.
@@ -33,22 +33,6 @@ fn kept((scores, targets, valid): &(Vec<f32>, Vec<bool>, Vec<bool>)) -> Vec<(f32
         .collect()
 }
 
-/// Is there a true pixel among those `reach` away at most (or a false one, if `value` is false)?
-fn near(mask: &[bool], width: usize, pixel: usize, value: bool) -> bool {
-    let (x, y) = ((pixel % width) as isize, (pixel / width) as isize);
-    let height = (mask.len() / width) as isize;
-    (-1..=1).any(|dy| {
-        (-1..=1).any(|dx| {
-            let (x, y) = (x + dx, y + dy);
-            x >= 0
-                && y >= 0
-                && x < width as isize
-                && y < height
-                && mask[y as usize * width + x as usize] == value
-        })
-    })
-}
-
 fn squared(width: usize, a: usize, b: usize) -> u32 {
     let (dx, dy) = (
         (a % width).abs_diff(b % width),
@@ -58,7 +42,7 @@ fn squared(width: usize, a: usize, b: usize) -> u32 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(crate::fixed(200))]
 
     #[test]
     fn auc_is_the_share_of_pairs_in_order(case in pixels()) {
@@ -137,14 +121,6 @@ proptest! {
             }
             None => prop_assert!(!targets.contains(&true)),
         }
-    }
-
-    #[test]
-    fn erosion_and_dilation_are_those_of_a_plain_loop((width, height, mask) in mask(12)) {
-        let eroded: Vec<bool> = (0..mask.len()).map(|i| !near(&mask, width, i, false)).collect();
-        let dilated: Vec<bool> = (0..mask.len()).map(|i| near(&mask, width, i, true)).collect();
-        prop_assert_eq!(erode3x3(&mask, width, height).unwrap(), eroded);
-        prop_assert_eq!(dilate3x3(&mask, width, height).unwrap(), dilated);
     }
 
     #[test]
