@@ -145,8 +145,14 @@ fn the_autoencoder_has_the_values_and_gradients_of_the_cpu() {
 #[test]
 fn losses_have_the_values_and_gradients_of_the_cpu() {
     let losses: [(&str, Box<dyn Loss>); 6] = [
-        ("reference", Box::new(Composite::preset("reference").unwrap())),
-        ("bce + dice", Box::new(Composite::preset("bce-dice").unwrap())),
+        (
+            "reference",
+            Box::new(Composite::preset("reference").unwrap()),
+        ),
+        (
+            "bce + dice",
+            Box::new(Composite::preset("bce-dice").unwrap()),
+        ),
         ("soft clDice", Box::new(SoftClDice::new(3).unwrap())),
         ("skeleton recall", Box::new(SkeletonRecall::new(1).unwrap())),
         ("mcc", Box::new(Mcc::new())),
