@@ -16,7 +16,7 @@ use support::training::{
     Place, finetune, finetuning_record, pretrain, pretraining_record, test_images,
 };
 use venule::candle_core::Device;
-use venule::data::write_atomic;
+use venule::file::write_atomic;
 use venule::metrics::summarize;
 use venule::train::{FINAL_FILE, Report};
 use venule::{PretrainConfig, RUN_FILE, RunConfig, RunFile, RunRecord, TEST_FILE, set_threads};
@@ -176,7 +176,7 @@ fn plan_pretrainings<'a>(
     let planned = seeds.map(|&seed| {
         let mut run = base.clone();
         run.recipe.train.seed = seed;
-        run.recipe.train.resume = true;
+        run.run.resume = true;
         let folder = pretraining_folder(args, seed);
         expect_same(&run, &folder)?;
         Ok(Planned {
@@ -208,7 +208,7 @@ fn plan_runs<'a>(args: &Args, grid: &'a Grid) -> support::AnyResult<Vec<Planned<
             let settings = variant.set.iter();
             run = run.with_all(settings.map(|(key, value)| (key.as_str(), value.as_str())))?;
             run.recipe.train.seed = seed;
-            run.recipe.train.resume = true;
+            run.run.resume = true;
             if test_images(&run)?.is_none() {
                 return Err(format!("variant '{name}' has no labelled data to test on").into());
             }

@@ -7,7 +7,7 @@ use venule::nn::{
     Conv3x3, Encoder, FeatureInfo, FeatureMap, Features, Mode, ParamStore, max_pool2x2,
 };
 use venule::seg::{MultiScaleConfig, MultiScaleDecoder, SegmentationModel};
-use venule::train::{AdamW, AdamWConfig, decay_groups};
+use venule::train::{AdamW, AdamWConfig, Parameter, decay_groups};
 
 /// Three convolutions with pooling between: one map of stride 8.
 struct ConvEncoder([Conv3x3; 3]);
@@ -53,10 +53,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let batch = Batcher::new(Device::Cpu).batch(&[prepared])?;
     let labels = batch.labels.ok_or("a synthetic photograph has a label")?;
     let loss = Composite::preset("bce-dice")?;
-    let mut optimizer = AdamW::new(
-        decay_groups(store.trainable(), 0.02),
-        AdamWConfig::default(),
-    )?;
+    let params = store.trainable().into_iter();
+    let params: Vec<_> = params
+        .map(|(name, var)| Parameter::new(name, var))
+        .collect();
+    let mut optimizer = AdamW::new(decay_groups(&params, 0.02, 1.0), AdamWConfig::default())?;
     for step in 0..=40 {
         let logits = model.forward(&batch.images, Mode::Train { seed: step })?;
         let value = loss.forward(&logits, &labels, Some(&batch.valid))?;

@@ -11,7 +11,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use venule::DatasetSummary;
-use venule::data::{DatasetSpec, Error, FovPolicy, Split, write_atomic};
+use venule::data::{DatasetSpec, Error, FovPolicy, Split};
+use venule::file::write_atomic;
 
 /// What data sets hold: images, labels, fields of view, sizes, vessel pixels and annotator agreement of every split.
 ///

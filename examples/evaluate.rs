@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use venule::data::{Dataset, DatasetSpec, FovPolicy, Resize, Split, write_atomic};
+use venule::data::{Dataset, DatasetSpec, FovPolicy, Resize, Split};
+use venule::file::write_atomic;
 use venule::report::{self, Entry, KeptMasks, Picture, ThresholdOrigin};
 use venule::{Evaluated, Protocol, Segmenter, parse_device, set_threads};
 

@@ -209,11 +209,11 @@ mod tests {
 
     #[test]
     fn the_folder_of_a_run_is_a_flag_and_resuming_may_be_a_setting() {
-        let error = over("", &["--set", "recipe.train.directory=a"]).unwrap_err();
+        let error = over("", &["--set", "run.directory=a"]).unwrap_err();
         assert!(error.to_string().contains("--save-dir"), "{error}");
         let run = over("", &["--set", "recipe.train.resume=true"]).unwrap();
-        assert!(run.recipe.train.resume);
-        assert!(!over("", &[]).unwrap().recipe.train.resume);
+        assert!(run.run.resume);
+        assert!(!over("", &[]).unwrap().run.resume);
     }
 
     #[test]

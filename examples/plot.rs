@@ -10,8 +10,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use venule::data::write_atomic;
-use venule::train::{LOG_FILE, learning_curve_svg, read_log};
+use venule::file::write_atomic;
+use venule::train::LOG_FILE;
+use venule_lab::{learning_curve_svg, read_log};
 
 /// Draws the learning curves of run folders anew from their logs.
 #[derive(Parser)]

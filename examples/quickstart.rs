@@ -14,16 +14,16 @@ use std::time::Instant;
 use clap::Parser;
 use venule::candle_core::Device;
 use venule::data::{
-    Augment, Dataset, FovPolicy, InMemory, Sample, SyntheticFundus, SyntheticSet, write_atomic,
-    write_png,
+    Augment, Dataset, FovPolicy, InMemory, Sample, SyntheticFundus, SyntheticSet, write_png,
 };
+use venule::file::write_atomic;
 use venule::mae::MaeConfig;
 use venule::tasks::{Finetuning, FinetuningData, Pretraining, PretrainingData};
 use venule::train::{
-    JsonLines, LOG_FILE, Outcome, ProgressBar, Schedule, Span, Task, TrainConfig, Trainer, Warmup,
-    learning_curve_svg, read_log,
+    JsonLines, LOG_FILE, Outcome, RunOptions, Schedule, Span, Task, TrainConfig, Trainer, Warmup,
 };
 use venule::{Recipe, Segmenter, evaluate, set_threads};
+use venule_lab::{ProgressBar, learning_curve_svg, read_log};
 
 /// Pretrains, fine-tunes and evaluates on synthetic photographs.
 #[derive(Parser)]
@@ -94,11 +94,14 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
                 ..Warmup::default()
             },
             seed: args.seed,
-            keep: 1,
-            directory: Some(folder.to_owned()),
             ..TrainConfig::default()
         };
+        let options = RunOptions {
+            keep: 1,
+            ..RunOptions::in_folder(folder)
+        };
         Trainer::new(config)?
+            .with_options(options)?
             .with_callback(ProgressBar::new())
             .with_callback(JsonLines::in_folder(folder))
             .with_stop_flag(stop.clone())

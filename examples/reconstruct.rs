@@ -12,7 +12,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use venule::candle_core::Device;
 use venule::data::write_png;
-use venule::train::{FINAL_FILE, latest_checkpoint, load_weights};
+use venule::file::load_weights;
+use venule::train::{FINAL_FILE, latest_checkpoint};
 use venule::{DataConfig, PretrainConfig, RUN_FILE, RunFile, set_threads};
 
 /// Draws crops of photographs as they are, masked, and as a pretrained autoencoder reconstructs them.

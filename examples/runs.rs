@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use venule::train::runs_below;
+use venule_lab::runs_below;
 
 /// Lists the runs below a folder, best score first.
 #[derive(Parser)]

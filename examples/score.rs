@@ -10,8 +10,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use venule::data::{FolderSet, NamePattern, write_atomic};
+use venule::data::{FolderSet, NamePattern};
 use venule::evaluate_predictions;
+use venule::file::write_atomic;
 use venule::report::ThresholdOrigin;
 
 /// Scores prediction images of any program against the truth, with no model.

@@ -2,9 +2,11 @@
 //!
 //! `cargo run --release --example train_your_own`
 
-use venule::candle_core::{Device, Result as TensorResult, Tensor, Var};
+use venule::candle_core::{Device, Result as TensorResult, Tensor};
 use venule::nn::{Conv3x3, Linear, Noise, ParamStore};
-use venule::train::{BoxError, Callback, EpochInfo, Position, StepOutput, Task, TrainConfig, fit};
+use venule::train::{
+    BoxError, Callback, EpochInfo, Parameter, Position, StepOutput, Task, TrainConfig, Trainer,
+};
 
 struct Halves(ParamStore, Conv3x3, Linear);
 
@@ -25,8 +27,11 @@ impl Task for Halves {
         "halves"
     }
 
-    fn parameters(&self) -> Vec<(String, Var)> {
-        self.0.trainable()
+    fn parameters(&self) -> Vec<Parameter> {
+        let params = self.0.trainable().into_iter();
+        params
+            .map(|(name, var)| Parameter::new(name, var))
+            .collect()
     }
 
     fn batches_per_epoch(&self) -> usize {
@@ -65,10 +70,7 @@ fn main() -> Result<(), BoxError> {
     let head = Linear::new(8 * 64, 1, true, &store.root().pp("head"))?;
     let mut config = TrainConfig::default();
     (config.epochs, config.learning_rate) = (10, 2e-3);
-    fit(
-        &mut Halves(store, conv, head),
-        &config,
-        vec![Box::new(Print)],
-    )?;
+    let trainer = Trainer::new(config)?.with_callback(Print);
+    trainer.fit(&mut Halves(store, conv, head))?;
     Ok(())
 }

@@ -5,8 +5,8 @@ use candle_core::{DType, Device, Tensor};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use venule_data::{FovPolicy, Preprocess};
+use venule_file::Weights;
 use venule_nn::ParamStore;
-use venule_train::Weights;
 
 use crate::segmenter::check_threshold;
 use crate::{Error, ModelConfig, Result, VesselModel};
@@ -125,7 +125,7 @@ impl Checkpoint {
     /// If the file is unreadable or damaged, is no segmentation checkpoint, or holds weights of another architecture.
     pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<(Self, VesselModel)> {
         let path = path.as_ref();
-        Self::build(path, venule_train::load_weights(path)?, device)
+        Self::build(path, venule_file::load_weights(path)?, device)
     }
 
     /// As [`load`](Self::load), from a file's bytes, such as those built into a program; errors name it `path`.
@@ -138,7 +138,7 @@ impl Checkpoint {
         device: &Device,
     ) -> Result<(Self, VesselModel)> {
         let path = path.as_ref();
-        Self::build(path, venule_train::parse_weights(path, bytes)?, device)
+        Self::build(path, venule_file::parse_weights(path, bytes)?, device)
     }
 
     /// Writes this and the model's weights as a file that [`load`](Self::load) reads, in a type of one's choice:
@@ -169,7 +169,7 @@ impl Checkpoint {
         };
         let tensors = model.store().tensors().into_iter().map(cast);
         let tensors = tensors.collect::<Result<Vec<_>>>()?;
-        Ok(venule_train::save_weights(
+        Ok(venule_file::save_weights(
             path.as_ref(),
             &tensors,
             &self.metadata(),
@@ -177,7 +177,9 @@ impl Checkpoint {
     }
 
     fn build(path: &Path, weights: Weights, device: &Device) -> Result<(Self, VesselModel)> {
-        let Weights { tensors, metadata } = weights;
+        let Weights {
+            tensors, metadata, ..
+        } = weights;
         let checkpoint = Self::from_metadata(path, &metadata)?;
         // What the layers say of a variable does not name the file.
         let fits = || -> Result<VesselModel> {

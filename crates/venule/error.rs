@@ -96,7 +96,10 @@ pub enum Error {
     /// From the data.
     #[error(transparent)]
     Data(#[from] venule_data::Error),
-    /// From training and its files.
+    /// From files of weights, and from writing.
+    #[error(transparent)]
+    File(#[from] venule_file::Error),
+    /// From training.
     #[error(transparent)]
     Train(#[from] venule_train::Error),
     /// A tensor operation failed.

@@ -40,6 +40,7 @@ mod trained_on;
 pub use candle_core;
 pub use image;
 pub use venule_data as data;
+pub use venule_file as file;
 pub use venule_loss as loss;
 pub use venule_mae as mae;
 pub use venule_metrics as metrics;

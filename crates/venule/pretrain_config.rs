@@ -4,7 +4,7 @@ use candle_core::Device;
 use serde::{Deserialize, Serialize};
 use venule_data::{Augment, FolderSet, FovPolicy, Jitter, Preprocess, SampleFiles};
 use venule_mae::MaeConfig;
-use venule_train::{AdamWConfig, Schedule, Span, TrainConfig, Warmup};
+use venule_train::{AdamWConfig, RunOptions, Schedule, Span, TrainConfig, Warmup};
 
 use crate::data_config::{self, DataConfig, Purpose};
 use crate::tasks::{Pretraining, PretrainingData};
@@ -119,6 +119,9 @@ pub struct PretrainConfig {
     pub cache_mib: usize,
     /// Model, input, masking, optimiser and schedule, after the preset's.
     pub recipe: PretrainRecipe,
+    /// Where and how long the run runs.
+    #[serde(default)]
+    pub run: RunOptions,
     /// The data sets, joined; of each only the splits of its `train` are taken, without their labels.
     #[serde(default)]
     pub data: Vec<DataConfig>,
@@ -141,6 +144,7 @@ impl RunFile for PretrainConfig {
             workers: one(),
             cache_mib: cache_mib(),
             recipe: PretrainRecipe::preset(name)?,
+            run: RunOptions::default(),
             data: Vec::new(),
         })
     }
@@ -149,10 +153,15 @@ impl RunFile for PretrainConfig {
     /// checked when it is built.
     fn validate(&self) -> Result<()> {
         self.recipe.train.validate()?;
+        self.run.validate()?;
         self.recipe.preprocess.validate()?;
         self.recipe.augment.validate()?;
         data_config::cache_bytes(self.cache_mib)?;
         data_config::validate(&self.data)
+    }
+
+    fn options_mut(&mut self) -> &mut RunOptions {
+        &mut self.run
     }
 
     fn train_mut(&mut self) -> &mut TrainConfig {

@@ -5,7 +5,7 @@ use candle_core::Device;
 use serde::{Deserialize, Serialize};
 use venule_data::{FolderSet, FovPolicy};
 use venule_seg::Freeze;
-use venule_train::TrainConfig;
+use venule_train::{RunOptions, TrainConfig};
 
 use crate::data_config::{self, DataConfig, Purpose};
 use crate::segmenter::check_threshold;
@@ -67,6 +67,9 @@ pub struct RunConfig {
     pub cache_mib: usize,
     /// Model, input, loss, optimiser and schedule, after the preset's.
     pub recipe: Recipe,
+    /// Where and how long the run runs.
+    #[serde(default)]
+    pub run: RunOptions,
     /// The data sets, joined.
     #[serde(default)]
     pub data: Vec<DataConfig>,
@@ -92,6 +95,7 @@ impl RunFile for RunConfig {
             workers: one(),
             cache_mib: cache_mib(),
             recipe: Recipe::preset(name)?,
+            run: RunOptions::default(),
             data: Vec::new(),
         })
     }
@@ -100,6 +104,7 @@ impl RunFile for RunConfig {
     /// of a data set serves two purposes: what was trained on proves nothing in a test. The model is checked when it is built.
     fn validate(&self) -> Result<()> {
         self.recipe.train.validate()?;
+        self.run.validate()?;
         self.recipe.preprocess.validate()?;
         self.recipe.augment.validate()?;
         self.recipe.color.validate()?;
@@ -114,6 +119,10 @@ impl RunFile for RunConfig {
         data_config::cache_bytes(self.cache_mib)?;
         data_config::validate(&self.data)?;
         data_config::validate_purposes(&self.data)
+    }
+
+    fn options_mut(&mut self) -> &mut RunOptions {
+        &mut self.run
     }
 
     fn train_mut(&mut self) -> &mut TrainConfig {

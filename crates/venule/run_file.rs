@@ -3,8 +3,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
-use venule_data::write_atomic;
-use venule_train::TrainConfig;
+use venule_file::write_atomic;
+use venule_train::{RunOptions, TrainConfig};
 
 use crate::settings::{name_what_is_off, read as read_settings};
 use crate::{Error, Result};
@@ -40,8 +40,11 @@ pub trait RunFile: Clone + Serialize + DeserializeOwned {
     /// Anything that contradicts itself or is out of range.
     fn validate(&self) -> Result<()>;
 
-    /// Optimiser, schedule and checkpoints.
+    /// Optimiser and schedule.
     fn train_mut(&mut self) -> &mut TrainConfig;
+
+    /// Where and how long the run runs.
+    fn options_mut(&mut self) -> &mut RunOptions;
 
     /// Reads TOML text; a file that names no preset starts from [`DEFAULT_PRESET`](Self::DEFAULT_PRESET).
     ///
@@ -129,9 +132,9 @@ pub trait RunFile: Clone + Serialize + DeserializeOwned {
     /// What repeats this run: without its folder, and without whether it goes on with an earlier one.
     fn repeatable(&self) -> Self {
         let mut run = self.clone();
-        let train = run.train_mut();
-        train.directory = None;
-        train.resume = false;
+        let options = run.options_mut();
+        options.directory = None;
+        options.resume = false;
         run
     }
 }
@@ -164,7 +167,27 @@ fn to_table(run: &impl Serialize) -> Result<Table> {
     Ok(table)
 }
 
-fn read<T: RunFile>(whole: Value) -> Result<T> {
+/// Files of version 0.1 say among the settings of the training where and how long it runs.
+fn move_options(whole: &mut Value) {
+    let Some(whole) = whole.as_table_mut() else {
+        return;
+    };
+    let train = whole
+        .get_mut("recipe")
+        .and_then(|recipe| recipe.get_mut("train"))
+        .and_then(Value::as_table_mut);
+    let Some(train) = train else {
+        return;
+    };
+    let moved = RunOptions::OF_TRAIN_CONFIG_0_1.into_iter();
+    let moved: Vec<_> = moved.filter_map(|key| train.remove_entry(key)).collect();
+    if let Some(run) = whole.get_mut("run").and_then(Value::as_table_mut) {
+        run.extend(moved);
+    }
+}
+
+fn read<T: RunFile>(mut whole: Value) -> Result<T> {
+    move_options(&mut whole);
     let run: T = read_settings(whole).map_err(|error| unread(with_suggestion(&error)))?;
     run.validate()?;
     Ok(run)

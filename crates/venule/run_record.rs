@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, DeviceLocation};
 use flate2::Crc;
 use serde_json::json;
-use venule_data::{FolderSet, write_atomic};
+use venule_data::FolderSet;
+use venule_file::write_atomic;
 use venule_train::{BoxError, Callback, StartInfo};
 
 use crate::run_file::unread;

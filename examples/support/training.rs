@@ -7,14 +7,15 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use venule::candle_core::Device;
-use venule::data::{Dataset, Error as DataError, FolderSet, write_atomic, write_png};
+use venule::data::{Dataset, Error as DataError, FolderSet, write_png};
+use venule::file::write_atomic;
 use venule::train::{
-    JsonLines, LOG_FILE, LearningCurve, Outcome, ProgressBar, Report, Task, TensorBoard,
-    TrainConfig, Trainer, latest_checkpoint,
+    JsonLines, LOG_FILE, Outcome, Report, RunOptions, Task, TrainConfig, Trainer, latest_checkpoint,
 };
 use venule::{
     PretrainConfig, Protocol, Purpose, RunConfig, RunFile, RunRecord, Segmenter, TEST_FILE,
 };
+use venule_lab::{LearningCurve, ProgressBar, TensorBoard};
 
 use super::{AnyResult, INTERRUPTED, json, summary};
 
@@ -104,7 +105,7 @@ impl RunArgs {
                 "recipe.train.base_learning_rate",
                 text(&self.base_learning_rate),
             ),
-            ("recipe.train.max_minutes", text(&self.max_minutes)),
+            ("run.max_minutes", text(&self.max_minutes)),
             ("recipe.train.max_steps", text(&self.max_steps)),
             ("recipe.train.seed", text(&self.seed)),
         ] {
@@ -122,15 +123,15 @@ impl RunArgs {
                 .iter()
                 .map(|(key, value)| (key.as_str(), value.as_str())),
         )?;
-        let train = run.train_mut();
-        if let Some(directory) = &train.directory {
+        let options = run.options_mut();
+        if let Some(directory) = &options.directory {
             return Err(venule::Error::Config {
-                field: "recipe.train.directory",
+                field: "run.directory",
                 value: directory.display().to_string(),
                 expected: "the folder of a run is given by --save-dir",
             });
         }
-        train.resume |= self.resume;
+        options.resume |= self.resume;
         Ok(run)
     }
 }
@@ -148,15 +149,17 @@ impl Place<'_> {
         &self,
         task: &mut dyn Task,
         config: &TrainConfig,
+        options: &RunOptions,
         record: RunRecord,
     ) -> AnyResult<Report> {
         venule::nn::keep_freed_memory();
-        let config = TrainConfig {
+        let options = RunOptions {
             directory: Some(self.folder.to_owned()),
-            ..config.clone()
+            ..options.clone()
         };
         // The record first: it refuses a run on other images before anything is written.
-        let mut trainer = Trainer::new(config)?
+        let mut trainer = Trainer::new(config.clone())?
+            .with_options(options)?
             .with_callback(record)
             .with_callback(ProgressBar::new())
             .with_callback(JsonLines::in_folder(self.folder))
@@ -185,7 +188,7 @@ pub fn pretrain(run: &PretrainConfig, place: &Place<'_>) -> AnyResult<Report> {
     let record = pretraining_record(run, &photographs, place.device)?;
     let mut task = run.task_on(photographs, place.device)?;
     super::say!("{} parameters", task.store().element_count());
-    let report = place.train(&mut task, &run.recipe.train, record)?;
+    let report = place.train(&mut task, &run.recipe.train, &run.run, record)?;
     if report.outcome != Outcome::Interrupted {
         let path = place.folder.join("reconstructions.png");
         write_png(&path, task.reconstruction_picture()?)?;
@@ -238,7 +241,7 @@ pub fn finetune(run: &RunConfig, place: &Place<'_>) -> AnyResult<Report> {
     let test = test_images(run)?;
     let mut record = finetuning_record(run, test.as_ref(), place.device)?;
     // A checkpoint holds the encoder too: the file it came from may have changed, or be gone.
-    let resumes = run.recipe.train.resume && has_checkpoint(place.folder)?;
+    let resumes = run.run.resume && has_checkpoint(place.folder)?;
     let mut task = match resumes {
         true => run.task_to_resume(place.device)?,
         false => {
@@ -250,7 +253,7 @@ pub fn finetune(run: &RunConfig, place: &Place<'_>) -> AnyResult<Report> {
         }
     };
     super::say!("{} parameters", task.model().store().element_count());
-    let report = place.train(&mut task, &run.recipe.train, record)?;
+    let report = place.train(&mut task, &run.recipe.train, &run.run, record)?;
     if report.outcome == Outcome::Interrupted {
         return Ok(report);
     }

@@ -10,9 +10,10 @@ use venule::data::{
     Batcher, DatasetKind, DatasetSpec, Error as DataError, FovPolicy, Mask, Plane, Prepared,
     Resize, Split, mask_image, read_image, write_png,
 };
+use venule::file::{Error as FileError, save_weights};
 use venule::mae::{Error as MaeError, MaeConfig};
 use venule::tasks::{Finetuning, FinetuningData, Pretraining, PretrainingData};
-use venule::train::{Error as TrainError, Trainer, save_weights};
+use venule::train::{Error as TrainError, RunOptions, Trainer};
 use venule::{Checkpoint, DecoderConfig, Error, ModelConfig, Result, Segmenter, VesselModel};
 
 use crate::support::{
@@ -55,7 +56,9 @@ impl Place {
             cache_bytes: 1 << 30,
         };
         let mut task = Finetuning::new(&recipe(64), data, 1, &Device::Cpu)?;
-        Trainer::new(short_run(&self.run(), 1, 1))?.fit(&mut task)?;
+        Trainer::new(short_run(1, 1))?
+            .with_options(RunOptions::in_folder(self.run()))?
+            .fit(&mut task)?;
         Ok(())
     }
 
@@ -223,7 +226,7 @@ fn damaged_weights_are_named() {
     for length in [0, 5, 200, bytes.len() / 2, bytes.len() - 1] {
         fs::write(&path, &bytes[..length]).unwrap();
         let found = error(Segmenter::from_file(&path));
-        let expected = matches!(found, Error::Train(TrainError::Truncated { .. }));
+        let expected = matches!(found, Error::File(FileError::Truncated { .. }));
         assert!(expected, "{length}: {found}");
         assert_says(
             &found,
@@ -234,7 +237,7 @@ fn damaged_weights_are_named() {
     *flipped.last_mut().unwrap() ^= 1;
     fs::write(&path, &flipped).unwrap();
     let found = error(Segmenter::from_file(&path));
-    assert!(matches!(found, Error::Train(TrainError::Checksum { .. })));
+    assert!(matches!(found, Error::File(FileError::Checksum { .. })));
     assert_says(&found, &["vessels.safetensors", "damaged", "copy it again"]);
 
     // A length of 2^64 - 1 in front, letters behind: nothing of that size may be allocated.
@@ -244,7 +247,7 @@ fn damaged_weights_are_named() {
     ] {
         fs::write(&path, random).unwrap();
         let found = error(Segmenter::from_file(&path));
-        assert!(matches!(found, Error::Train(_)));
+        assert!(matches!(found, Error::File(_)));
         assert_says(&found, &["vessels.safetensors"]);
     }
     let missing = folder.path().join("nothing.safetensors");
@@ -257,7 +260,7 @@ fn damaged_weights_are_named() {
 #[test]
 fn a_pretrained_autoencoder_is_no_segmenter() {
     let folder = tempfile::tempdir().unwrap();
-    train(&mut pretraining(1), short_run(folder.path(), 1, 1));
+    train(&mut pretraining(1), folder.path(), short_run(1, 1));
     let found = error(Segmenter::from_file(
         folder.path().join("final.safetensors"),
     ));
@@ -449,14 +452,14 @@ fn an_encoder_that_does_not_fit_is_named() {
     fs::write(&random, [7u8; 500]).unwrap();
     assert_says(
         &error(task.load_encoder(&random)),
-        &["random.pth", "not a complete", "again"],
+        &["random.pth", "not a safetensors file", "convert it"],
     );
 
     let config = MaeConfig::compact();
     let store = venule::nn::ParamStore::new(1, &Device::Cpu);
     venule::mae::Mae::new(&config, &store.root()).unwrap();
     let path = folder.path().join("compact.safetensors");
-    store.save(&path, &Default::default()).unwrap();
+    save_weights(&path, &store.tensors(), &Default::default()).unwrap();
     let found = error(task.load_encoder(&path));
     assert!(matches!(found, Error::Checkpoint { .. }), "{found}");
     assert_says(&found, &["compact.safetensors", "architecture"]);

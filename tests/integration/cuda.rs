@@ -13,7 +13,9 @@ use venule::loss::{
 use venule::mae::{Mae, MaeConfig, Masking};
 use venule::nn::{Mode, ParamStore};
 use venule::tasks::Pretraining;
-use venule::train::{EmaConfig, FINAL_FILE, JsonLines, LOG_FILE, Outcome, TrainConfig, Trainer};
+use venule::train::{
+    EmaConfig, FINAL_FILE, JsonLines, LOG_FILE, Outcome, RunOptions, TrainConfig, Trainer,
+};
 use venule::{Bundled, ModelConfig, Recipe, Segmentation, Segmenter, VesselModel};
 
 use crate::support::{
@@ -195,10 +197,14 @@ fn a_training_goes_as_on_the_cpu_and_is_taken_up_again() {
     let run = |folder: &Path, device: &Device, epochs: usize, resume: bool| {
         let config = TrainConfig {
             ema: Some(EmaConfig::default()),
+            ..short_run(epochs, 1)
+        };
+        let options = RunOptions {
             resume,
-            ..short_run(folder, epochs, 1)
+            ..RunOptions::in_folder(folder)
         };
         let trainer = Trainer::new(config).unwrap();
+        let trainer = trainer.with_options(options).unwrap();
         let trainer = trainer.with_callback(JsonLines::in_folder(folder));
         trainer
             .fit(&mut finetuning_on(device, &recipe, 3, 1))
@@ -253,7 +259,7 @@ fn a_pretraining_ends_and_its_file_is_for_any_device() {
     let config = MaeConfig::tiny();
     let gpu = gpu();
     let mut task = Pretraining::new(&config, pretraining_data(), 0.75, 1, &gpu).unwrap();
-    let report = train(&mut task, short_run(folder.path(), 3, 1));
+    let report = train(&mut task, folder.path(), short_run(3, 1));
     assert_eq!(report.outcome, Outcome::Completed);
     assert!(fs::metadata(folder.path().join(FINAL_FILE)).unwrap().len() > 1000);
     let mut vessels = finetuning(&recipe(64), 1, 1);

@@ -6,8 +6,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use venule::candle_core::Device;
-use venule::train::{BEST_FILE, FINAL_FILE, LOG_FILE, LogLine, latest_checkpoint, read_log};
+use venule::train::{BEST_FILE, FINAL_FILE, LOG_FILE, LogLine, latest_checkpoint};
 use venule::{RunConfig, RunFile};
+use venule_lab::read_log;
 
 use crate::program::stop_flag;
 use crate::program::training::{Place, finetune, status};
@@ -28,14 +29,12 @@ fn settings(root: &Path) -> RunConfig {
     // Averaged weights, accumulation, a checkpoint after each step: as much state as there can be.
     let run = run.with("recipe.train.ema", "{ decay = 0.9 }").unwrap();
     let run = run.with("recipe.train.accumulation", "2").unwrap();
-    let run = run
-        .with("recipe.train.checkpoint_every_steps", "1")
-        .unwrap();
+    let run = run.with("run.checkpoint_every_steps", "1").unwrap();
     let run = run.with("recipe.batch_size", "1").unwrap();
     let mut run = run.with("recipe.train.epochs", "40").unwrap();
-    run.recipe.train.resume = true;
+    run.run.resume = true;
     if let Ok(minutes) = std::env::var(MINUTES) {
-        run.recipe.train.max_minutes = Some(minutes.parse().unwrap());
+        run.run.max_minutes = Some(minutes.parse().unwrap());
     }
     run
 }

@@ -83,9 +83,9 @@ fn a_preset_trains_evaluates_saves_and_loads() {
         let mut task = Finetuning::new(&recipe, data, 1, &Device::Cpu).unwrap();
         let config = TrainConfig {
             max_steps: Some(1),
-            ..short_run(folder.path(), 1, 1)
+            ..short_run(1, 1)
         };
-        let report = train(&mut task, config);
+        let report = train(&mut task, folder.path(), config);
         let path = report.best_path.unwrap();
         let segmenter = Segmenter::from_file(&path).unwrap();
         assert_eq!(segmenter.model().config(), &recipe.model, "{name}");

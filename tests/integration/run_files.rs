@@ -4,7 +4,7 @@ use std::path::Path;
 
 use venule::candle_core::Device;
 use venule::data::{CropCentre, DatasetKind, Jitter, Preprocess, Split};
-use venule::train::{EmaConfig, PlateauConfig, Schedule, Span, Task};
+use venule::train::{EmaConfig, PlateauConfig, Schedule, Task};
 use venule::{PretrainConfig, PretrainRecipe, Purpose, Recipe, RunConfig, RunFile};
 
 use crate::support::write_folder;
@@ -22,15 +22,6 @@ fn assert_round_trip<R: RunFile + PartialEq + std::fmt::Debug>(run: &R) {
 
 #[test]
 fn every_schedule_can_be_chosen_on_every_preset() {
-    let step = Schedule::Step {
-        every: Span::Epochs(3.0),
-        factor: 0.5,
-    };
-    let cyclic = Schedule::CyclicCosine {
-        cycle: Span::Steps(9),
-        multiplier: 1,
-        min_lr: 0.0,
-    };
     let polynomial = Schedule::Polynomial {
         power: 0.9,
         min_lr: 0.0,
@@ -39,14 +30,9 @@ fn every_schedule_can_be_chosen_on_every_preset() {
     let kinds = [
         ("kind = 'constant'", Schedule::Constant),
         (
-            "kind = 'step', every = { epochs = 3.0 }, factor = 0.5",
-            step,
-        ),
-        (
             "kind = 'cosine', min_lr = 1e-5",
             Schedule::Cosine { min_lr: 1e-5 },
         ),
-        ("kind = 'cyclic_cosine', cycle = { steps = 9 }", cyclic),
         ("kind = 'polynomial', power = 0.9", polynomial),
         ("kind = 'reduce_on_plateau'", plateau),
     ];
@@ -369,4 +355,22 @@ fn the_files_that_are_shown_and_given_are_understood() {
         read += 1;
     }
     assert!(read > 3);
+}
+
+#[test]
+fn files_of_version_0_1_say_among_the_settings_of_training_where_and_how_long_it_runs() {
+    let old = "[recipe.train]\nkeep = 5\nmax_minutes = 3\ncheckpoint_every_steps = 7\ndirectory = 'none'\nresume = false\nseed = 9";
+    let run: RunConfig = old.parse().unwrap();
+    let options = &run.run;
+    assert_eq!((options.keep, options.max_minutes), (5, Some(3.0)));
+    assert_eq!(options.checkpoint_every_steps, Some(7));
+    assert_eq!((&options.directory, options.resume), (&None, false));
+    assert_eq!(run.recipe.train.seed, 9);
+    assert_round_trip(&run);
+    let run = run.with("recipe.train.keep", "1").unwrap();
+    assert_eq!((run.run.keep, run.run.max_minutes), (1, Some(3.0)));
+    let run: PretrainConfig = "[recipe.train]\nkeep = 4\n[run]\nmax_minutes = 2"
+        .parse()
+        .unwrap();
+    assert_eq!((run.run.keep, run.run.max_minutes), (4, Some(2.0)));
 }

@@ -7,8 +7,9 @@ use std::sync::atomic::AtomicBool;
 
 use venule::candle_core::Device;
 use venule::data::{mask_image, write_png};
-use venule::train::{BEST_FILE, FINAL_FILE, LOG_FILE, LogLine, Outcome, Report, read_log};
+use venule::train::{BEST_FILE, FINAL_FILE, LOG_FILE, LogLine, Outcome, Report};
 use venule::{DataConfig, PretrainConfig, Purpose, RunConfig, RunFile, Segmenter};
+use venule_lab::read_log;
 
 use crate::program::AnyResult;
 use crate::program::training::{Place, finetune, pretrain, status};
@@ -85,7 +86,7 @@ fn finetune_in(run: &RunConfig, folder: &Path) -> AnyResult<Report> {
 
 fn resuming<R: RunFile>(run: &R) -> R {
     let mut run = run.clone();
-    run.train_mut().resume = true;
+    run.options_mut().resume = true;
     run
 }
 
@@ -308,10 +309,7 @@ fn without_validation_the_last_weights_are_tested() {
 fn a_run_out_of_time_is_not_tested_as_if_it_were_finished() {
     let scratch = Scratch::new();
     let folder = scratch.path("run");
-    let run = scratch
-        .run()
-        .with("recipe.train.max_minutes", "1e-9")
-        .unwrap();
+    let run = scratch.run().with("run.max_minutes", "1e-9").unwrap();
     let report = finetune_in(&run, &folder).unwrap();
     assert_eq!(report.outcome, Outcome::TimeUp);
     assert!(!folder.join("test.json").exists());

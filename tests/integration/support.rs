@@ -11,7 +11,7 @@ use venule::data::{
 use venule::mae::MaeConfig;
 use venule::nn::Noise;
 use venule::tasks::{Finetuning, FinetuningData, Pretraining, PretrainingData};
-use venule::train::{Report, Task, TrainConfig, Trainer};
+use venule::train::{Report, RunOptions, Task, TrainConfig, Trainer};
 use venule::{Checkpoint, LossChoice, ModelConfig, Provenance, Recipe, Segmenter, VesselModel};
 
 /// A synthetic photograph of `size`² pixels.
@@ -76,19 +76,20 @@ pub fn pretraining(seed: u64) -> Pretraining {
     Pretraining::new(&config, pretraining_data(), 0.75, seed, &Device::Cpu).unwrap()
 }
 
-/// Settings of a run of a few epochs into `directory`.
-pub fn short_run(directory: &Path, epochs: usize, seed: u64) -> TrainConfig {
+/// Settings of a run of a few epochs.
+pub fn short_run(epochs: usize, seed: u64) -> TrainConfig {
     TrainConfig {
         epochs,
         learning_rate: 1e-3,
         seed,
-        directory: Some(directory.to_owned()),
         ..TrainConfig::default()
     }
 }
 
-pub fn train(task: &mut dyn Task, config: TrainConfig) -> Report {
-    Trainer::new(config).unwrap().fit(task).unwrap()
+pub fn train(task: &mut dyn Task, folder: &Path, config: TrainConfig) -> Report {
+    let trainer = Trainer::new(config).unwrap();
+    let trainer = trainer.with_options(RunOptions::in_folder(folder)).unwrap();
+    trainer.fit(task).unwrap()
 }
 
 /// What a file says of an untrained tiny model.

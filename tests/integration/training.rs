@@ -6,13 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use venule::candle_core::{Device, Tensor, Var};
+use venule::candle_core::{Device, Tensor};
 use venule::data::{Augment, ColorJitter, FovPolicy, Jitter};
+use venule::file::load_weights;
 use venule::nn::{Param, ParamStore};
 use venule::tasks::Finetuning;
 use venule::train::{
-    BEST_FILE, BoxError, Callback, FINAL_FILE, Outcome, Position, StepInfo, StepOutput, Task,
-    TrainConfig, Trainer, Validation, load_weights,
+    BEST_FILE, BoxError, Callback, FINAL_FILE, Outcome, Parameter, Position, RunOptions, StepInfo,
+    StepOutput, Task, TrainConfig, Trainer, Validation,
 };
 use venule::{DecoderConfig, Recipe, Segmenter};
 
@@ -52,9 +53,9 @@ fn one_image_is_learnt_by_heart() {
         learning_rate: 3e-3,
         weight_decay: 0.0,
         validate_every: 0,
-        ..short_run(folder.path(), 25, 1)
+        ..short_run(25, 1)
     };
-    let report = train(&mut task, config);
+    let report = train(&mut task, folder.path(), config);
     assert_eq!((report.outcome, report.steps), (Outcome::Completed, 250));
     let score = task.validate(0).unwrap().unwrap().score;
     assert!(score > 0.95, "F1 {score}");
@@ -102,7 +103,7 @@ fn deep_supervision_adds_two_losses_and_trains_their_heads() {
         };
         task.start_epoch(position).unwrap();
         let loss = task.step(position).unwrap().loss;
-        train(&mut task, short_run(folder.path(), 1, 1));
+        train(&mut task, folder.path(), short_run(1, 1));
         let segmenter = Segmenter::from_file(folder.path().join(FINAL_FILE)).unwrap();
         let found = segmenter.segment(&photograph(64, 0).image).unwrap();
         assert_eq!(found.mask.size(), (64, 64));
@@ -127,9 +128,9 @@ fn equal_seeds_give_equal_files() {
     let folders = [(); 3].map(|()| tempfile::tempdir().unwrap());
     for (folder, seed) in folders.iter().zip([9, 9, 10]) {
         let (first, second) = (folder.path().join("mae"), folder.path().join("vessels"));
-        train(&mut pretraining(seed), short_run(&first, 2, seed));
+        train(&mut pretraining(seed), &first, short_run(2, seed));
         let mut task = finetuning(&augmented(), 3, seed);
-        train(&mut task, short_run(&second, 2, seed));
+        train(&mut task, &second, short_run(2, seed));
     }
     let [one, same, other] = folders.each_ref().map(|folder| folder.path());
     for file in ["mae/final", "vessels/best", "vessels/final"] {
@@ -146,7 +147,7 @@ fn equal_seeds_give_equal_files() {
 fn a_transfer_changes_exactly_the_encoder() {
     let folder = tempfile::tempdir().unwrap();
     let mut mae = pretraining(2);
-    train(&mut mae, short_run(folder.path(), 2, 2));
+    train(&mut mae, folder.path(), short_run(2, 2));
     let mae = tensors(mae.store());
 
     let mut task = finetuning(&recipe(64), 1, 3);
@@ -174,7 +175,7 @@ fn a_transfer_changes_exactly_the_encoder() {
 fn a_saved_model_gives_the_probabilities_of_the_trained_one() {
     let folder = tempfile::tempdir().unwrap();
     let mut task = finetuning(&recipe(64), 2, 4).with_threshold(0.37).unwrap();
-    train(&mut task, short_run(folder.path(), 3, 4));
+    train(&mut task, folder.path(), short_run(3, 4));
     let segmenter = Segmenter::from_file(folder.path().join(FINAL_FILE)).unwrap();
     assert_eq!(segmenter.checkpoint(), &task.checkpoint());
     assert_eq!(segmenter.checkpoint().threshold, 0.37);
@@ -201,7 +202,7 @@ fn a_saved_model_gives_the_probabilities_of_the_trained_one() {
 fn the_best_threshold_is_stored_with_the_best_weights() {
     let folder = tempfile::tempdir().unwrap();
     let mut task = finetuning(&recipe(64), 1, 6);
-    let report = train(&mut task, short_run(folder.path(), 2, 6));
+    let report = train(&mut task, folder.path(), short_run(2, 6));
     let best = report.best.unwrap();
     let segmenter = Segmenter::from_file(folder.path().join(BEST_FILE)).unwrap();
     // Evaluating the saved weights at the saved threshold gives the score that was reported.
@@ -219,13 +220,11 @@ fn the_best_threshold_is_stored_with_the_best_weights() {
 fn a_threshold_given_on_resuming_holds() {
     let task = || finetuning(&recipe(64), 1, 6);
     let mut chosen = task();
-    train(
-        &mut chosen,
-        TrainConfig {
-            epochs: 1,
-            ..TrainConfig::default()
-        },
-    );
+    let config = TrainConfig {
+        epochs: 1,
+        ..TrainConfig::default()
+    };
+    Trainer::new(config).unwrap().fit(&mut chosen).unwrap();
     let state = chosen.state();
     let mut free = task();
     free.load_state(&state).unwrap();
@@ -240,7 +239,7 @@ fn a_threshold_given_on_resuming_holds() {
 #[test]
 fn the_encoder_that_a_run_started_from_outlasts_a_resume() {
     let folder = tempfile::tempdir().unwrap();
-    train(&mut pretraining(2), short_run(folder.path(), 1, 2));
+    train(&mut pretraining(2), folder.path(), short_run(1, 2));
     let named = |task: &Finetuning| task.checkpoint().provenance.pretrained;
     let mut begun = finetuning(&recipe(64), 1, 6);
     begun.load_encoder(&folder.path().join(FINAL_FILE)).unwrap();
@@ -272,7 +271,7 @@ fn a_threshold_that_no_validation_chose_names_no_images() {
             validate_every,
             ..TrainConfig::default()
         };
-        train(&mut task, config);
+        Trainer::new(config).unwrap().fit(&mut task).unwrap();
         task.checkpoint().provenance.threshold_images
     };
     assert_eq!(images(1, None).len(), 1);
@@ -317,7 +316,7 @@ fn freezing_keeps_the_encoder_to_the_bit() {
         epochs: 2,
         ..TrainConfig::default()
     };
-    train(&mut task, config);
+    Trainer::new(config).unwrap().fit(&mut task).unwrap();
     for (name, value) in tensors(task.model().store()) {
         let same = before[&name] == value;
         assert_eq!(same, name.starts_with("encoder."), "{name}");
@@ -348,27 +347,27 @@ fn assert_resumes<T: Task>(
     files: &[&str],
 ) {
     let [whole, parts] = [(); 2].map(|()| tempfile::tempdir().unwrap());
-    let in_folder = |folder: &Path| TrainConfig {
-        directory: Some(folder.to_owned()),
-        ..settings.clone()
-    };
-    train(&mut make(), in_folder(whole.path()));
+    train(&mut make(), whole.path(), settings.clone());
 
     let flag = Arc::new(AtomicBool::new(false));
-    let config = in_folder(parts.path());
-    let trainer = Trainer::new(config.clone()).unwrap();
+    let options = RunOptions::in_folder(parts.path());
+    let trainer = Trainer::new(settings.clone()).unwrap();
     let trainer = trainer
+        .with_options(options.clone())
+        .unwrap()
         .with_callback(StopAfter(stop, flag.clone()))
         .with_stop_flag(flag);
     let report = trainer.fit(&mut make()).unwrap();
     assert_eq!((report.outcome, report.steps), (Outcome::Interrupted, stop));
     assert!(!parts.path().join(FINAL_FILE).exists());
 
-    let config = TrainConfig {
+    let options = RunOptions {
         resume: true,
-        ..config
+        ..options
     };
-    let report = train(&mut make(), config);
+    let trainer = Trainer::new(settings.clone()).unwrap();
+    let trainer = trainer.with_options(options).unwrap();
+    let report = trainer.fit(&mut make()).unwrap();
     assert_eq!(report.outcome, Outcome::Completed);
     for file in files {
         assert_same_file(file, whole.path(), parts.path());
@@ -388,14 +387,14 @@ fn an_interrupted_finetuning_ends_as_if_it_had_not_been() {
             ..augmented()
         };
         let make = || finetuning(&recipe, 3, 5);
-        let settings = short_run(Path::new(""), 2, 5);
+        let settings = short_run(2, 5);
         assert_resumes(make, &settings, stop, &[BEST_FILE, FINAL_FILE]);
     }
 }
 
 #[test]
 fn an_interrupted_pretraining_ends_as_if_it_had_not_been() {
-    let settings = short_run(Path::new(""), 2, 5);
+    let settings = short_run(2, 5);
     assert_resumes(|| pretraining(5), &settings, 3, &[FINAL_FILE]);
 }
 
@@ -407,7 +406,7 @@ impl Task for Poisoned {
         self.0.name()
     }
 
-    fn parameters(&self) -> Vec<(String, Var)> {
+    fn parameters(&self) -> Vec<Parameter> {
         self.0.parameters()
     }
 
@@ -455,7 +454,7 @@ fn a_step_cut_short_by_a_loss_that_is_not_finite_does_not_shift_the_batches_afte
     let make = || Poisoned(finetuning(&augmented(), 8, 5), vec![3]);
     let settings = TrainConfig {
         accumulation: 3,
-        ..short_run(Path::new(""), 2, 5)
+        ..short_run(2, 5)
     };
     assert_resumes(make, &settings, 2, &[BEST_FILE, FINAL_FILE]);
 }
@@ -469,10 +468,11 @@ fn a_batch_that_is_not_finite_is_saved() {
     head.var().set(&nan).unwrap();
     let config = TrainConfig {
         max_non_finite: 1,
-        directory: Some(folder.path().to_owned()),
-        ..short_run(folder.path(), 1, 1)
+        ..short_run(1, 1)
     };
-    let error = Trainer::new(config).unwrap().fit(&mut task).unwrap_err();
+    let trainer = Trainer::new(config).unwrap();
+    let trainer = trainer.with_options(RunOptions::in_folder(folder.path()));
+    let error = trainer.unwrap().fit(&mut task).unwrap_err();
     assert!(
         error.to_string().contains("epoch 1, batch 2 (step 2;"),
         "{error}"

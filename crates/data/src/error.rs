@@ -308,6 +308,9 @@ pub enum Error {
         /// What is wrong with it.
         error: Box<Error>,
     },
+    /// A file could not be written.
+    #[error(transparent)]
+    File(#[from] venule_file::Error),
     /// A tensor could not be made.
     #[error("tensor operation failed: {0}")]
     Tensor(#[from] candle_core::Error),

@@ -80,4 +80,4 @@ pub use sets::{DatasetKind, DatasetSpec, FolderSet, NamePattern, SampleFiles, Sp
 pub use synthetic::{SyntheticFundus, SyntheticSet, synthetic_fundus};
 pub use vesselness::vesselness;
 pub use wiener::wiener;
-pub use write::{write_atomic, write_png};
+pub use write::write_png;

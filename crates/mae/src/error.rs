@@ -72,7 +72,10 @@ pub enum Error {
         /// What is missing or contradictory.
         reason: String,
     },
-    /// Parameters, layers or safetensors files.
+    /// Safetensors files.
+    #[error(transparent)]
+    File(#[from] venule_file::Error),
+    /// Parameters or layers.
     #[error(transparent)]
     Nn(#[from] venule_nn::Error),
     /// A tensor operation failed.

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::Path;
 
 use candle_core::{DType, Tensor};
-use venule_nn::SafetensorsFile;
+use venule_file::Weights;
 
 use crate::pth::read_pth;
 use crate::{Error, Result};
@@ -23,7 +23,7 @@ use crate::{Error, Result};
 /// # let path = folder.path().join("vit.safetensors");
 /// # let old = ParamStore::new(1, &Device::Cpu);
 /// # VitEncoder::new(&VitConfig::tiny(), &old.root())?;
-/// # old.save(&path, &Default::default())?;
+/// # venule_file::save_weights(&path, &old.tensors(), &Default::default())?;
 /// let weights = PretrainedWeights::read(&path)?;
 /// let config = VitConfig { depth: 3, ..VitConfig::tiny() };
 /// let store = ParamStore::new(42, &Device::Cpu);
@@ -49,7 +49,7 @@ impl PretrainedWeights {
     /// [`skipped`](Self::skipped).
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be opened, [`Error::Format`] or [`Error::Nn`] if it is damaged or in another format.
+    /// [`Error::Io`] if the file cannot be opened, [`Error::Format`] or [`Error::File`] if it is damaged or in another format.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let io = |source| Error::Io {
@@ -69,9 +69,9 @@ impl PretrainedWeights {
                 reason: "it is a pickle of PyTorch before 1.6; load it there and write it again with torch.save".to_owned(),
             });
         }
-        let file = SafetensorsFile::read(path)?;
+        let file = Weights::read(path)?;
         let skipped = file.unsupported.into_keys().collect();
-        Self::new(file.tensors, file.metadata, skipped)
+        Self::new(file.tensors.into_iter().collect(), file.metadata, skipped)
     }
 
     /// Weights that are in memory already.

@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use venule_mae::{
     Mae, MaeConfig, Masking, Positions, PretrainedWeights, VesselWeight, VitConfig, VitEncoder,
 };
-use venule_nn::{Encoder, Mode, ParamStore, read_safetensors};
+use venule_nn::{Encoder, Mode, ParamStore};
 
 fn fixture(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
@@ -15,7 +15,7 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 fn golden(name: &str) -> HashMap<String, Tensor> {
-    read_safetensors(&fixture(name)).unwrap().0
+    candle_core::safetensors::load(fixture(name), &Device::Cpu).unwrap()
 }
 
 /// Largest difference over the largest expected value.

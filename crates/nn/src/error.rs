@@ -1,8 +1,6 @@
-use std::path::PathBuf;
-
 use candle_core::{DType, Shape};
 
-/// Everything that can go wrong when parameters are made, loaded or saved.
+/// Everything that can go wrong when parameters are made or loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -35,32 +33,6 @@ pub enum Error {
     DType {
         /// The type that came.
         dtype: DType,
-    },
-    /// A file could not be read or written.
-    #[error("cannot access {}: {source}; check that the path exists, is complete and may be written", path.display())]
-    Io {
-        /// The file at fault.
-        path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
-    },
-    /// A file is not a readable safetensors file.
-    #[error("{} is not a complete safetensors file: {reason}; fetch or write it again", path.display())]
-    Format {
-        /// The file at fault.
-        path: PathBuf,
-        /// What the reader said.
-        reason: String,
-    },
-    /// A tensor of a safetensors file, or meant for one, is of a type that candle cannot hold.
-    #[error("{}: tensor `{name}` is of type {dtype}, which cannot be read here; convert it to F32, or leave it out", path.display())]
-    FileDType {
-        /// The file.
-        path: PathBuf,
-        /// Name of the tensor.
-        name: String,
-        /// Its type, as safetensors spells it.
-        dtype: String,
     },
     /// A configuration value is out of range.
     #[error("{field} is {value}, but {expected}")]

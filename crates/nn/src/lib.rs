@@ -3,7 +3,6 @@
 
 mod encoder;
 mod error;
-mod files;
 mod init;
 mod layers;
 mod mode;
@@ -19,7 +18,6 @@ pub use cpu::allocator::keep_freed_memory;
 pub use cpu::threads::{bound_candle_threads, let_candle_threads_sleep};
 pub use encoder::{Encoder, FeatureInfo, FeatureMap, Features, NoEncoder};
 pub use error::{Error, Result};
-pub use files::{SafetensorsFile, read_safetensors, write_safetensors};
 pub use init::Init;
 pub use layers::*;
 pub use mode::Mode;

@@ -1,12 +1,11 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt::Display;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use candle_core::{DType, Device, Shape, Tensor, Var};
 
-use crate::{Error, Init, Result, files};
+use crate::{Error, Init, Result};
 
 /// One named, shared parameter of a model.
 #[derive(Clone, Debug)]
@@ -270,24 +269,6 @@ impl ParamStore {
             param.var().set(tensor)?;
         }
         Ok(())
-    }
-
-    /// Loads a safetensors file that holds exactly this store's names and shapes.
-    ///
-    /// # Errors
-    /// As [`ParamStore::load_tensors`]; [`Error::Io`], [`Error::Format`] and [`Error::FileDType`] for the file.
-    pub fn load(&self, path: impl AsRef<Path>) -> Result<()> {
-        let (tensors, _) = files::read_safetensors(path.as_ref())?;
-        self.load_tensors(&tensors)
-    }
-
-    /// Writes all parameters and `metadata` as one safetensors file, whole or not at all. Equal parameters give equal bytes, but for
-    /// the order of several entries of `metadata`, which is any.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when the file cannot be written; the old file is then untouched.
-    pub fn save(&self, path: impl AsRef<Path>, metadata: &BTreeMap<String, String>) -> Result<()> {
-        files::write_safetensors(path.as_ref(), &self.tensors(), metadata)
     }
 }
 

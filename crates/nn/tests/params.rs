@@ -1,9 +1,9 @@
 //! The parameter store: what does not match is an error that changes nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use candle_core::{DType, Device, Tensor};
-use venule_nn::{Error, Init, ParamStore, SafetensorsFile, read_safetensors, write_safetensors};
+use venule_nn::{Error, Init, ParamStore};
 
 fn store() -> ParamStore {
     let store = ParamStore::new(7, &Device::Cpu);
@@ -88,82 +88,6 @@ fn what_does_not_fit_changes_nothing() {
     let error = store.load_tensors(&wrong).unwrap_err();
     assert!(matches!(&error, Error::Unexpected { names } if names == &["head"]));
     assert_eq!(values(&store), before);
-}
-
-#[test]
-fn a_damaged_file_is_an_error_and_a_failed_write_leaves_the_old_one() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("weights.safetensors");
-    let store = store();
-    store.save(&path, &BTreeMap::new()).unwrap();
-    let whole = std::fs::read(&path).unwrap();
-    store.load(&path).unwrap();
-    for length in [0, 7, 20, whole.len() - 1] {
-        let cut = folder.path().join("cut.safetensors");
-        std::fs::write(&cut, &whole[..length]).unwrap();
-        let error = store.load(&cut).unwrap_err();
-        assert!(matches!(&error, Error::Format { path, .. } if *path == cut));
-    }
-    let nowhere = folder.path().join("missing/weights.safetensors");
-    assert!(matches!(
-        store.save(&nowhere, &BTreeMap::new()),
-        Err(Error::Io { .. })
-    ));
-    assert_eq!(std::fs::read(&path).unwrap(), whole);
-}
-
-/// A safetensors file of one value 1 in `F32` and, after it, one tensor of a single byte of this type.
-fn file_with(dtype: &str) -> Vec<u8> {
-    let header = format!(
-        r#"{{"weight":{{"dtype":"F32","shape":[1],"data_offsets":[0,4]}},"odd":{{"dtype":"{dtype}","shape":[1],"data_offsets":[4,5]}}}}"#
-    );
-    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
-    bytes.extend(header.as_bytes());
-    bytes.extend(1f32.to_le_bytes());
-    bytes.push(1);
-    bytes
-}
-
-#[test]
-fn a_tensor_of_a_type_that_cannot_be_held_is_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("odd.safetensors");
-    for dtype in ["BOOL", "I8", "F8_E5M2", "F8_E8M0"] {
-        std::fs::write(&path, file_with(dtype)).unwrap();
-        let error = read_safetensors(&path).unwrap_err();
-        assert!(matches!(
-            &error,
-            Error::FileDType { name, dtype: found, .. } if name == "odd" && found == dtype
-        ));
-        assert!(error.to_string().contains("odd.safetensors: tensor `odd`"));
-        let file = SafetensorsFile::read(&path).unwrap();
-        let ones = file.tensors["weight"].to_vec1::<f32>().unwrap();
-        assert_eq!((file.tensors.len(), ones), (1, vec![1.0]));
-        assert_eq!(file.unsupported["odd"], dtype);
-    }
-    let scale = Tensor::from_raw_buffer(&[1], DType::F8E8M0, &[1], &Device::Cpu).unwrap();
-    let before = std::fs::read(&path).unwrap();
-    let error = write_safetensors(&path, &[("scale".into(), scale)], &BTreeMap::new());
-    assert!(matches!(
-        error.unwrap_err(),
-        Error::FileDType { name, dtype, .. } if name == "scale" && dtype == "F8_E8M0"
-    ));
-    assert_eq!(std::fs::read(&path).unwrap(), before);
-}
-
-#[cfg(unix)]
-#[test]
-fn a_file_is_as_readable_as_any() {
-    use std::os::unix::fs::PermissionsExt;
-    let folder = tempfile::tempdir().unwrap();
-    let mode = |name: &str| {
-        let metadata = std::fs::metadata(folder.path().join(name)).unwrap();
-        metadata.permissions().mode() & 0o777
-    };
-    std::fs::write(folder.path().join("plain"), "").unwrap();
-    let path = folder.path().join("weights.safetensors");
-    store().save(path, &BTreeMap::new()).unwrap();
-    assert_eq!(mode("weights.safetensors"), mode("plain"));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
-use venule_nn::{Block, BlockConfig, Mode, ParamStore, read_safetensors};
+use venule_nn::{Block, BlockConfig, Mode, ParamStore};
 
 const CONFIG: BlockConfig = BlockConfig {
     width: 24,
@@ -18,7 +18,7 @@ const CONFIG: BlockConfig = BlockConfig {
 /// timm 1's block with random parameters, input, output and gradients: fixtures/transformer.py.
 fn golden() -> HashMap<String, Tensor> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/transformer.safetensors");
-    read_safetensors(&path).unwrap().0
+    candle_core::safetensors::load(path, &Device::Cpu).unwrap()
 }
 
 fn close(name: &str, found: &Tensor, expected: &Tensor, tolerance: f64) -> Result<()> {

@@ -6,9 +6,9 @@ use std::sync::Mutex;
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
+use venule_file::Entry;
 
 use crate::adamw_kernel::{Fused, Update};
-use crate::archive::{Entry, Payload};
 use crate::groups::ParamGroup;
 use crate::{Error, Result};
 
@@ -65,9 +65,9 @@ impl AdamWConfig {
 ///
 /// ```
 /// use candle_core::{Device, Var};
-/// use venule_train::{AdamW, AdamWConfig, decay_groups};
+/// use venule_train::{AdamW, AdamWConfig, Parameter, decay_groups};
 /// let weight = Var::new(&[[1.0f32, -2.0]], &Device::Cpu)?;
-/// let groups = decay_groups(vec![("weight".into(), weight.clone())], 0.0);
+/// let groups = decay_groups(&[Parameter::new("weight", weight.clone())], 0.0, 1.0);
 /// let mut optimizer = AdamW::new(groups, AdamWConfig::default())?;
 /// let loss = weight.sqr()?.sum_all()?;
 /// optimizer.step(&loss.backward()?, 0.1)?;
@@ -230,26 +230,22 @@ impl AdamW {
     pub(crate) fn entries(&self, prefix: &str) -> candle_core::Result<Vec<Entry<'_>>> {
         let mut entries = Vec::new();
         for slot in self.slots() {
-            let shape = slot.var.dims();
-            let moments = match &slot.moments {
-                Moments::Untouched => None,
+            let (shape, name) = (slot.var.dims(), format!("{prefix}{}", slot.name));
+            let (first_name, second_name) =
+                (format!("{name}.exp_avg"), format!("{name}.exp_avg_sq"));
+            match &slot.moments {
+                Moments::Untouched => {}
                 Moments::Host { first, second } => {
-                    Some((Payload::slice(shape, first), Payload::slice(shape, second)))
+                    entries.push(Entry::slice(first_name, shape, first)?);
+                    entries.push(Entry::slice(second_name, shape, second)?);
                 }
                 Moments::Tensors { first, second } => {
-                    Some((Payload::tensor(first)?, Payload::tensor(second)?))
+                    entries.push(Entry::tensor(first_name, first)?);
+                    entries.push(Entry::tensor(second_name, second)?);
                 }
-            };
-            let name = &slot.name;
-            if let Some((first, second)) = moments {
-                entries.push(Entry::new(format!("{prefix}{name}.exp_avg"), first));
-                entries.push(Entry::new(format!("{prefix}{name}.exp_avg_sq"), second));
             }
             let step = Tensor::new(slot.step as i64, &Device::Cpu)?;
-            entries.push(Entry::new(
-                format!("{prefix}{name}.step"),
-                Payload::tensor(&step)?,
-            ));
+            entries.push(Entry::tensor(format!("{name}.step"), &step)?);
         }
         Ok(entries)
     }
@@ -378,7 +374,7 @@ impl Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decay_groups;
+    use crate::{Parameter, decay_groups};
 
     /// Values in [−1, 1) without a generator: the fractional part of multiples of the golden ratio.
     fn series(n: usize, offset: usize) -> Vec<f32> {
@@ -391,7 +387,7 @@ mod tests {
     fn run(fuse: bool) -> (Vec<f32>, BTreeMap<String, Tensor>) {
         const N: usize = 40_000;
         let var = Var::from_vec(series(N, 7), (200, 200), &Device::Cpu).unwrap();
-        let groups = decay_groups(vec![("w".into(), var.clone())], 0.1);
+        let groups = decay_groups(&[Parameter::new("w", var.clone())], 0.1, 1.0);
         let mut optimizer = AdamW::build(groups, AdamWConfig::default(), fuse).unwrap();
         for step in 0..50 {
             let grad = Tensor::from_vec(series(N, 1000 * step), (200, 200), &Device::Cpu).unwrap();
@@ -441,7 +437,7 @@ mod tests {
         };
         let build = |values: Vec<f32>| {
             let var = Var::from_vec(values, (2, 3), &Device::Cpu).unwrap();
-            let groups = decay_groups(vec![("w".into(), var.clone())], 0.1);
+            let groups = decay_groups(&[Parameter::new("w", var.clone())], 0.1, 1.0);
             (AdamW::new(groups, AdamWConfig::default()).unwrap(), var)
         };
         let (mut whole, whole_var) = build(start.clone());
@@ -467,7 +463,7 @@ mod tests {
     #[test]
     fn foreign_state_is_refused() {
         let var = Var::zeros((2, 3), DType::F32, &Device::Cpu).unwrap();
-        let groups = decay_groups(vec![("w".into(), var.clone())], 0.1);
+        let groups = decay_groups(&[Parameter::new("w", var.clone())], 0.1, 1.0);
         let mut optimizer = AdamW::new(groups, AdamWConfig::default()).unwrap();
         let mut grads = GradStore::default();
         grads.insert(&var, var.ones_like().unwrap());
@@ -489,7 +485,7 @@ mod tests {
     #[test]
     fn a_variable_without_gradient_rests() {
         let var = Var::ones((2, 2), DType::F32, &Device::Cpu).unwrap();
-        let groups = decay_groups(vec![("w".into(), var.clone())], 0.5);
+        let groups = decay_groups(&[Parameter::new("w", var.clone())], 0.5, 1.0);
         let mut optimizer = AdamW::new(groups, AdamWConfig::default()).unwrap();
         optimizer.step(&GradStore::default(), 0.1).unwrap();
         assert_eq!(var.to_vec2::<f32>().unwrap(), vec![vec![1.0; 2]; 2]);

@@ -1,4 +1,4 @@
-//! Weights files, and the files of a run folder.
+//! The files of a run folder.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -7,13 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::{Tensor, Var};
-
-use crate::archive::{
-    Archive, CHECKSUM_KEY, Entry, Payload, parse_archive, read_archive, stage_archive,
-    write_archive,
+use venule_file::Error as FileError;
+use venule_file::{
+    Entry, clear_temporaries, create_folder, load_weights, restore_weights, stage_archive,
+    sync_folder,
 };
-use crate::atomic::{clear_temporaries, sync_folder};
-use crate::error::io_error;
+
 use crate::state::RunState;
 use crate::{AdamW, Ema, Error, Result};
 
@@ -31,129 +30,10 @@ const STATE_KEY: &str = "state";
 const OPTIMIZER: &str = "optimizer/";
 const AVERAGE: &str = "average/";
 
-/// The content of a weights file.
-#[derive(Debug, Clone)]
-pub struct Weights {
-    /// The tensors by name, on the CPU.
-    pub tensors: BTreeMap<String, Tensor>,
-    /// The metadata: JSON documents by key.
-    pub metadata: BTreeMap<String, String>,
-}
-
-/// Saves tensors and metadata as one safetensors file: sorted, with a checksum over everything,
-/// written to a temporary, synced and renamed. Equal content gives equal bytes.
-///
-/// ```
-/// use std::collections::BTreeMap;
-/// use candle_core::{Device, Tensor};
-/// use venule_train::{load_weights, save_weights};
-/// let folder = tempfile::tempdir()?;
-/// let path = folder.path().join("model.safetensors");
-/// let tensors = [("w".to_string(), Tensor::new(&[1.0f32, 2.0], &Device::Cpu)?)];
-/// let metadata = BTreeMap::from([("config".to_string(), r#"{"width":2}"#.to_string())]);
-/// save_weights(&path, &tensors, &metadata)?;
-/// let weights = load_weights(&path)?;
-/// assert_eq!(weights.tensors["w"].to_vec1::<f32>()?, [1.0, 2.0]);
-/// assert_eq!(weights.metadata, metadata);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-///
-/// # Errors
-/// [`Error::Io`] (the old file is then intact), [`Error::ReservedMetadata`],
-/// [`Error::DuplicateParameter`], or a tensor error.
-pub fn save_weights(
-    path: &Path,
-    tensors: &[(String, Tensor)],
-    metadata: &BTreeMap<String, String>,
-) -> Result<()> {
-    write_archive(path, entries(tensors)?, metadata).map(|_| ())
-}
-
-fn entries(tensors: &[(String, Tensor)]) -> candle_core::Result<Vec<Entry<'static>>> {
-    let tensors = tensors.iter();
-    tensors
-        .map(|(name, tensor)| Ok(Entry::new(name.clone(), Payload::tensor(tensor)?)))
-        .collect()
-}
-
-/// Loads a safetensors file, this crate's or another's; a checksum, if there is one, is verified.
-///
-/// # Errors
-/// [`Error::Io`], [`Error::Truncated`], [`Error::NotSafetensors`] or [`Error::Checksum`].
-pub fn load_weights(path: &Path) -> Result<Weights> {
-    read_archive(path).map(Weights::from)
-}
-
-/// As [`load_weights`], from a file's bytes, such as those built into a program; `path` is what errors name.
-///
-/// # Errors
-/// As [`load_weights`].
-pub fn parse_weights(path: &Path, bytes: &[u8]) -> Result<Weights> {
-    parse_archive(path, bytes).map(Weights::from)
-}
-
-impl From<Archive> for Weights {
-    fn from(archive: Archive) -> Self {
-        let Archive {
-            tensors,
-            mut metadata,
-            ..
-        } = archive;
-        metadata.remove(CHECKSUM_KEY);
-        Self { tensors, metadata }
-    }
-}
-
-/// Sets every variable of `params` from `weights`, which came from `path`; names and shapes must
-/// agree exactly. Nothing is set if they do not.
-///
-/// # Errors
-/// [`Error::Architecture`] with all differences, or a tensor error.
-pub fn restore_weights(path: &Path, weights: &Weights, params: &[(String, Var)]) -> Result<()> {
-    restore(path, &weights.tensors, params)
-}
-
-fn restore(
-    path: &Path,
-    tensors: &BTreeMap<String, Tensor>,
-    params: &[(String, Var)],
-) -> Result<()> {
-    let mut missing = Vec::new();
-    let mut reshaped = Vec::new();
-    for (name, var) in params {
-        match tensors.get(name) {
-            None => missing.push(name.clone()),
-            Some(tensor) if tensor.dims() != var.dims() => {
-                reshaped.push((name.clone(), var.dims().to_vec(), tensor.dims().to_vec()));
-            }
-            Some(_) => {}
-        }
-    }
-    let known: std::collections::BTreeSet<_> = params.iter().map(|(name, _)| name).collect();
-    let unexpected: Vec<_> = tensors
-        .keys()
-        .filter(|name| !known.contains(name))
-        .cloned()
-        .collect();
-    if !(missing.is_empty() && unexpected.is_empty() && reshaped.is_empty()) {
-        return Err(Error::Architecture {
-            path: path.to_path_buf(),
-            missing,
-            unexpected,
-            reshaped,
-        });
-    }
-    for (name, var) in params {
-        let tensor = &tensors[name];
-        var.set(&tensor.to_dtype(var.dtype())?.to_device(var.device())?)?;
-    }
-    Ok(())
-}
-
 /// The weights of the newest resumable checkpoint in a run folder, if there is one.
 ///
 /// # Errors
-/// [`Error::Io`] if the folder cannot be listed.
+/// [`Error::File`] if the folder cannot be listed.
 pub fn latest_checkpoint(directory: &Path) -> Result<Option<PathBuf>> {
     let newest = resumable_steps(directory)?.into_iter().next();
     Ok(newest.map(|step| weights_path(directory, step)))
@@ -170,8 +50,10 @@ fn state_path(directory: &Path, step: usize) -> PathBuf {
 /// The steps in file names with this suffix, newest first.
 fn steps_with(directory: &Path, suffix: &str) -> Result<Vec<usize>> {
     let mut steps: Vec<usize> = Vec::new();
-    for entry in std::fs::read_dir(directory).map_err(io_error("list", directory))? {
-        let name = entry.map_err(io_error("list", directory))?.file_name();
+    for entry in std::fs::read_dir(directory).map_err(FileError::reading("list", directory))? {
+        let name = entry
+            .map_err(FileError::reading("list", directory))?
+            .file_name();
         let step = name
             .to_string_lossy()
             .strip_prefix(PREFIX)
@@ -201,7 +83,7 @@ pub(crate) struct RunFolder {
 impl RunFolder {
     /// Creates the folder if need be, locks it and clears what a killed run left half written.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        std::fs::create_dir_all(path).map_err(io_error("create", path))?;
+        create_folder(path)?;
         let lock_path = path.join(LOCK_FILE);
         let mut lock = OpenOptions::new()
             .read(true)
@@ -209,7 +91,7 @@ impl RunFolder {
             .create(true)
             .truncate(false)
             .open(&lock_path)
-            .map_err(io_error("open", &lock_path))?;
+            .map_err(FileError::writing("create", &lock_path))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -224,12 +106,14 @@ impl RunFolder {
                     },
                 });
             }
-            Err(TryLockError::Error(source)) => return Err(io_error("lock", &lock_path)(source)),
+            Err(TryLockError::Error(source)) => {
+                return Err(FileError::writing("lock", &lock_path)(source).into());
+            }
         }
         lock.set_len(0)
             .and_then(|()| lock.seek(SeekFrom::Start(0)))
             .and_then(|_| writeln!(lock, "process {}", std::process::id()))
-            .map_err(io_error("write", &lock_path))?;
+            .map_err(FileError::writing("write", &lock_path))?;
         clear_temporaries(path)?;
         Ok(Self {
             path: path.to_path_buf(),
@@ -285,13 +169,16 @@ impl RunFolder {
         let step = state.step;
         let path = weights_path(&self.path, step);
         // A checkpoint of this step may exist, and be the only one: it is replaced once both files are whole.
-        let (weights, checksum) = stage_archive(&path, self::entries(weights)?, metadata)?;
+        let weights = weights.iter();
+        let weights = weights.map(|(name, tensor)| Entry::tensor(name.clone(), tensor));
+        let (weights, checksum) =
+            stage_archive(&path, weights.collect::<Result<_, _>>()?, metadata)?;
         state.weights_checksum = checksum;
         let mut entries = optimizer.entries(OPTIMIZER)?;
         if let Some(average) = average {
             for (name, tensor) in average.tensors() {
                 let name = format!("{AVERAGE}{name}");
-                entries.push(Entry::new(name, Payload::tensor(&tensor)?));
+                entries.push(Entry::tensor(name, &tensor)?);
             }
         }
         let document = state.to_json()?;
@@ -348,7 +235,7 @@ impl RunFolder {
 
     fn load(&self, step: usize) -> Result<Loaded> {
         let path = state_path(&self.path, step);
-        let state = read_archive(&path)?;
+        let state = load_weights(&path)?;
         let bad = |reason: String| Error::State {
             path: path.clone(),
             reason,
@@ -360,7 +247,7 @@ impl RunFolder {
         let document = document.ok_or_else(|| bad("its metadata holds no state".into()))?;
         let run = RunState::from_json(document).map_err(|error| bad(error.to_string()))?;
         let weights_path = weights_path(&self.path, step);
-        let weights = read_archive(&weights_path)?;
+        let weights = load_weights(&weights_path)?;
         if weights.checksum.as_ref() != Some(&run.weights_checksum) {
             return Err(bad(format!(
                 "{} was not saved with it",
@@ -399,14 +286,14 @@ pub(crate) struct Loaded {
 
 impl Loaded {
     pub(crate) fn restore_weights(&self, params: &[(String, Var)]) -> Result<()> {
-        restore(&self.weights_path, &self.weights, params)
+        Ok(restore_weights(&self.weights_path, &self.weights, params)?)
     }
 }
 
 fn remove_if_there(path: &Path) -> Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(io_error("remove", path)(error))
+            Err(FileError::writing("remove", path)(error).into())
         }
         _ => Ok(()),
     }
@@ -415,38 +302,6 @@ fn remove_if_there(path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::{DType, Device};
-
-    #[test]
-    fn another_architecture_is_described_and_nothing_is_set() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("model.safetensors");
-        let tensor = |shape: &[usize]| Tensor::ones(shape, DType::F32, &Device::Cpu).unwrap();
-        let saved = [
-            ("a".to_string(), tensor(&[2])),
-            ("old".to_string(), tensor(&[1])),
-            ("r".to_string(), tensor(&[2, 3])),
-        ];
-        save_weights(&path, &saved, &BTreeMap::new()).unwrap();
-        let var = |shape: &[usize]| Var::zeros(shape, DType::F32, &Device::Cpu).unwrap();
-        let params = [
-            ("a".to_string(), var(&[2])),
-            ("new".to_string(), var(&[1])),
-            ("r".to_string(), var(&[3, 2])),
-        ];
-        let weights = load_weights(&path).unwrap();
-        let error = restore_weights(&path, &weights, &params).unwrap_err();
-        let text = error.to_string();
-        for part in [
-            "model.safetensors",
-            "missing new",
-            "unexpected old",
-            "r is [2, 3] in the file, [3, 2] in the model",
-        ] {
-            assert!(text.contains(part), "{text}");
-        }
-        assert_eq!(params[0].1.to_vec1::<f32>().unwrap(), [0.0, 0.0]);
-    }
 
     #[test]
     fn a_folder_has_one_writer() {

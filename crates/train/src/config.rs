@@ -1,16 +1,15 @@
-//! The settings of a training run.
+//! The hyperparameters of a training run.
 
-use std::path::PathBuf;
-
-use candle_core::Var;
 use serde::{Deserialize, Serialize};
 
+use crate::schedule::scaled_lr;
 use crate::{
-    AdamWConfig, EmaConfig, Error, ParamGroup, Per, Result, Schedule, Task, Warmup, decay_groups,
-    layer_decay_groups, scaled_lr,
+    AdamWConfig, EmaConfig, Error, ParamGroup, Parameter, Per, Result, Schedule, Warmup,
+    decay_groups,
 };
 
-/// The settings of a training run; the defaults are those of fine-tuning in a small setting.
+/// The hyperparameters of a training run: all that determines its numbers. Where and for how long it runs is said by
+/// [`RunOptions`](crate::RunOptions). The defaults are those of fine-tuning in a small setting.
 ///
 /// Unknown keys are errors when read from a file.
 ///
@@ -34,18 +33,15 @@ pub struct TrainConfig {
     /// End after this many optimizer steps, if that is sooner; schedules then span these steps.
     /// Default: none.
     pub max_steps: Option<usize>,
-    /// Save and stop once this many minutes have passed, counted from the start of the process's
-    /// run. Schedules do not look at the clock, so that the run can be resumed exactly. Default: none.
-    pub max_minutes: Option<f64>,
     /// The learning rate after warm-up. Default 1e-4.
     pub learning_rate: f64,
     /// Instead of `learning_rate`: the rate for 256 samples a step, scaled to the samples of one
-    /// (see [`crate::scaled_lr`]), as MAE recipes quote it. Default: none.
+    /// by the linear rule (Goyal 2017), base · samples/256, as MAE recipes quote it. Default: none.
     pub base_learning_rate: Option<f64>,
-    /// Decoupled weight decay of matrices and kernels (see [`crate::decays`]). Default 0.01.
+    /// Decoupled weight decay of what [`Parameter::decays`] names. Default 0.01.
     pub weight_decay: f64,
-    /// The factor of the learning rate from each transformer block to the one below it, in (0, 1]
-    /// (see [`crate::layer_decay_groups`]). Default: none.
+    /// The factor of the learning rate from each stage of an encoder to the one before it, in (0, 1]
+    /// (see [`Parameter::depth`]). Default: none.
     pub layer_decay: Option<f64>,
     /// The constants of AdamW.
     pub adamw: AdamWConfig,
@@ -70,17 +66,8 @@ pub struct TrainConfig {
     /// Steps whose loss or gradient is not finite are skipped up to this number, then the run
     /// stops; 0 stops at once. Default 3.
     pub max_non_finite: usize,
-    /// Save a checkpoint within epochs too, after every this many steps. Default: none.
-    pub checkpoint_every_steps: Option<usize>,
-    /// How many of the latest checkpoints are kept, at least 1, besides the best weights. Default 2.
-    pub keep: usize,
     /// The seed handed to the task with every position. Default 0.
     pub seed: u64,
-    /// The run folder; `None` writes nothing. Default: none.
-    pub directory: Option<PathBuf>,
-    /// Go on from the newest intact checkpoint of the folder; where there is none, start. Without
-    /// it a folder that holds a run is refused. Default false.
-    pub resume: bool,
 }
 
 impl Default for TrainConfig {
@@ -88,7 +75,6 @@ impl Default for TrainConfig {
         Self {
             epochs: 200,
             max_steps: None,
-            max_minutes: None,
             learning_rate: 1e-4,
             base_learning_rate: None,
             weight_decay: 0.01,
@@ -103,11 +89,7 @@ impl Default for TrainConfig {
             validate_every: 1,
             early_stopping: None,
             max_non_finite: 3,
-            checkpoint_every_steps: None,
-            keep: 2,
             seed: 0,
-            directory: None,
-            resume: false,
         }
     }
 }
@@ -129,11 +111,9 @@ impl TrainConfig {
         let count = |field, value: usize| check(value > 0, field, value.to_string(), "at least 1");
         count("epochs", self.epochs)?;
         count("accumulation", self.accumulation)?;
-        count("keep", self.keep)?;
         for (field, value) in [
             ("max_steps", self.max_steps),
             ("early_stopping", self.early_stopping),
-            ("checkpoint_every_steps", self.checkpoint_every_steps),
         ] {
             count(field, value.unwrap_or(1))?;
         }
@@ -141,7 +121,6 @@ impl TrainConfig {
             let ok = value > 0.0 && value.is_finite();
             check(ok, field, value.to_string(), "a number above 0")
         };
-        above("max_minutes", self.max_minutes.unwrap_or(1.0))?;
         above("clip_norm", self.clip_norm.unwrap_or(1.0))?;
         above("base_learning_rate", self.base_learning_rate.unwrap_or(1.0))?;
         let decay = self.weight_decay;
@@ -162,19 +141,16 @@ impl TrainConfig {
     }
 
     /// The parameter groups of these settings: weight decay, and layer-wise rates if asked for.
-    pub fn groups(&self, params: Vec<(String, Var)>) -> Vec<ParamGroup> {
-        match self.layer_decay {
-            Some(layer_decay) => layer_decay_groups(params, self.weight_decay, layer_decay),
-            None => decay_groups(params, self.weight_decay),
-        }
+    pub fn groups(&self, params: &[Parameter]) -> Vec<ParamGroup> {
+        decay_groups(params, self.weight_decay, self.layer_decay.unwrap_or(1.0))
     }
 
-    /// The learning rate after warm-up for the batches of `task`.
-    pub(crate) fn rate_for(&self, task: &dyn Task) -> Result<f64> {
+    /// The learning rate after warm-up for batches of so many samples.
+    pub(crate) fn rate_for(&self, samples_per_batch: Option<usize>) -> Result<f64> {
         let Some(base) = self.base_learning_rate else {
             return Ok(self.learning_rate);
         };
-        match task.samples_per_batch() {
+        match samples_per_batch {
             Some(samples) => Ok(scaled_lr(base, samples.saturating_mul(self.accumulation))),
             None => Err(Error::Config {
                 field: "base_learning_rate",
@@ -187,18 +163,6 @@ impl TrainConfig {
     pub(crate) fn build_schedule(&self, learning_rate: f64) -> Result<Box<dyn crate::LrSchedule>> {
         self.schedule
             .build(learning_rate, self.warmup, self.schedule_per)
-    }
-
-    /// What determines the numbers of a run: where and how long it happens to run is left out.
-    pub(crate) fn reproducible(&self) -> Self {
-        Self {
-            directory: None,
-            resume: false,
-            max_minutes: None,
-            keep: 1,
-            checkpoint_every_steps: None,
-            ..self.clone()
-        }
     }
 }
 
@@ -234,18 +198,10 @@ mod tests {
                     ..base()
                 },
             ),
-            ("keep", TrainConfig { keep: 0, ..base() }),
             (
                 "max_steps",
                 TrainConfig {
                     max_steps: Some(0),
-                    ..base()
-                },
-            ),
-            (
-                "max_minutes",
-                TrainConfig {
-                    max_minutes: Some(f64::NAN),
                     ..base()
                 },
             ),

@@ -34,6 +34,23 @@ pub enum Error {
         /// The repeated name.
         name: String,
     },
+    /// Trainable parameters got no gradient from the batches of a step.
+    #[error(
+        "in the first step of epoch {} these trainable parameters of the task `{task}` got no gradient: {}; \
+         either the graph is cut (candle's LayerNorm, RmsNorm, softmax_last_dim, rope and sdpa have no backward pass and cut it in \
+         silence; `detach` does too): take operations that have one, such as venule-nn's; or the parameters are meant to rest: \
+         say that they are not trainable, or set the option allow_unused",
+        epoch + 1,
+        names.join(", ")
+    )]
+    NoGradient {
+        /// The name of the task.
+        task: String,
+        /// Epoch, from 0.
+        epoch: usize,
+        /// All of them, in the task's order.
+        names: Vec<String>,
+    },
     /// The task yields no batch.
     #[error("the task `{task}` has no batch in an epoch; give it data, or a smaller batch size")]
     NoBatches {
@@ -65,69 +82,9 @@ pub enum Error {
         /// Who holds the lock, as far as known.
         holder: String,
     },
-    /// The operating system refused a file operation.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// What was attempted, as a verb.
-        action: &'static str,
-        /// The file or folder.
-        path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
-    },
-    /// A file ends before its header says so.
-    #[error(
-        "{} is truncated ({length} bytes: {reason}); copy it again, or use an older checkpoint",
-        path.display()
-    )]
-    Truncated {
-        /// The file.
-        path: PathBuf,
-        /// Its length in bytes.
-        length: u64,
-        /// What the parser missed.
-        reason: String,
-    },
-    /// A file is no safetensors file.
-    #[error(
-        "{} is not a safetensors file ({reason}); give a file that this program saved, or convert it first",
-        path.display()
-    )]
-    NotSafetensors {
-        /// The file.
-        path: PathBuf,
-        /// What the parser met.
-        reason: String,
-    },
-    /// The content of a file differs from its checksum.
-    #[error(
-        "{} is damaged: its checksum is {found}, {expected} was written; copy it again, or use an older checkpoint",
-        path.display()
-    )]
-    Checksum {
-        /// The file.
-        path: PathBuf,
-        /// The checksum in the file.
-        expected: String,
-        /// The checksum of the content.
-        found: String,
-    },
-    /// The names or shapes in a file are those of another model.
-    #[error(
-        "{} holds another architecture: {}; build the model with the configuration stored in the file",
-        path.display(),
-        describe_names(missing, unexpected, reshaped)
-    )]
-    Architecture {
-        /// The file.
-        path: PathBuf,
-        /// Names the model has and the file lacks.
-        missing: Vec<String>,
-        /// Names the file has and the model lacks.
-        unexpected: Vec<String>,
-        /// Names both have, with the model's shape and the file's shape.
-        reshaped: Vec<(String, Vec<usize>, Vec<usize>)>,
-    },
+    /// A file cannot be read or written, is damaged, or holds another architecture.
+    #[error(transparent)]
+    File(#[from] venule_file::Error),
     /// The training state beside the weights cannot be used.
     #[error("{} is no usable training state: {reason}; use an older checkpoint", path.display())]
     State {
@@ -220,44 +177,4 @@ pub enum Error {
     /// A tensor operation failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
-}
-
-/// Shortens name lists: a wrong architecture differs in hundreds of names.
-fn describe_names(
-    missing: &[String],
-    unexpected: &[String],
-    reshaped: &[(String, Vec<usize>, Vec<usize>)],
-) -> String {
-    let list = |names: Vec<String>| {
-        let shown = names.iter().take(4).cloned().collect::<Vec<_>>().join(", ");
-        match names.len().saturating_sub(4) {
-            0 => shown,
-            more => format!("{shown} and {more} more"),
-        }
-    };
-    let mut parts = Vec::new();
-    if !missing.is_empty() {
-        parts.push(format!("missing {}", list(missing.to_vec())));
-    }
-    if !unexpected.is_empty() {
-        parts.push(format!("unexpected {}", list(unexpected.to_vec())));
-    }
-    if !reshaped.is_empty() {
-        let shapes = reshaped.iter().map(|(name, expected, found)| {
-            format!("{name} is {found:?} in the file, {expected:?} in the model")
-        });
-        parts.push(list(shapes.collect()));
-    }
-    parts.join("; ")
-}
-
-pub(crate) fn io_error(
-    action: &'static str,
-    path: &std::path::Path,
-) -> impl FnOnce(std::io::Error) -> Error {
-    move |source| Error::Io {
-        action,
-        path: path.to_path_buf(),
-        source,
-    }
 }

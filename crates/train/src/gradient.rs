@@ -1,4 +1,4 @@
-//! Gradient norm, clipping and accumulation.
+//! Gradient norm, clipping factor and accumulation.
 
 use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, DType, Storage, Tensor, Var};
@@ -90,7 +90,8 @@ fn chunk_sum_of_squares(values: &[f32]) -> f64 {
 }
 
 /// The factor that brings a gradient of norm `norm` down to `max_norm`: min(1, max/(norm + 1e-6)),
-/// as in `torch.nn.utils.clip_grad_norm_`.
+/// as in `torch.nn.utils.clip_grad_norm_`. Given to [`AdamW::step_scaled`](crate::AdamW::step_scaled), it saves a pass over the
+/// gradients.
 ///
 /// ```
 /// assert_eq!(venule_train::clip_factor(0.5, 1.0), 1.0);
@@ -100,50 +101,13 @@ pub fn clip_factor(norm: f64, max_norm: f64) -> f64 {
     (max_norm / (norm + 1e-6)).min(1.0)
 }
 
-/// Scales the gradients of `params` so that their global norm is at most `max_norm`; returns the
-/// norm before. A non-finite norm leaves the gradients as they are: check it.
-///
-/// The training loop passes [`clip_factor`] to the optimizer instead, which saves this pass.
-///
-/// # Errors
-/// A tensor error.
-pub fn clip_gradients(
-    grads: &mut GradStore,
-    params: &[(String, Var)],
-    max_norm: f64,
-) -> candle_core::Result<f64> {
-    let norm = gradient_norm(grads, params)?;
-    let factor = clip_factor(norm, max_norm);
-    if factor < 1.0 && norm.is_finite() {
-        for (_, var) in params {
-            if let Some(grad) = grads.remove(var.as_tensor()) {
-                grads.insert(var.as_tensor(), (grad.detach() * factor)?);
-            }
-        }
-    }
-    Ok(norm)
-}
-
 /// Sums the gradients of micro-batches into that of the batch they make up.
 ///
 /// Each micro-batch loss is a mean over its samples, so gradients are weighted by sample counts:
 /// Σ nᵢgᵢ / Σ nᵢ. For losses that are means over samples this is the large batch's gradient; for
 /// means over something else (valid pixels, say) it differs by how uneven that is.
-///
-/// ```
-/// use candle_core::{Device, Tensor, Var};
-/// use venule_train::GradientAccumulator;
-/// let w = Var::new(2.0f32, &Device::Cpu)?;
-/// let params = vec![("w".to_string(), w.clone())];
-/// let mut sum = GradientAccumulator::new(&params);
-/// sum.add((w.as_tensor() * 1.0)?.backward()?, 3)?; // d/dw = 1 over three samples
-/// sum.add((w.as_tensor() * 5.0)?.backward()?, 1)?; // d/dw = 5 over one
-/// let grads = sum.finish()?;
-/// assert_eq!(grads.get(w.as_tensor()).unwrap().to_scalar::<f32>()?, 2.0);
-/// # Ok::<(), candle_core::Error>(())
-/// ```
 #[derive(Debug)]
-pub struct GradientAccumulator {
+pub(crate) struct GradientAccumulator {
     vars: Vec<Var>,
     sums: Vec<Option<Tensor>>,
     samples: usize,
@@ -151,7 +115,7 @@ pub struct GradientAccumulator {
 
 impl GradientAccumulator {
     /// An empty sum over `params`.
-    pub fn new(params: &[(String, Var)]) -> Self {
+    pub(crate) fn new(params: &[(String, Var)]) -> Self {
         Self {
             vars: params.iter().map(|(_, var)| var.clone()).collect(),
             sums: vec![None; params.len()],
@@ -163,7 +127,7 @@ impl GradientAccumulator {
     ///
     /// # Errors
     /// A tensor error.
-    pub fn add(&mut self, mut grads: GradStore, samples: usize) -> candle_core::Result<()> {
+    pub(crate) fn add(&mut self, mut grads: GradStore, samples: usize) -> candle_core::Result<()> {
         let samples = samples.max(1);
         for (var, sum) in self.vars.iter().zip(&mut self.sums) {
             if let Some(grad) = grads.remove(var.as_tensor()) {
@@ -179,16 +143,11 @@ impl GradientAccumulator {
         Ok(())
     }
 
-    /// The number of samples so far.
-    pub fn samples(&self) -> usize {
-        self.samples
-    }
-
     /// The gradient of the whole batch.
     ///
     /// # Errors
     /// A tensor error.
-    pub fn finish(self) -> candle_core::Result<GradStore> {
+    pub(crate) fn finish(self) -> candle_core::Result<GradStore> {
         let mut grads = GradStore::default();
         let factor = 1.0 / self.samples.max(1) as f64;
         for (var, sum) in self.vars.iter().zip(self.sums) {
@@ -205,8 +164,21 @@ mod tests {
     use super::*;
     use candle_core::Device;
     use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
+
+    /// Fixed cases, unless PROPTEST_RNG_SEED asks for others.
+    fn fixed() -> ProptestConfig {
+        let mut config = ProptestConfig::default();
+        if config.rng_seed == RngSeed::Random {
+            config.rng_seed = RngSeed::Fixed(1);
+        }
+        config.failure_persistence = None;
+        config
+    }
 
     proptest! {
+        #![proptest_config(fixed())]
+
         #[test]
         fn norm_is_the_plain_sum(values in prop::collection::vec(-100f32..100.0, 1..200)) {
             let n = values.len();
@@ -270,7 +242,7 @@ mod tests {
             let part = x.narrow(0, start, len).unwrap();
             sum.add(loss(&part).backward().unwrap(), len).unwrap();
         }
-        assert_eq!(sum.samples(), 5);
+        assert_eq!(sum.samples, 5);
         let vector = |grads: &GradStore| {
             let grad = grads.get(w.as_tensor()).unwrap();
             grad.flatten_all().unwrap().to_vec1::<f32>().unwrap()

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use venule_file::Error as FileError;
 
 use crate::callback::{EpochInfo, StartInfo, StepInfo, ValidationInfo};
 use crate::checkpoint::LOG_FILE;
-use crate::error::io_error;
-use crate::{BoxError, Callback, Error, Result, peak_memory_mb};
+use crate::{BoxError, Callback, peak_memory_mb};
 
 /// Numbers by name; those that are not finite are `null`.
 pub type Numbers = BTreeMap<String, Option<f64>>;
@@ -86,8 +86,8 @@ pub enum LogLine {
     },
 }
 
-impl LogLine {
-    pub(crate) fn step(info: &StepInfo<'_>) -> Self {
+impl From<&StepInfo<'_>> for LogLine {
+    fn from(info: &StepInfo<'_>) -> Self {
         Self::Step {
             epoch: info.epoch,
             batch: info.batch,
@@ -100,8 +100,10 @@ impl LogLine {
             clock: clock(info.elapsed),
         }
     }
+}
 
-    pub(crate) fn epoch(info: &EpochInfo<'_>) -> Self {
+impl From<&EpochInfo<'_>> for LogLine {
+    fn from(info: &EpochInfo<'_>) -> Self {
         Self::Epoch {
             epoch: info.epoch,
             step: info.step,
@@ -112,8 +114,10 @@ impl LogLine {
             clock: clock(info.elapsed),
         }
     }
+}
 
-    pub(crate) fn validation(info: &ValidationInfo<'_>) -> Self {
+impl From<&ValidationInfo<'_>> for LogLine {
+    fn from(info: &ValidationInfo<'_>) -> Self {
         Self::Validation {
             epoch: info.epoch,
             step: info.step,
@@ -141,26 +145,6 @@ fn clock(elapsed: Duration) -> Clock {
         // Tenths are enough too.
         peak_memory_mb: peak_memory_mb().map(|peak| (10.0 * peak).round() / 10.0),
     }
-}
-
-/// Reads a log; a last line that a killed process left unfinished is passed over.
-///
-/// # Errors
-/// [`Error::Io`] if the file cannot be read; [`Error::Restore`] if a complete line is no log line.
-pub fn read_log(path: &Path) -> Result<Vec<LogLine>> {
-    let text = std::fs::read_to_string(path).map_err(io_error("read", path))?;
-    let complete = text.rfind('\n').map_or("", |end| &text[..end]);
-    let parse = |(index, line): (usize, &str)| {
-        serde_json::from_str(line).map_err(|error| Error::Restore {
-            what: "log",
-            reason: format!("{} line {}: {error}", path.display(), index + 1),
-        })
-    };
-    let lines = complete.lines().enumerate();
-    lines
-        .filter(|(_, line)| !line.is_empty())
-        .map(parse)
-        .collect()
 }
 
 /// Writes every step, epoch and validation as a JSON object on a line of its own, at once.
@@ -192,15 +176,15 @@ impl JsonLines {
         }
     }
 
-    fn write(&mut self, line: &LogLine) -> Result<(), BoxError> {
+    fn write(&mut self, info: impl Into<LogLine>) -> Result<(), BoxError> {
         let Some(file) = &mut self.file else {
             return Ok(());
         };
-        let mut text = serde_json::to_string(line)?;
+        let mut text = serde_json::to_string(&info.into())?;
         text.push('\n');
         // One call: a kill leaves at most one unfinished line, at the end.
         file.write_all(text.as_bytes())
-            .map_err(io_error("write", &self.path))?;
+            .map_err(FileError::writing("write", &self.path))?;
         self.lines += 1;
         Ok(())
     }
@@ -239,8 +223,11 @@ impl Callback for JsonLines {
             .create(true)
             .truncate(false)
             .open(path)
-            .map_err(io_error("open", path))?;
-        let length = file.metadata().map_err(io_error("read", path))?.len();
+            .map_err(FileError::writing("create", path))?;
+        let length = file
+            .metadata()
+            .map_err(FileError::reading("read", path))?
+            .len();
         if !info.resumed && !ours && length > 0 {
             return Err(format!(
                 "{} exists; remove it or choose another log file: a log is never overwritten",
@@ -254,10 +241,11 @@ impl Callback for JsonLines {
             // The log is new to this run: whatever is there stays.
             (true, None) => u64::MAX,
         };
-        let (bytes, lines) = Self::measure(&file, keep).map_err(io_error("read", path))?;
+        let (bytes, lines) =
+            Self::measure(&file, keep).map_err(FileError::reading("read", path))?;
         file.set_len(bytes)
             .and_then(|()| file.seek(SeekFrom::Start(bytes)))
-            .map_err(io_error("cut back", path))?;
+            .map_err(FileError::writing("cut back", path))?;
         if self.resume_at.is_some_and(|expected| expected > lines) {
             tracing::warn!(path = %path.display(), "the log is shorter than when the checkpoint was saved");
         }
@@ -267,20 +255,21 @@ impl Callback for JsonLines {
     }
 
     fn on_step(&mut self, info: &StepInfo<'_>) -> Result<(), BoxError> {
-        self.write(&LogLine::step(info))
+        self.write(info)
     }
 
     fn on_epoch(&mut self, info: &EpochInfo<'_>) -> Result<(), BoxError> {
-        self.write(&LogLine::epoch(info))
+        self.write(info)
     }
 
     fn on_validation(&mut self, info: &ValidationInfo<'_>) -> Result<(), BoxError> {
-        self.write(&LogLine::validation(info))
+        self.write(info)
     }
 
     fn before_checkpoint(&mut self) -> Result<(), BoxError> {
         if let Some(file) = &self.file {
-            file.sync_data().map_err(io_error("sync", &self.path))?;
+            file.sync_data()
+                .map_err(FileError::writing("sync", &self.path))?;
         }
         Ok(())
     }

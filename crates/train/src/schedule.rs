@@ -114,27 +114,9 @@ pub enum Schedule {
     /// lr.
     #[default]
     Constant,
-    /// lr · `factor`^⌊t / every⌋ (PyTorch `StepLR`).
-    Step {
-        /// The length of a stair, in steps or epochs.
-        every: Span,
-        /// The factor from stair to stair, above 0.
-        factor: f64,
-    },
     /// `min_lr` + (lr − `min_lr`)(1 + cos(π t/T))/2: half a cosine (Loshchilov & Hutter 2017).
     Cosine {
         /// The rate at the end.
-        #[serde(default)]
-        min_lr: f64,
-    },
-    /// Cosines with warm restarts (the same paper, SGDR; PyTorch `CosineAnnealingWarmRestarts`).
-    CyclicCosine {
-        /// The length of the first cycle.
-        cycle: Span,
-        /// Each cycle is this many times longer than the one before, at least 1.
-        #[serde(default = "one")]
-        multiplier: usize,
-        /// The rate at the end of a cycle.
         #[serde(default)]
         min_lr: f64,
     },
@@ -148,10 +130,6 @@ pub enum Schedule {
     },
     /// Lowers the rate when the validation score stops rising.
     ReduceOnPlateau(PlateauConfig),
-}
-
-fn one() -> usize {
-    1
 }
 
 impl Schedule {
@@ -210,10 +188,6 @@ impl Schedule {
                 "a number above 0",
             )
         };
-        let span = |field, span: Span| match span {
-            Span::Steps(steps) => check(steps > 0, field, steps as f64, "at least one step"),
-            Span::Epochs(epochs) => above_zero(field, epochs),
-        };
         rate("learning_rate", base_lr)?;
         if let Span::Epochs(epochs) = warmup.length {
             rate("warmup.length", epochs)?;
@@ -227,21 +201,7 @@ impl Schedule {
         )?;
         match self {
             Self::Constant | Self::ReduceOnPlateau(_) => Ok(()),
-            Self::Step { every, factor } => {
-                span("schedule.every", *every)?;
-                above_zero("schedule.factor", *factor)
-            }
             Self::Cosine { min_lr } => rate("schedule.min_lr", *min_lr),
-            Self::CyclicCosine {
-                cycle,
-                multiplier,
-                min_lr,
-            } => {
-                span("schedule.cycle", *cycle)?;
-                let times = *multiplier as f64;
-                check(*multiplier > 0, "schedule.multiplier", times, "at least 1")?;
-                rate("schedule.min_lr", *min_lr)
-            }
             Self::Polynomial { power, min_lr } => {
                 above_zero("schedule.power", *power)?;
                 rate("schedule.min_lr", *min_lr)
@@ -283,28 +243,7 @@ impl LrSchedule for Scheduled {
         let between = |min: f64, share: f64| min + (base - min) * share;
         match &self.shape {
             Schedule::Constant | Schedule::ReduceOnPlateau(_) => base,
-            Schedule::Step { every, factor } => {
-                let stairs = done / every.steps(per_epoch).max(1);
-                base * factor.powf(stairs as f64)
-            }
             Schedule::Cosine { min_lr } => between(*min_lr, half_cosine(fraction)),
-            Schedule::CyclicCosine {
-                cycle,
-                multiplier,
-                min_lr,
-            } => {
-                let mut length = cycle.steps(per_epoch).max(1);
-                let mut within = done;
-                if *multiplier <= 1 {
-                    within %= length;
-                } else {
-                    while within >= length {
-                        within -= length;
-                        length = length.saturating_mul(*multiplier);
-                    }
-                }
-                between(*min_lr, half_cosine(within as f64 / length as f64))
-            }
             Schedule::Polynomial { power, min_lr } => {
                 between(*min_lr, (1.0 - fraction).powf(*power))
             }
@@ -336,17 +275,19 @@ fn half_cosine(fraction: f64) -> f64 {
 /// The linear scaling rule: `base_lr` · `batch` / 256 (Goyal 2017), as MAE recipes quote rates.
 /// `batch` is the effective batch: samples × accumulation × devices.
 ///
-/// ```
-/// // MAE pretraining: base rate 1.5e-4 at batch 4096.
-/// assert!((venule_train::scaled_lr(1.5e-4, 4096) - 2.4e-3).abs() < 1e-15);
-/// ```
-pub fn scaled_lr(base_lr: f64, batch: usize) -> f64 {
+pub(crate) fn scaled_lr(base_lr: f64, batch: usize) -> f64 {
     base_lr * batch as f64 / 256.0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rates_are_scaled_to_the_batch() {
+        // MAE pretraining: base rate 1.5e-4 at batch 4096, 16 times 256.
+        assert!((scaled_lr(1.5e-4, 4096) - 2.4e-3).abs() < 1e-15);
+    }
 
     #[test]
     fn per_epoch_holds_within_an_epoch() {
@@ -366,20 +307,7 @@ mod tests {
     #[test]
     fn unreasonable_numbers_are_refused() {
         let bad = [
-            Schedule::Step {
-                every: Span::Steps(0),
-                factor: 0.5,
-            },
-            Schedule::Step {
-                every: Span::Epochs(1.0),
-                factor: f64::NAN,
-            },
             Schedule::Cosine { min_lr: -1.0 },
-            Schedule::CyclicCosine {
-                cycle: Span::Epochs(1.0),
-                multiplier: 0,
-                min_lr: 0.0,
-            },
             Schedule::Polynomial {
                 power: 0.0,
                 min_lr: 0.0,
@@ -396,20 +324,22 @@ mod tests {
     #[test]
     fn serde_names_are_plain() {
         let schedule: Schedule =
-            serde_json::from_str(r#"{"kind":"step","every":{"epochs":30.0},"factor":0.1}"#)
-                .unwrap();
-        assert_eq!(
-            schedule,
-            Schedule::Step {
-                every: Span::Epochs(30.0),
-                factor: 0.1
-            }
-        );
+            serde_json::from_str(r#"{"kind":"polynomial","power":0.9}"#).unwrap();
+        let (power, min_lr) = (0.9, 0.0);
+        assert_eq!(schedule, Schedule::Polynomial { power, min_lr });
         let schedule: Schedule = serde_json::from_str(r#"{"kind":"reduce_on_plateau"}"#).unwrap();
         assert_eq!(
             schedule,
             Schedule::ReduceOnPlateau(PlateauConfig::default())
         );
         assert!(serde_json::from_str::<Schedule>(r#"{"kind":"cosine","minlr":0.0}"#).is_err());
+        // Of version 0.1, and gone: the error lists what there is.
+        let step = r#"{"kind":"step","every":{"epochs":30.0},"factor":0.1}"#;
+        let error = serde_json::from_str::<Schedule>(step)
+            .unwrap_err()
+            .to_string();
+        for kind in ["constant", "cosine", "polynomial", "reduce_on_plateau"] {
+            assert!(error.contains(kind), "{error}");
+        }
     }
 }

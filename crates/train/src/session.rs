@@ -17,23 +17,37 @@ use crate::callback::{
     CheckpointKind, EndInfo, EpochInfo, PicturesInfo, StepInfo, ValidationInfo, tell,
 };
 use crate::checkpoint::{BEST_FILE, FINAL_FILE, RunFolder};
-use crate::gradient::{clip_factor, gradient_norm, scalar};
+use crate::gradient::{GradientAccumulator, clip_factor, gradient_norm, scalar};
 use crate::state::{RunState, Sums};
-use crate::trainer::{Report, Trainer};
 use crate::{
-    AdamW, Best, BoxError, Callback, Ema, Error, GradientAccumulator, LrSchedule, Outcome,
-    Position, Progress, Result, Task, TrainConfig, Validation,
+    AdamW, Best, BoxError, Callback, Ema, Error, LrSchedule, Outcome, Position, Progress, Report,
+    Result, RunOptions, Task, TrainConfig, Validation,
 };
+
+/// What a run is made of, its task apart.
+pub(crate) struct Setup {
+    pub(crate) config: TrainConfig,
+    pub(crate) options: RunOptions,
+    pub(crate) callbacks: Vec<Box<dyn Callback>>,
+    /// In place of the settings' own.
+    pub(crate) schedule: Option<Box<dyn LrSchedule>>,
+    pub(crate) stop: Option<Arc<AtomicBool>>,
+}
 
 /// A run in progress.
 pub(crate) struct Session<'a> {
     config: TrainConfig,
+    options: RunOptions,
     task: &'a mut dyn Task,
     callbacks: Vec<Box<dyn Callback>>,
     schedule: Box<dyn LrSchedule>,
     stop: Option<Arc<AtomicBool>>,
     folder: Option<RunFolder>,
     params: Vec<(String, Var)>,
+    /// Which of them are trainable in this epoch.
+    trainable: Vec<bool>,
+    /// Whether the next step must reach all of them.
+    expects_gradients: bool,
     optimizer: AdamW,
     average: Option<Ema>,
     state: RunState,
@@ -48,9 +62,10 @@ pub(crate) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    pub(crate) fn new(trainer: Trainer, task: &'a mut dyn Task) -> Result<Self> {
-        let config = trainer.config;
-        let params = task.parameters();
+    pub(crate) fn new(setup: Setup, task: &'a mut dyn Task) -> Result<Self> {
+        let (config, options) = (setup.config, setup.options);
+        let params = task.parameters().into_iter();
+        let params: Vec<_> = params.map(|param| (param.name, param.var)).collect();
         if params.is_empty() {
             return Err(Error::NoParameters {
                 task: task.name().to_string(),
@@ -66,9 +81,9 @@ impl<'a> Session<'a> {
                 task: task.name().to_string(),
             });
         }
-        let schedule = match trainer.schedule {
+        let schedule = match setup.schedule {
             Some(schedule) => schedule,
-            None => config.build_schedule(config.rate_for(&*task)?)?,
+            None => config.build_schedule(config.rate_for(task.samples_per_batch())?)?,
         };
         let average = match config.ema {
             Some(ema) => Some(Ema::new(&params, ema)?),
@@ -78,7 +93,7 @@ impl<'a> Session<'a> {
         let planned = config.epochs.saturating_mul(steps_per_epoch);
         // Opened last: a mistake in the arguments leaves no folder behind.
         let optimizer = AdamW::new(task.groups(&config), config.adamw)?;
-        let folder = match &config.directory {
+        let folder = match &options.directory {
             Some(directory) => Some(RunFolder::open(directory)?),
             None => None,
         };
@@ -90,11 +105,14 @@ impl<'a> Session<'a> {
             schedule,
             average,
             params,
+            trainable: Vec::new(),
+            expects_gradients: false,
             folder,
             task,
-            callbacks: trainer.callbacks,
-            stop: trainer.stop,
+            callbacks: setup.callbacks,
+            stop: setup.stop,
             config,
+            options,
             resumed: false,
             saved: None,
             last_loss: None,
@@ -150,6 +168,7 @@ impl<'a> Session<'a> {
             let position = self.position(self.state.batch);
             let started = self.task.start_epoch(position);
             started.map_err(|source| self.task_error(source))?;
+            self.ask_what_is_trainable();
         }
         while self.state.batch < batches && self.state.step < self.total_steps {
             if let Some(outcome) = self.stopped() {
@@ -158,7 +177,7 @@ impl<'a> Session<'a> {
             }
             self.optimizer_step()?;
             let due = self
-                .config
+                .options
                 .checkpoint_every_steps
                 .is_some_and(|every| self.state.step.is_multiple_of(every));
             // At the end of an epoch a checkpoint is saved anyway, after validation.
@@ -214,6 +233,7 @@ impl<'a> Session<'a> {
                 Some(grads) => grads,
                 None => several.finish()?,
             };
+            self.expect_gradients(&grads)?;
             let value = gradient_norm(&grads, &self.params)?;
             if value.is_finite() {
                 norm = Some(value);
@@ -259,6 +279,35 @@ impl<'a> Session<'a> {
             elapsed: self.elapsed(),
         };
         tell(&mut self.callbacks, |callback| callback.on_step(&info))
+    }
+
+    /// A set of trainable parameters that is new is watched in its first step.
+    fn ask_what_is_trainable(&mut self) {
+        let params = self.task.parameters().into_iter();
+        let trainable: Vec<bool> = params.map(|param| param.trainable).collect();
+        if trainable != self.trainable {
+            self.trainable = trainable;
+            self.expects_gradients = !self.options.allow_unused;
+        }
+    }
+
+    /// Fails if a trainable parameter is not reached by the first step that has gradients at all.
+    fn expect_gradients(&mut self, grads: &GradStore) -> Result<()> {
+        if !std::mem::take(&mut self.expects_gradients) {
+            return Ok(());
+        }
+        let params = self.params.iter().zip(&self.trainable);
+        let unreached = params
+            .filter(|((_, var), trainable)| **trainable && grads.get(var.as_tensor()).is_none());
+        let names: Vec<_> = unreached.map(|((name, _), _)| name.clone()).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        Err(Error::NoGradient {
+            task: self.task.name().to_string(),
+            epoch: self.state.epoch,
+            names,
+        })
     }
 
     /// Counts a step that is not taken, and lets the task save the batches that may have caused it.
@@ -406,7 +455,7 @@ impl<'a> Session<'a> {
         if flag.is_some_and(|flag| flag.load(Ordering::SeqCst)) {
             return Some(Outcome::Interrupted);
         }
-        let limit = self.config.max_minutes?;
+        let limit = self.options.max_minutes?;
         (self.elapsed().as_secs_f64() >= limit * 60.0).then_some(Outcome::TimeUp)
     }
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 
-use crate::{Best, TrainConfig};
+use crate::{Best, RunOptions, TrainConfig};
 
 /// Where a run stands; a JSON document in the metadata of the state file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,7 +31,7 @@ pub(crate) struct RunState {
     pub(crate) schedule: Value,
     pub(crate) task: Value,
     pub(crate) callbacks: BTreeMap<String, Value>,
-    /// The settings that determine the numbers.
+    #[serde(deserialize_with = "config")]
     pub(crate) config: TrainConfig,
     /// Ties the state to the weights saved with it.
     pub(crate) weights_checksum: String,
@@ -54,7 +54,7 @@ impl RunState {
             schedule: Value::Null,
             task: Value::Null,
             callbacks: BTreeMap::new(),
-            config: config.reproducible(),
+            config: config.clone(),
             weights_checksum: String::new(),
         }
     }
@@ -69,6 +69,17 @@ impl RunState {
     pub(crate) fn from_json(text: &str) -> serde_json::Result<Self> {
         serde_json::from_str(text)
     }
+}
+
+/// The settings of a state; those of version 0.1 hold some that have gone to [`RunOptions`].
+fn config<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TrainConfig, D::Error> {
+    let mut config = Value::deserialize(deserializer)?;
+    if let Some(settings) = config.as_object_mut() {
+        for moved in RunOptions::OF_TRAIN_CONFIG_0_1 {
+            settings.remove(moved);
+        }
+    }
+    serde_json::from_value(config).map_err(de::Error::custom)
 }
 
 /// Sample-weighted sums, for means over an epoch or over the batches of a step.

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use candle_core::{Tensor, Var};
+use candle_core::Tensor;
 use serde_json::Value;
 
-use crate::{BoxError, ParamGroup, TrainConfig};
+use crate::{BoxError, ParamGroup, Parameter, TrainConfig};
 
 /// The place of a batch in a run. All randomness of a task is to be keyed by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,8 +66,9 @@ pub trait Task {
     fn name(&self) -> &str;
 
     /// All variables of the model, frozen ones too, in a fixed order. They are what a checkpoint
-    /// holds; those without a gradient are left alone by the optimizer.
-    fn parameters(&self) -> Vec<(String, Var)>;
+    /// holds; those without a gradient are left alone by the optimizer. Asked for again at the start of every epoch, for what
+    /// is trainable then.
+    fn parameters(&self) -> Vec<Parameter>;
 
     /// The number of batches in an epoch, the same for every epoch.
     fn batches_per_epoch(&self) -> usize;
@@ -115,7 +116,7 @@ pub trait Task {
 
     /// The parameter groups; by default those of [`TrainConfig::groups`].
     fn groups(&self, config: &TrainConfig) -> Vec<ParamGroup> {
-        config.groups(self.parameters())
+        config.groups(&self.parameters())
     }
 
     /// JSON documents for the metadata of the weights files: model configuration, preprocessing,

@@ -1,59 +1,23 @@
-//! The training loop.
+//! The training loop, as it is called.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::session::Session;
-use crate::{Best, Callback, LrSchedule, Outcome, Result, Task, TrainConfig};
-
-/// What a run came to.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Report {
-    /// How it ended.
-    pub outcome: Outcome,
-    /// Optimizer steps taken, over all sessions.
-    pub steps: usize,
-    /// Whole epochs run, over all sessions.
-    pub epochs: usize,
-    /// The best validation.
-    pub best: Option<Best>,
-    /// The mean training loss of the last epoch that this process finished.
-    pub loss: Option<f64>,
-    /// Steps skipped because loss or gradient was not finite.
-    pub skipped: usize,
-    /// The weights of the best validation.
-    pub best_path: Option<PathBuf>,
-    /// The weights at the end, if the run came to its end.
-    pub final_path: Option<PathBuf>,
-}
-
-/// Trains `task` as `config` says; see [`Trainer`].
-///
-/// # Errors
-/// See [`Trainer::fit`].
-pub fn fit(
-    task: &mut dyn Task,
-    config: &TrainConfig,
-    callbacks: Vec<Box<dyn Callback>>,
-) -> Result<Report> {
-    let mut trainer = Trainer::new(config.clone())?;
-    trainer.callbacks = callbacks;
-    trainer.fit(task)
-}
+use crate::session::{Session, Setup};
+use crate::{Callback, LrSchedule, Report, Result, RunOptions, Task, TrainConfig};
 
 /// The training loop, with its callbacks, schedule and stop flag.
 ///
 /// ```
 /// use candle_core::{Device, Tensor, Var};
-/// use venule_train::{BoxError, Position, StepOutput, Task, TrainConfig, Trainer};
+/// use venule_train::{BoxError, Parameter, Position, StepOutput, Task, TrainConfig, Trainer};
 ///
 /// /// Finds the number whose square is nearest to 2.
 /// struct Root(Var);
 ///
 /// impl Task for Root {
 ///     fn name(&self) -> &str { "root" }
-///     fn parameters(&self) -> Vec<(String, Var)> { vec![("x".into(), self.0.clone())] }
+///     fn parameters(&self) -> Vec<Parameter> { vec![Parameter::new("x", self.0.clone())] }
 ///     fn batches_per_epoch(&self) -> usize { 10 }
 ///     fn step(&mut self, _: Position) -> Result<StepOutput, BoxError> {
 ///         let loss = ((self.0.sqr()? - 2.0)?).sqr()?;
@@ -70,52 +34,68 @@ pub fn fit(
 /// ```
 ///
 /// # The run folder
-/// With [`TrainConfig::directory`] set, the folder is locked against other processes and receives
+/// With [`RunOptions::directory`] set, the folder is locked against other processes and receives
 /// `checkpoint-STEP.safetensors` (the weights) with `checkpoint-STEP.state.safetensors` (moments,
 /// averages, schedule, position) after each epoch, `best.safetensors` after the best validation and
 /// `final.safetensors` at the end. All are written to temporaries, synced and renamed. On the CPU a
 /// resumed run equals an uninterrupted one bit for bit.
+///
+/// # Graphs that are cut
+/// In the first step, and in the first step of an epoch in which other parameters are trainable than before, every trainable
+/// parameter must get a gradient from one of the step's batches. Those that get none are listed by
+/// [`Error::NoGradient`](crate::Error::NoGradient): several operations of candle have no backward pass and cut the graph in
+/// silence. [`RunOptions::allow_unused`] switches this off.
 pub struct Trainer {
-    pub(crate) config: TrainConfig,
-    pub(crate) callbacks: Vec<Box<dyn Callback>>,
-    pub(crate) schedule: Option<Box<dyn LrSchedule>>,
-    pub(crate) stop: Option<Arc<AtomicBool>>,
+    setup: Setup,
 }
 
 impl Trainer {
-    /// A loop with the settings of `config`.
+    /// A loop with the settings of `config`, which writes nothing (see [`Trainer::with_options`]).
     ///
     /// # Errors
     /// [`crate::Error::Config`] if a setting is out of range.
     pub fn new(config: TrainConfig) -> Result<Self> {
         config.validate()?;
         Ok(Self {
-            config,
-            callbacks: Vec::new(),
-            schedule: None,
-            stop: None,
+            setup: Setup {
+                config,
+                options: RunOptions::default(),
+                callbacks: Vec::new(),
+                schedule: None,
+                stop: None,
+            },
         })
+    }
+
+    /// Runs where and for how long `options` say.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] if an option is out of range.
+    pub fn with_options(mut self, options: RunOptions) -> Result<Self> {
+        options.validate()?;
+        self.setup.options = options;
+        Ok(self)
     }
 
     /// Adds an observer; they are called in the order they were added.
     #[must_use]
     pub fn with_callback(mut self, callback: impl Callback + 'static) -> Self {
-        self.callbacks.push(Box::new(callback));
+        self.setup.callbacks.push(Box::new(callback));
         self
     }
 
     /// Uses `schedule` instead of the one in the settings.
     #[must_use]
     pub fn with_schedule(mut self, schedule: impl LrSchedule + 'static) -> Self {
-        self.schedule = Some(Box::new(schedule));
+        self.setup.schedule = Some(Box::new(schedule));
         self
     }
 
     /// Watches `flag`: once it is set, the step in progress is finished, the run is saved and
-    /// [`Outcome::Interrupted`] returned. Set it from a signal handler.
+    /// [`Outcome::Interrupted`](crate::Outcome::Interrupted) returned. Set it from a signal handler.
     #[must_use]
     pub fn with_stop_flag(mut self, flag: Arc<AtomicBool>) -> Self {
-        self.stop = Some(flag);
+        self.setup.stop = Some(flag);
         self
     }
 
@@ -123,11 +103,11 @@ impl Trainer {
     ///
     /// # Errors
     /// [`crate::Error::RunExists`] and [`crate::Error::Locked`] before anything is touched;
-    /// [`crate::Error::NoIntactCheckpoint`], [`crate::Error::Architecture`] and [`crate::Error::RunMismatch`] on resuming;
-    /// [`crate::Error::NonFinite`]; [`crate::Error::Task`] and [`crate::Error::Callback`] around errors of others;
-    /// [`crate::Error::Io`]. What was saved before stays intact.
+    /// [`crate::Error::NoIntactCheckpoint`], [`venule_file::Error::Architecture`] and [`crate::Error::RunMismatch`] on resuming;
+    /// [`crate::Error::NoGradient`]; [`crate::Error::NonFinite`]; [`crate::Error::Task`] and [`crate::Error::Callback`] around
+    /// errors of others; [`crate::Error::File`]. What was saved before stays intact.
     pub fn fit(self, task: &mut dyn Task) -> Result<Report> {
-        let mut session = Session::new(self, task)?;
+        let mut session = Session::new(self.setup, task)?;
         session.start()?;
         session.run()
     }
@@ -135,13 +115,11 @@ impl Trainer {
 
 impl std::fmt::Debug for Trainer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names: Vec<_> = self
-            .callbacks
-            .iter()
-            .map(|callback| callback.name())
-            .collect();
+        let callbacks = self.setup.callbacks.iter();
+        let names: Vec<_> = callbacks.map(|callback| callback.name()).collect();
         f.debug_struct("Trainer")
-            .field("config", &self.config)
+            .field("config", &self.setup.config)
+            .field("options", &self.setup.options)
             .field("callbacks", &names)
             .finish_non_exhaustive()
     }

@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use venule_data::{Batch, Batcher, Epoch, Loader};
-use venule_train::{BoxError, Position, save_weights};
+use venule_file::save_weights;
+use venule_train::{BoxError, Position};
 
 /// The batches of an epoch, wherever in it training starts.
 pub(super) struct Batches {

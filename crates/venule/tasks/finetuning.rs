@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::{Device, Var};
+use candle_core::Device;
 use image::RgbImage;
 use serde_json::{Value, json};
 use venule_data::{
@@ -14,9 +14,10 @@ use venule_mae::{ImportReport, PretrainedWeights};
 use venule_metrics::{Confusion, ScoredImage, ThresholdSweep};
 use venule_nn::{Mode, mix};
 use venule_seg::Freeze;
-use venule_train::{BoxError, Picture, Position, StepOutput, Task, Validation};
+use venule_train::{BoxError, Parameter, Picture, Position, StepOutput, Task, Validation};
 
 use super::batches::Batches;
+use super::parameters::parameters;
 use super::pictures::picture;
 use crate::segmenter::{check_threshold, native_probability};
 use crate::{Checkpoint, Error, Provenance, Recipe, Result, VesselModel};
@@ -302,10 +303,8 @@ impl Task for Finetuning {
         "finetuning"
     }
 
-    fn parameters(&self) -> Vec<(String, Var)> {
-        let params = self.model.store().params();
-        let pair = |p: &venule_nn::Param| (p.name().to_owned(), p.var().clone());
-        params.iter().map(pair).collect()
+    fn parameters(&self) -> Vec<Parameter> {
+        parameters(self.model.store())
     }
 
     fn batches_per_epoch(&self) -> usize {

@@ -3,6 +3,7 @@
 
 mod batches;
 mod finetuning;
+mod parameters;
 mod pictures;
 mod pretraining;
 

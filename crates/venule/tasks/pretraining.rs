@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::{Device, IndexOp, Tensor, Var};
+use candle_core::{Device, IndexOp, Tensor};
 use image::{GrayImage, Luma};
 use venule_data::{
     Augment, AugmentedSet, Batcher, Dataset, FovPolicy, Loader, LoaderConfig, PreparedSet,
@@ -10,9 +10,10 @@ use venule_data::{
 };
 use venule_mae::{Mae, MaeConfig, Masking, Reconstruction, VesselWeight};
 use venule_nn::{Mode, ParamStore, mix};
-use venule_train::{BoxError, Picture, Position, StepOutput, Task};
+use venule_train::{BoxError, Parameter, Picture, Position, StepOutput, Task};
 
 use super::batches::Batches;
+use super::parameters::parameters;
 use super::pictures::picture;
 use crate::model::one_channel;
 use crate::{Error, Provenance, Result};
@@ -193,10 +194,8 @@ impl Task for Pretraining {
         "pretraining"
     }
 
-    fn parameters(&self) -> Vec<(String, Var)> {
-        let params = self.store.params();
-        let pair = |p: &venule_nn::Param| (p.name().to_owned(), p.var().clone());
-        params.iter().map(pair).collect()
+    fn parameters(&self) -> Vec<Parameter> {
+        parameters(&self.store)
     }
 
     fn batches_per_epoch(&self) -> usize {

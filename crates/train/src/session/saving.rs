@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
+use venule_file::save_weights;
 
 use super::Session;
 use crate::callback::{CheckpointInfo, CheckpointKind, tell};
-use crate::checkpoint::save_weights;
 use crate::{Ema, Error, Result};
 
 /// The key of the run's own document in weights files.
@@ -36,7 +36,7 @@ impl Session<'_> {
             &self.optimizer,
             self.average.as_ref(),
             state,
-            self.config.keep,
+            self.options.keep,
         )?;
         self.saved = here;
         self.announce(&path, CheckpointKind::Resumable)

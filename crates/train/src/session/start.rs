@@ -10,7 +10,7 @@ impl Session<'_> {
     /// Protects an existing run, or goes on from it.
     pub(crate) fn start(&mut self) -> Result<()> {
         if let Some(folder) = &self.folder {
-            let existing = match self.config.resume {
+            let existing = match self.options.resume {
                 true if folder.has_checkpoint()? => return self.resume_and_tell(),
                 // An interrupted first epoch leaves a log or best weights; a finished run is more.
                 true => folder.finished_run(),
@@ -18,13 +18,13 @@ impl Session<'_> {
             };
             if let Some(found) = existing {
                 return Err(Error::RunExists {
-                    resumable: !self.config.resume,
+                    resumable: !self.options.resume,
                     directory: folder.path().to_path_buf(),
                     found,
                 });
             }
         }
-        if self.config.resume {
+        if self.options.resume {
             self.notice("nothing has been saved yet: training starts from the beginning")?;
         }
         self.tell_start()
@@ -90,7 +90,7 @@ impl Session<'_> {
                 });
             }
         }
-        if state.config != self.config.reproducible() {
+        if state.config != self.config {
             notices.push(
                 "the settings differ from those of the saved run: it goes on under the new ones"
                     .into(),
@@ -135,7 +135,7 @@ impl Session<'_> {
         let best = folder.path().join(BEST_FILE);
         self.best_path = (state.best.is_some() && best.exists()).then_some(best);
         self.state = RunState {
-            config: self.config.reproducible(),
+            config: self.config.clone(),
             ..state
         };
         self.resumed = true;

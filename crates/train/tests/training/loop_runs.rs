@@ -1,11 +1,13 @@
 //! Whole runs of the loop.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use venule_file::load_weights;
 use venule_train::*;
 
-use crate::toy::{BATCHES, Toy};
+use crate::toy::{BATCHES, Toy, fit, read_log};
 
 pub fn config(epochs: usize) -> TrainConfig {
     TrainConfig {
@@ -14,6 +16,14 @@ pub fn config(epochs: usize) -> TrainConfig {
         seed: 7,
         ..Default::default()
     }
+}
+
+/// A run into a folder, with its log.
+fn logged(folder: &Path, config: TrainConfig, task: &mut Toy) -> Report {
+    let trainer = Trainer::new(config).unwrap();
+    let trainer = trainer.with_options(RunOptions::in_folder(folder)).unwrap();
+    let log = JsonLines::in_folder(folder);
+    trainer.with_callback(log).fit(task).unwrap()
 }
 
 /// Records what the loop says.
@@ -70,7 +80,7 @@ impl Callback for Recorder {
 fn a_small_network_learns() {
     let mut task = Toy::new();
     let frozen = task.var("frozen.weight").to_vec2::<f32>().unwrap();
-    let report = fit(&mut task, &config(12), Vec::new()).unwrap();
+    let report = fit(&mut task, &config(12)).unwrap();
     assert_eq!(
         (report.outcome, report.steps, report.epochs),
         (Outcome::Completed, 60, 12)
@@ -120,13 +130,14 @@ fn logs_are_synced_before_every_checkpoint() {
     let recorder = Recorder::default();
     let mut task = Toy::new();
     task.scores = Some(vec![0.5]);
-    let config = TrainConfig {
+    let options = RunOptions {
         checkpoint_every_steps: Some(2),
-        directory: Some(dir.path().into()),
-        ..config(1)
+        ..RunOptions::in_folder(dir.path())
     };
-    let trainer = Trainer::new(config).unwrap();
+    let trainer = Trainer::new(config(1)).unwrap();
     trainer
+        .with_options(options)
+        .unwrap()
         .with_callback(recorder.clone())
         .fit(&mut task)
         .unwrap();
@@ -154,13 +165,13 @@ fn nothing_is_saved_twice() {
     let dir = tempfile::tempdir().unwrap();
     let saved = |resume, stopped| {
         let recorder = Recorder::default();
-        let config = TrainConfig {
+        let options = RunOptions {
             checkpoint_every_steps: Some(2),
-            directory: Some(dir.path().into()),
             resume,
-            ..config(1)
+            ..RunOptions::in_folder(dir.path())
         };
-        let mut trainer = Trainer::new(config).unwrap();
+        let mut trainer = Trainer::new(config(1)).unwrap();
+        trainer = trainer.with_options(options).unwrap();
         trainer = trainer.with_callback(recorder.clone());
         let flag = Arc::new(AtomicBool::new(stopped));
         trainer = trainer.with_stop_flag(flag.clone());
@@ -223,7 +234,7 @@ fn pictures_are_made_where_they_are_wanted_and_change_nothing() {
     let found = album.0.lock().unwrap().clone();
     assert_eq!(found, expected.map(|(step, name)| (step, name.to_string())));
     let mut without = Toy::new();
-    fit(&mut without, &config, Vec::new()).unwrap();
+    fit(&mut without, &config).unwrap();
     assert_eq!(task.values(), without.values());
 }
 
@@ -231,13 +242,8 @@ fn pictures_are_made_where_they_are_wanted_and_change_nothing() {
 fn the_base_learning_rate_is_scaled_to_the_samples_of_a_step() {
     let rates = |config: TrainConfig| {
         let dir = tempfile::tempdir().unwrap();
-        let config = TrainConfig {
-            directory: Some(dir.path().into()),
-            ..config
-        };
-        let log = JsonLines::in_folder(dir.path());
-        fit(&mut Toy::new(), &config, vec![Box::new(log)]).unwrap();
-        let lines = read_log(&dir.path().join(LOG_FILE)).unwrap();
+        logged(dir.path(), config, &mut Toy::new());
+        let lines = read_log(dir.path());
         let rate = |line: &LogLine| match line {
             LogLine::Step { lr, .. } => Some(*lr),
             _ => None,
@@ -256,7 +262,7 @@ fn the_base_learning_rate_is_scaled_to_the_samples_of_a_step() {
 
     // A task that does not say how many samples a batch holds.
     let mut task = crate::not_finite::Steep::at(1.0);
-    let error = fit(&mut task, &base(1), Vec::new()).unwrap_err();
+    let error = fit(&mut task, &base(1)).unwrap_err();
     assert!(error.to_string().contains("set learning_rate"), "{error}");
 }
 
@@ -269,7 +275,7 @@ fn accumulated_batches_equal_the_large_batch() {
             accumulation,
             ..config(4)
         };
-        let report = fit(&mut task, &config, Vec::new()).unwrap();
+        let report = fit(&mut task, &config).unwrap();
         assert_eq!(report.steps, 12);
         (task.values(), report)
     };
@@ -289,7 +295,7 @@ fn positions_count_batches_and_steps() {
         accumulation: 2,
         ..config(2)
     };
-    let report = fit(&mut task, &config, Vec::new()).unwrap();
+    let report = fit(&mut task, &config).unwrap();
     // Five batches in pairs: steps over (0, 1), (2, 3) and (4).
     let found: Vec<_> = task
         .seen
@@ -314,7 +320,7 @@ fn positions_count_batches_and_steps() {
 fn two_runs_are_equal() {
     let run = || {
         let mut task = Toy::new();
-        fit(&mut task, &config(3), Vec::new()).unwrap();
+        fit(&mut task, &config(3)).unwrap();
         task.values()
     };
     assert_eq!(run(), run());
@@ -328,7 +334,7 @@ fn early_stopping_counts_validations_without_improvement() {
         early_stopping: Some(3),
         ..config(6)
     };
-    let report = fit(&mut task, &config, Vec::new()).unwrap();
+    let report = fit(&mut task, &config).unwrap();
     // Best after the second epoch; an equal score is no improvement; three more, then the end.
     assert_eq!((report.outcome, report.epochs), (Outcome::EarlyStopped, 5));
     assert_eq!(
@@ -375,11 +381,10 @@ fn averaged_weights_are_validated_and_saved() {
             decay: 0.5,
             warmup: false,
         }),
-        directory: Some(dir.path().into()),
         ..config(2)
     };
     let mut task = Toy::new();
-    let report = fit(&mut task, &config, Vec::new()).unwrap();
+    let report = logged(dir.path(), config, &mut task);
     let final_weights = load_weights(&report.final_path.unwrap()).unwrap();
     let own = task
         .var("head.weight")
@@ -408,12 +413,10 @@ fn plateau_watches_the_validation_score() {
     let dir = tempfile::tempdir().unwrap();
     let config = TrainConfig {
         schedule: Schedule::ReduceOnPlateau(plateau),
-        directory: Some(dir.path().into()),
         ..config(6)
     };
-    let log = JsonLines::in_folder(dir.path());
-    fit(&mut task, &config, vec![Box::new(log)]).unwrap();
-    let lines = read_log(&dir.path().join(LOG_FILE)).unwrap();
+    logged(dir.path(), config, &mut task);
+    let lines = read_log(dir.path());
     let rates: Vec<f64> = lines
         .iter()
         .filter_map(|line| match line {
@@ -432,9 +435,9 @@ fn impossible_tasks_are_refused_and_leave_no_folder() {
         fn name(&self) -> &str {
             "empty"
         }
-        fn parameters(&self) -> Vec<(String, candle_core::Var)> {
+        fn parameters(&self) -> Vec<Parameter> {
             let var = || candle_core::Var::new(0f32, &candle_core::Device::Cpu).unwrap();
-            (0..self.0).map(|_| ("same".to_string(), var())).collect()
+            (0..self.0).map(|_| Parameter::new("same", var())).collect()
         }
         fn batches_per_epoch(&self) -> usize {
             0
@@ -445,11 +448,11 @@ fn impossible_tasks_are_refused_and_leave_no_folder() {
     }
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("run");
-    let config = TrainConfig {
-        directory: Some(folder.clone()),
-        ..config(1)
+    let run = |n| {
+        let trainer = Trainer::new(config(1)).unwrap();
+        let trainer = trainer.with_options(RunOptions::in_folder(&folder));
+        trainer.unwrap().fit(&mut Empty(n))
     };
-    let run = |n| fit(&mut Empty(n), &config, Vec::new());
     assert!(matches!(run(0), Err(Error::NoParameters { .. })));
     assert!(matches!(run(1), Err(Error::NoBatches { .. })));
     assert!(matches!(run(2), Err(Error::DuplicateParameter { .. })));
@@ -467,28 +470,7 @@ fn errors_of_tasks_and_callbacks_are_named() {
             Err("no ink".into())
         }
     }
-    let error = fit(&mut Toy::new(), &config(1), vec![Box::new(Broken)]).unwrap_err();
+    let trainer = Trainer::new(config(1)).unwrap().with_callback(Broken);
+    let error = trainer.fit(&mut Toy::new()).unwrap_err();
     assert_eq!(error.to_string(), "the callback `broken` failed: no ink");
-}
-
-#[test]
-fn bars_and_pictures_do_not_disturb() {
-    let dir = tempfile::tempdir().unwrap();
-    let picture = dir.path().join("curve.svg");
-    let callbacks: Vec<Box<dyn Callback>> = vec![
-        Box::new(ProgressBar::new()),
-        Box::new(LearningCurve::new(&picture)),
-        Box::new(TracingLog),
-        Box::new(TensorBoard::new(dir.path().join("tensorboard"))),
-    ];
-    fit(&mut Toy::new(), &config(3), callbacks).unwrap();
-    let svg = std::fs::read_to_string(picture).unwrap();
-    // Loss and score.
-    assert_eq!(svg.matches("<polyline").count(), 2);
-    assert_eq!(
-        std::fs::read_dir(dir.path().join("tensorboard"))
-            .unwrap()
-            .count(),
-        1
-    );
 }

@@ -1,5 +1,6 @@
 //! Tests of the crate from outside: against PyTorch, and of whole runs.
 
+mod cut_graphs;
 mod golden;
 mod loop_runs;
 mod not_finite;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use venule_train::*;
 
 use crate::loop_runs::{Recorder, config};
-use crate::toy::Toy;
+use crate::toy::{Toy, fit};
 
 #[test]
 fn a_loss_that_is_not_finite_is_skipped_then_fatal() {
@@ -37,7 +37,7 @@ fn a_loss_that_is_not_finite_is_skipped_then_fatal() {
     };
     let mut task = Toy::new();
     task.poisoned = vec![(0, 1), (0, 3)];
-    let error = fit(&mut task, &one, Vec::new()).unwrap_err();
+    let error = fit(&mut task, &one).unwrap_err();
     assert!(
         matches!(
             error,
@@ -81,8 +81,8 @@ impl Task for Steep {
     fn name(&self) -> &str {
         "steep"
     }
-    fn parameters(&self) -> Vec<(String, candle_core::Var)> {
-        vec![("x".into(), self.var.clone())]
+    fn parameters(&self) -> Vec<Parameter> {
+        vec![Parameter::new("x", self.var.clone())]
     }
     fn batches_per_epoch(&self) -> usize {
         self.batches
@@ -111,7 +111,7 @@ fn a_gradient_that_is_not_finite_is_noticed() {
         ..config(1)
     };
     let mut task = Steep::at(0.0);
-    let result = fit(&mut task, &config, Vec::new());
+    let result = fit(&mut task, &config);
     assert!(
         matches!(
             result,
@@ -215,8 +215,8 @@ impl Task for Sometimes {
     fn name(&self) -> &str {
         "sometimes"
     }
-    fn parameters(&self) -> Vec<(String, candle_core::Var)> {
-        vec![("x".into(), self.0.clone())]
+    fn parameters(&self) -> Vec<Parameter> {
+        vec![Parameter::new("x", self.0.clone())]
     }
     fn batches_per_epoch(&self) -> usize {
         4

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
+use venule_file::{Error as FileError, load_weights, save_weights};
 use venule_train::*;
 
-use crate::toy::Toy;
+use crate::toy::{Toy, read_log};
 
 /// Everything that has state is on: accumulation, averages, warm-up, plateau, steps saved within.
-pub fn config(directory: &Path) -> TrainConfig {
+pub fn config() -> TrainConfig {
     TrainConfig {
         epochs: 4,
         learning_rate: 0.02,
@@ -26,9 +27,15 @@ pub fn config(directory: &Path) -> TrainConfig {
             ..Default::default()
         }),
         seed: 3,
-        keep: 3,
-        directory: Some(directory.into()),
         ..Default::default()
+    }
+}
+
+/// Three checkpoints are kept.
+fn options(directory: &Path) -> RunOptions {
+    RunOptions {
+        keep: 3,
+        ..RunOptions::in_folder(directory)
     }
 }
 
@@ -56,27 +63,31 @@ pub fn toy() -> Toy {
     task
 }
 
-fn run(config: &TrainConfig, stop_at: usize) -> Result<Report> {
-    let directory = config.directory.as_ref().unwrap();
+fn run_with(config: TrainConfig, options: RunOptions, stop_at: usize) -> Result<Report> {
+    let directory = options.directory.clone().unwrap();
     let flag = Arc::new(AtomicBool::new(false));
     let stop = StopAt {
         at: stop_at,
         flag: flag.clone(),
     };
-    Trainer::new(config.clone())?
+    Trainer::new(config)?
+        .with_options(options)?
         .with_callback(stop)
-        .with_callback(JsonLines::in_folder(directory))
-        .with_callback(LearningCurve::new(directory.join("curve.svg")))
+        .with_callback(JsonLines::in_folder(&directory))
         .with_stop_flag(flag)
         .fit(&mut toy())
 }
 
+fn run(options: &RunOptions, stop_at: usize) -> Result<Report> {
+    run_with(config(), options.clone(), stop_at)
+}
+
 const NEVER: usize = usize::MAX;
 
-fn resuming(config: &TrainConfig) -> TrainConfig {
-    TrainConfig {
+fn resuming(options: &RunOptions) -> RunOptions {
+    RunOptions {
         resume: true,
-        ..config.clone()
+        ..options.clone()
     }
 }
 
@@ -120,7 +131,7 @@ pub fn assert_equal_folders(found: &Path, expected: &Path, what: &str) {
 
 fn undisturbed() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let report = run(&config(dir.path()), NEVER).unwrap();
+    let report = run(&options(dir.path()), NEVER).unwrap();
     assert_eq!((report.outcome, report.steps), (Outcome::Completed, 12));
     dir
 }
@@ -131,14 +142,14 @@ fn interrupted_and_resumed_equals_undisturbed_bit_for_bit() {
     let whole = undisturbed();
     for stop_at in 1..12 {
         let dir = tempfile::tempdir().unwrap();
-        let config = config(dir.path());
-        let report = run(&config, stop_at).unwrap();
+        let options = options(dir.path());
+        let report = run(&options, stop_at).unwrap();
         assert_eq!(
             (report.outcome, report.steps),
             (Outcome::Interrupted, stop_at)
         );
         assert_eq!(report.final_path, None);
-        let report = run(&resuming(&config), NEVER).unwrap();
+        let report = run(&resuming(&options), NEVER).unwrap();
         assert_eq!((report.outcome, report.steps), (Outcome::Completed, 12));
         assert_eq!(report.best.map(|best| best.score), Some(0.7));
         // A checkpoint within an epoch takes the place of an older one: compare what both keep.
@@ -177,10 +188,10 @@ fn interrupted_and_resumed_equals_undisturbed_bit_for_bit() {
 fn a_run_killed_between_checkpoints_repeats_the_lost_steps() {
     let whole = undisturbed();
     let dir = tempfile::tempdir().unwrap();
-    let config = config(dir.path());
+    let options = options(dir.path());
     // A kill leaves the folder as it was at some moment: here after a later step was logged, with
     // half a line, a temporary, and weights whose state was never written.
-    run(&config, 7).unwrap();
+    run(&options, 7).unwrap();
     for suffix in ["safetensors", "state.safetensors"] {
         fs::remove_file(dir.path().join(format!("checkpoint-000000007.{suffix}"))).unwrap();
     }
@@ -193,7 +204,7 @@ fn a_run_killed_between_checkpoints_repeats_the_lost_steps() {
     let mut log = fs::read(dir.path().join(LOG_FILE)).unwrap();
     log.extend(b"{\"event\":\"st");
     fs::write(dir.path().join(LOG_FILE), log).unwrap();
-    run(&resuming(&config), NEVER).unwrap();
+    run(&resuming(&options), NEVER).unwrap();
     assert_equal_folders(dir.path(), whole.path(), "killed");
 }
 
@@ -201,11 +212,14 @@ fn a_run_killed_between_checkpoints_repeats_the_lost_steps() {
 fn checkpoints_within_an_epoch_can_be_resumed() {
     let dir = tempfile::tempdir().unwrap();
     let config = TrainConfig {
-        checkpoint_every_steps: Some(2),
         max_steps: Some(4),
-        ..config(dir.path())
+        ..config()
     };
-    run(&config, NEVER).unwrap();
+    let options = RunOptions {
+        checkpoint_every_steps: Some(2),
+        ..options(dir.path())
+    };
+    run_with(config, options, NEVER).unwrap();
     let names: Vec<String> = content(dir.path())
         .into_iter()
         .map(|(name, _)| name)
@@ -223,30 +237,30 @@ fn checkpoints_within_an_epoch_can_be_resumed() {
 fn a_run_out_of_time_is_saved_and_goes_on() {
     let whole = undisturbed();
     let dir = tempfile::tempdir().unwrap();
-    let config = config(dir.path());
-    let hurried = TrainConfig {
+    let options = options(dir.path());
+    let hurried = RunOptions {
         max_minutes: Some(1e-9),
-        ..config.clone()
+        ..options.clone()
     };
     let report = run(&hurried, NEVER).unwrap();
     assert_eq!((report.outcome, report.steps), (Outcome::TimeUp, 0));
-    run(&resuming(&config), NEVER).unwrap();
+    run(&resuming(&options), NEVER).unwrap();
     assert_equal_folders(dir.path(), whole.path(), "out of time");
 }
 
 #[test]
 fn an_existing_run_is_never_overwritten() {
     let dir = tempfile::tempdir().unwrap();
-    let config = config(dir.path());
-    run(&config, 4).unwrap();
+    let options = options(dir.path());
+    run(&options, 4).unwrap();
     let before = content(dir.path());
-    let error = run(&config, NEVER).unwrap_err();
+    let error = run(&options, NEVER).unwrap_err();
     assert!(matches!(&error, Error::RunExists { found, .. } if found.starts_with("checkpoint-")));
     assert_eq!(content(dir.path()), before);
     // A log alone is somebody's run too, unless there is nothing in it.
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join(LOG_FILE), "{}\n").unwrap();
-    let fresh = self::config(dir.path());
+    let fresh = self::options(dir.path());
     let error = run(&fresh, NEVER).unwrap_err();
     assert!(matches!(error, Error::RunExists { .. }));
     let said = error.to_string();
@@ -260,7 +274,7 @@ fn resuming_where_nothing_was_saved_starts_afresh() {
     let whole = undisturbed();
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join(LOG_FILE), "{\"event\":\"step\"").unwrap();
-    let report = run(&resuming(&config(dir.path())), NEVER).unwrap();
+    let report = run(&resuming(&options(dir.path())), NEVER).unwrap();
     assert_eq!(report.steps, 12);
     assert_equal_folders(dir.path(), whole.path(), "afresh");
 }
@@ -277,7 +291,7 @@ fn a_finished_run_without_checkpoints_is_not_overwritten_on_resuming() {
     // The best weights are there too, which alone do not keep an interrupted first epoch from starting afresh.
     assert!(whole.path().join(BEST_FILE).exists());
     let before = content(whole.path());
-    let error = run(&resuming(&config(whole.path())), NEVER).unwrap_err();
+    let error = run(&resuming(&options(whole.path())), NEVER).unwrap_err();
     assert!(matches!(&error, Error::RunExists { found, .. } if found.starts_with(FINAL_FILE)));
     let said = error.to_string();
     assert!(said.contains("from); choose another folder"), "{said}");
@@ -288,7 +302,7 @@ fn a_finished_run_without_checkpoints_is_not_overwritten_on_resuming() {
 fn a_finished_run_resumes_to_the_same() {
     let whole = undisturbed();
     let before = content(whole.path());
-    let report = run(&resuming(&config(whole.path())), NEVER).unwrap();
+    let report = run(&resuming(&options(whole.path())), NEVER).unwrap();
     assert_eq!((report.outcome, report.steps), (Outcome::Completed, 12));
     assert_eq!(content(whole.path()), before);
 }
@@ -343,11 +357,12 @@ fn a_damaged_checkpoint_is_passed_over_aloud() {
         damage(&dir.path().join(name));
         let heard = Arc::new(std::sync::Mutex::new(Vec::new()));
         let directory = dir.path();
-        let report = Trainer::new(resuming(&config(directory)))
+        let report = Trainer::new(config())
+            .unwrap()
+            .with_options(resuming(&options(directory)))
             .unwrap()
             .with_callback(Notices(heard.clone()))
             .with_callback(JsonLines::in_folder(directory))
-            .with_callback(LearningCurve::new(directory.join("curve.svg")))
             .fit(&mut toy())
             .unwrap();
         assert_eq!(report.steps, 12);
@@ -375,11 +390,11 @@ fn a_damaged_later_checkpoint_pushes_out_no_intact_one() {
         let directory = whole.path();
         let damaged = directory.join("checkpoint-000000012.state.safetensors");
         fs::write(damaged, "nonsense").unwrap();
-        let config = TrainConfig {
+        let options = RunOptions {
             keep,
-            ..resuming(&config(directory))
+            ..resuming(&options(directory))
         };
-        let report = run(&config, 10).unwrap();
+        let report = run(&options, 10).unwrap();
         assert_eq!((report.outcome, report.steps), (Outcome::Interrupted, 10));
         let names = content(directory).into_iter().map(|(name, _)| name);
         let states: Vec<String> = names
@@ -390,7 +405,7 @@ fn a_damaged_later_checkpoint_pushes_out_no_intact_one() {
             .map(|step| format!("checkpoint-{step:09}.state.safetensors"))
             .collect();
         assert_eq!(states, expected, "{keep}");
-        let report = run(&config, NEVER).unwrap();
+        let report = run(&options, NEVER).unwrap();
         assert_eq!((report.outcome, report.steps), (Outcome::Completed, 12));
     }
 }
@@ -398,30 +413,30 @@ fn a_damaged_later_checkpoint_pushes_out_no_intact_one() {
 #[test]
 fn a_finished_run_that_goes_on_is_not_finished() {
     let dir = tempfile::tempdir().unwrap();
-    let longer = config(dir.path());
+    let options = options(dir.path());
     let shorter = TrainConfig {
         epochs: 3,
-        ..longer.clone()
+        ..config()
     };
-    run(&shorter, NEVER).unwrap();
-    assert!(RunSummary::of(dir.path()).unwrap().finished);
-    run(&resuming(&longer), 10).unwrap();
-    assert!(!dir.path().join(FINAL_FILE).exists());
-    assert!(!RunSummary::of(dir.path()).unwrap().finished);
-    run(&resuming(&longer), NEVER).unwrap();
-    assert!(RunSummary::of(dir.path()).unwrap().finished);
+    run_with(shorter, options.clone(), NEVER).unwrap();
+    let end = dir.path().join(FINAL_FILE);
+    assert!(end.exists());
+    run(&resuming(&options), 10).unwrap();
+    assert!(!end.exists());
+    run(&resuming(&options), NEVER).unwrap();
+    assert!(end.exists());
 }
 
 #[test]
 fn another_learning_rate_holds_from_the_step_resumed_at() {
     let dir = tempfile::tempdir().unwrap();
-    run(&config(dir.path()), 6).unwrap();
+    run(&options(dir.path()), 6).unwrap();
     let slower = TrainConfig {
         learning_rate: 1e-5,
-        ..resuming(&config(dir.path()))
+        ..config()
     };
-    run(&slower, NEVER).unwrap();
-    for line in read_log(&dir.path().join(LOG_FILE)).unwrap() {
+    run_with(slower, resuming(&options(dir.path())), NEVER).unwrap();
+    for line in read_log(dir.path()) {
         if let LogLine::Step { step, lr, .. } = line {
             // The first three warm up; a plateau only lowers the rate.
             assert!(
@@ -430,6 +445,37 @@ fn another_learning_rate_holds_from_the_step_resumed_at() {
             );
         }
     }
+}
+
+/// The same state as version 0.1 wrote it, with the settings that have moved since among its own.
+#[test]
+fn a_run_of_version_0_1_is_resumed() {
+    let whole = undisturbed();
+    let dir = tempfile::tempdir().unwrap();
+    let options = options(dir.path());
+    run(&options, 9).unwrap();
+    let path = dir.path().join("checkpoint-000000009.state.safetensors");
+    let state = load_weights(&path).unwrap();
+    let mut document: Value = serde_json::from_str(&state.metadata["state"]).unwrap();
+    for (key, value) in [
+        ("directory", Value::Null),
+        ("resume", false.into()),
+        ("max_minutes", Value::Null),
+        ("keep", 1.into()),
+        ("checkpoint_every_steps", Value::Null),
+    ] {
+        assert!(RunOptions::OF_TRAIN_CONFIG_0_1.contains(&key));
+        document["config"][key] = value;
+    }
+    document["config"]["schedule"]["mode"] = "max".into();
+    document["config"]["schedule"]["threshold_mode"] = "relative".into();
+    let tensors: Vec<_> = state.tensors.into_iter().collect();
+    let metadata = [("state".to_string(), document.to_string())].into();
+    save_weights(&path, &tensors, &metadata).unwrap();
+    let report = run(&resuming(&options), NEVER).unwrap();
+    assert_eq!((report.outcome, report.steps), (Outcome::Completed, 12));
+    let end = |dir: &Path| fs::read(dir.join(FINAL_FILE)).unwrap();
+    assert!(end(dir.path()) == end(whole.path()));
 }
 
 #[test]
@@ -441,7 +487,7 @@ fn no_intact_checkpoint_is_an_error_that_lists_them() {
             fs::write(path, "nonsense").unwrap();
         }
     }
-    match run(&resuming(&config(whole.path())), NEVER) {
+    match run(&resuming(&options(whole.path())), NEVER) {
         Err(Error::NoIntactCheckpoint { tried, .. }) => assert_eq!(tried.len(), 3),
         other => panic!("{other:?}"),
     }
@@ -450,11 +496,12 @@ fn no_intact_checkpoint_is_an_error_that_lists_them() {
 #[test]
 fn another_seed_or_architecture_is_not_resumed() {
     let whole = undisturbed();
+    let options = resuming(&options(whole.path()));
     let other_seed = TrainConfig {
         seed: 4,
-        ..resuming(&config(whole.path()))
+        ..config()
     };
-    let error = run(&other_seed, NEVER).unwrap_err();
+    let error = run_with(other_seed, options.clone(), NEVER).unwrap_err();
     assert!(
         matches!(error, Error::RunMismatch { what: "seed", .. }),
         "{error}"
@@ -465,8 +512,8 @@ fn another_seed_or_architecture_is_not_resumed() {
         fn name(&self) -> &str {
             "other"
         }
-        fn parameters(&self) -> Vec<(String, candle_core::Var)> {
-            vec![("x".into(), self.0.clone())]
+        fn parameters(&self) -> Vec<Parameter> {
+            vec![Parameter::new("x", self.0.clone())]
         }
         fn batches_per_epoch(&self) -> usize {
             crate::toy::BATCHES
@@ -476,18 +523,15 @@ fn another_seed_or_architecture_is_not_resumed() {
         }
     }
     let var = candle_core::Var::new(0f32, &candle_core::Device::Cpu).unwrap();
-    let error = fit(
-        &mut Other(var),
-        &resuming(&config(whole.path())),
-        Vec::new(),
-    )
-    .unwrap_err();
-    assert!(matches!(error, Error::Architecture { .. }), "{error}");
+    let trainer = Trainer::new(config()).unwrap().with_options(options);
+    let error = trainer.unwrap().fit(&mut Other(var)).unwrap_err();
+    let architecture = matches!(error, Error::File(FileError::Architecture { .. }));
+    assert!(architecture, "{error}");
 }
 
 #[test]
 fn a_running_folder_refuses_a_second_trainer() {
-    struct Second(TrainConfig, Arc<AtomicBool>);
+    struct Second(RunOptions, Arc<AtomicBool>);
     impl Callback for Second {
         fn name(&self) -> &str {
             "second"
@@ -499,10 +543,12 @@ fn a_running_folder_refuses_a_second_trainer() {
         }
     }
     let dir = tempfile::tempdir().unwrap();
-    let config = config(dir.path());
+    let options = options(dir.path());
     let refused = Arc::new(AtomicBool::new(false));
-    let second = Second(resuming(&config), refused.clone());
-    fit(&mut toy(), &config, vec![Box::new(second)]).unwrap();
+    let second = Second(resuming(&options), refused.clone());
+    let trainer = Trainer::new(config()).unwrap().with_callback(second);
+    let trainer = trainer.with_options(options).unwrap();
+    trainer.fit(&mut toy()).unwrap();
     assert!(refused.load(Ordering::SeqCst));
 }
 
@@ -538,46 +584,17 @@ fn the_weights_file_tells_how_it_came_about() {
 fn an_old_checkpoint_survives_a_failed_write() {
     // A folder where the next weights file should be: the rename fails, as a full disk would.
     let dir = tempfile::tempdir().unwrap();
-    let config = config(dir.path());
-    run(&config, 4).unwrap();
+    let options = options(dir.path());
+    run(&options, 4).unwrap();
     let obstacle = dir.path().join("checkpoint-000000006.safetensors");
     fs::create_dir(&obstacle).unwrap();
-    let error = run(&resuming(&config), NEVER).unwrap_err();
-    assert!(matches!(error, Error::Io { .. }), "{error}");
+    let error = run(&resuming(&options), NEVER).unwrap_err();
+    let refused = matches!(error, Error::File(FileError::Write { .. }));
+    assert!(refused, "{error}");
     fs::remove_dir(&obstacle).unwrap();
-    let report = run(&resuming(&config), NEVER).unwrap();
+    let report = run(&resuming(&options), NEVER).unwrap();
     assert_eq!(report.steps, 12);
     let whole = undisturbed();
     let last = "checkpoint-000000012.safetensors";
     assert!(fs::read(dir.path().join(last)).unwrap() == fs::read(whole.path().join(last)).unwrap());
-}
-
-#[test]
-fn runs_are_listed_best_score_first() {
-    let root = tempfile::tempdir().unwrap();
-    let folder = |name: &str| root.path().join(name);
-    run(&config(&folder("whole")), NEVER).unwrap();
-    run(&config(&folder("deep/stopped")), 2).unwrap();
-    fs::create_dir(folder("damaged")).unwrap();
-    fs::write(folder("damaged").join(LOG_FILE), "{\n{}\n").unwrap();
-    let (runs, errors) = runs_below(root.path()).unwrap();
-    assert_eq!(errors.len(), 1);
-    let named: Vec<_> = runs.iter().map(|run| run.folder.clone()).collect();
-    assert_eq!(named, [folder("whole"), folder("deep/stopped")]);
-    // The scores of the toy are 0.5, 0.7, 0.6, 0.65.
-    assert_eq!(runs[0].best, Some((0.7, 1)));
-    assert_eq!(
-        (runs[0].steps, runs[0].epochs, runs[0].finished),
-        (12, 4, true)
-    );
-    assert_eq!(
-        (
-            runs[1].steps,
-            runs[1].best,
-            runs[1].finished,
-            runs[1].resumable
-        ),
-        (2, None, false, true)
-    );
-    assert!(runs_below(&folder("nowhere")).is_err());
 }

@@ -19,24 +19,27 @@ const SHORT_CHILD: &str = "survival::an_epoch_in_a_child_process";
 const KILLS: usize = 50;
 
 /// Long enough not to end before the last kill; a checkpoint after each step, so that most kills meet one being written.
-fn settings(folder: &Path) -> TrainConfig {
+fn settings() -> TrainConfig {
     TrainConfig {
         epochs: 300,
-        checkpoint_every_steps: Some(1),
         schedule: Schedule::Cosine { min_lr: 0.0 },
-        resume: true,
-        ..config(folder)
+        ..config()
     }
 }
 
 fn train(folder: &Path) -> Result<Report> {
     let mut task = toy();
     // A score that rises and falls, so that best weights are written throughout the run.
-    let scores = (0..settings(folder).epochs).map(|epoch| (epoch * 37 % 101) as f64);
+    let scores = (0..settings().epochs).map(|epoch| (epoch * 37 % 101) as f64);
     task.scores = Some(scores.collect());
-    Trainer::new(settings(folder))?
+    let options = RunOptions {
+        checkpoint_every_steps: Some(1),
+        resume: true,
+        ..RunOptions::in_folder(folder)
+    };
+    Trainer::new(settings())?
+        .with_options(options)?
         .with_callback(JsonLines::in_folder(folder))
-        .with_callback(LearningCurve::new(folder.join("curve.svg")))
         .fit(&mut task)
 }
 
@@ -144,12 +147,16 @@ fn one_checkpoint(folder: &Path, stop: bool) -> Result<Report> {
     let settings = TrainConfig {
         epochs: 1,
         validate_every: 0,
+        ..config()
+    };
+    let options = RunOptions {
         keep: 1,
         resume: true,
-        ..config(folder)
+        ..RunOptions::in_folder(folder)
     };
     let flag = Arc::new(AtomicBool::new(false));
-    let mut trainer = Trainer::new(settings)?.with_stop_flag(flag.clone());
+    let mut trainer = Trainer::new(settings)?.with_options(options)?;
+    trainer = trainer.with_stop_flag(flag.clone());
     if stop {
         trainer = trainer.with_callback(StopAt { at: 3, flag });
     }

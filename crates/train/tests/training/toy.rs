@@ -1,17 +1,35 @@
 //! A toy task: a small network learns to tell whether the left or right half is brighter.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use candle_core::{DType, Device, Tensor, Var};
 use serde_json::{Value, json};
-use venule_train::{BoxError, Picture, Position, StepOutput, Task, Validation};
+use venule_train::{
+    BoxError, LOG_FILE, LogLine, Parameter, Picture, Position, Report, Result, StepOutput, Task,
+    TrainConfig, Trainer, Validation,
+};
+
+/// A run that nothing watches and that writes nothing.
+pub fn fit(task: &mut dyn Task, config: &TrainConfig) -> Result<Report> {
+    Trainer::new(config.clone())?.fit(task)
+}
+
+/// The log in a run folder.
+pub fn read_log(folder: &Path) -> Vec<LogLine> {
+    let text = std::fs::read_to_string(folder.join(LOG_FILE)).unwrap();
+    let lines = text.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
 
 pub const BATCHES: usize = 5;
 const BATCH: usize = 4;
 const SIZE: usize = 6;
 
 pub struct Toy {
-    params: Vec<(String, Var)>,
+    params: Vec<Parameter>,
     /// Batches of this epoch and these numbers give a loss that is not finite.
     pub poisoned: Vec<(usize, usize)>,
     /// Every position asked for.
@@ -60,15 +78,15 @@ impl Toy {
             Var::from_vec(values, shape, &Device::Cpu).unwrap()
         };
         let params = vec![
-            ("conv.weight".to_string(), var(&[3, 1, 3, 3], 0.3, 1)),
-            ("conv.bias".to_string(), var(&[3], 0.1, 2)),
-            (
-                "head.weight".to_string(),
-                var(&[3 * SIZE * SIZE, 1], 0.05, 3),
-            ),
-            ("head.bias".to_string(), var(&[1], 0.0, 4)),
-            // Never part of the graph: a frozen variable.
-            ("frozen.weight".to_string(), var(&[2, 2], 1.0, 5)),
+            Parameter::new("conv.weight", var(&[3, 1, 3, 3], 0.3, 1)),
+            Parameter::new("conv.bias", var(&[3], 0.1, 2)),
+            Parameter::new("head.weight", var(&[3 * SIZE * SIZE, 1], 0.05, 3)),
+            Parameter::new("head.bias", var(&[1], 0.0, 4)),
+            // Never part of the graph.
+            Parameter {
+                trainable: false,
+                ..Parameter::new("frozen.weight", var(&[2, 2], 1.0, 5))
+            },
         ];
         Self {
             params,
@@ -82,18 +100,14 @@ impl Toy {
     }
 
     pub fn var(&self, name: &str) -> &Var {
-        &self
-            .params
-            .iter()
-            .find(|(known, _)| known == name)
-            .unwrap()
-            .1
+        let mut params = self.params.iter();
+        &params.find(|param| param.name == name).unwrap().var
     }
 
     pub fn values(&self) -> Vec<Vec<f32>> {
         let params = self.params.iter();
         params
-            .map(|(_, var)| var.flatten_all().unwrap().to_vec1().unwrap())
+            .map(|param| param.var.flatten_all().unwrap().to_vec1().unwrap())
             .collect()
     }
 
@@ -119,7 +133,7 @@ impl Task for Toy {
         self.name
     }
 
-    fn parameters(&self) -> Vec<(String, Var)> {
+    fn parameters(&self) -> Vec<Parameter> {
         self.params.clone()
     }
 

@@ -4,9 +4,9 @@ use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressDrawTarget, ProgressStyle};
-
-use crate::callback::{EndInfo, EpochInfo, StartInfo, StepInfo, ValidationInfo};
-use crate::{BoxError, Callback, peak_memory_mb};
+use venule_train::{
+    BoxError, Callback, EndInfo, EpochInfo, StartInfo, StepInfo, ValidationInfo, peak_memory_mb,
+};
 
 /// Shows steps, time left, loss with its terms, learning rate, samples per second and peak memory on standard error;
 /// plain lines, at most one every few seconds, when that is no terminal.

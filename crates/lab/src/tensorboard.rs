@@ -9,10 +9,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::callback::{EpochInfo, PicturesInfo, StartInfo, StepInfo, ValidationInfo};
-use crate::crc::crc32c;
-use crate::error::io_error;
-use crate::{BoxError, Callback, Result};
+use venule_file::{Error as FileError, crc32c, create_folder};
+use venule_train::{
+    BoxError, Callback, EpochInfo, PicturesInfo, StartInfo, StepInfo, ValidationInfo,
+};
+
+use crate::Result;
 
 /// Writes TensorBoard event files: loss, learning rate, gradient norm and terms of every step,
 /// means of every epoch, scores of every validation, the task's pictures; more through [`TensorBoard::scalar`] and
@@ -38,7 +40,7 @@ impl TensorBoard {
     /// Adds the number `value` to the curve `tag` at `step`.
     ///
     /// # Errors
-    /// [`crate::Error::Io`].
+    /// [`crate::Error::File`].
     pub fn scalar(&mut self, tag: &str, step: usize, value: f64) -> Result<()> {
         let mut summary = Vec::new();
         let mut entry = Vec::new();
@@ -51,7 +53,7 @@ impl TensorBoard {
     /// Adds a picture, encoded as PNG, of `width` × `height` pixels under `tag` at `step`.
     ///
     /// # Errors
-    /// [`crate::Error::Io`].
+    /// [`crate::Error::File`].
     pub fn image(
         &mut self,
         tag: &str,
@@ -89,8 +91,9 @@ impl TensorBoard {
         put_varint_field(&mut event, 2, step as u64);
         put_bytes(&mut event, field, message);
         let (path, file) = self.open(now.as_nanos())?;
-        file.write_all(&record(&event))
-            .map_err(io_error("write", path))
+        Ok(file
+            .write_all(&record(&event))
+            .map_err(FileError::writing("write", path))?)
     }
 
     fn open(&mut self, nanoseconds: u128) -> Result<(&Path, &mut File)> {
@@ -98,7 +101,7 @@ impl TensorBoard {
             Some(open) => open,
             None => {
                 let directory = &self.directory;
-                std::fs::create_dir_all(directory).map_err(io_error("create", directory))?;
+                create_folder(directory)?;
                 // Readers sort by name: time first, then something unique.
                 let seconds = nanoseconds / 1_000_000_000;
                 let name = format!(
@@ -106,12 +109,13 @@ impl TensorBoard {
                     std::process::id()
                 );
                 let path = directory.join(name);
-                let mut file = File::create_new(&path).map_err(io_error("create", &path))?;
+                let mut file =
+                    File::create_new(&path).map_err(FileError::writing("create", &path))?;
                 let mut event = Vec::new();
                 put_fixed64(&mut event, 1, (seconds as f64).to_bits());
                 put_bytes(&mut event, 3, b"brain.Event:2");
                 file.write_all(&record(&event))
-                    .map_err(io_error("write", &path))?;
+                    .map_err(FileError::writing("write", &path))?;
                 (path, file)
             }
         };

@@ -1,15 +1,13 @@
 //! Learning curves as SVG.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::Value;
+use venule_file::write_atomic;
+use venule_train::{BoxError, Callback, Clock, EndInfo, EpochInfo, LogLine, ValidationInfo};
 
-use crate::atomic::write_atomically;
-use crate::callback::{EndInfo, EpochInfo, ValidationInfo};
-use crate::json_lines::{Clock, LogLine};
-use crate::{BoxError, Callback, Result};
+use crate::Result;
 
 /// A line of a chart.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,7 +44,7 @@ impl Chart {
     /// The chart as an SVG document.
     ///
     /// ```
-    /// use venule_train::{Chart, Series};
+    /// use venule_lab::{Chart, Series};
     /// let series = Series { name: "train".into(), points: vec![(1.0, 0.9), (2.0, 0.4)] };
     /// let chart = Chart { title: "loss".into(), x_label: "epoch".into(), series: vec![series] };
     /// assert!(chart.svg().starts_with("<svg") && chart.svg().contains("polyline"));
@@ -134,7 +132,7 @@ impl Chart {
 }
 
 /// Charts one below the other, as one SVG document.
-pub(crate) fn stack(charts: &[Chart]) -> String {
+fn stack(charts: &[Chart]) -> String {
     let height = HEIGHT * charts.len() as f64;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
@@ -263,12 +261,11 @@ impl LearningCurve {
     }
 
     fn draw(&self) -> Result<()> {
-        write_svg(&self.path, &learning_curve_svg(&self.lines))
+        Ok(write_atomic(
+            &self.path,
+            learning_curve_svg(&self.lines).as_bytes(),
+        )?)
     }
-}
-
-fn write_svg(path: &Path, svg: &str) -> Result<()> {
-    write_atomically(path, |file| file.write_all(svg.as_bytes()))
 }
 
 impl Callback for LearningCurve {
@@ -277,12 +274,12 @@ impl Callback for LearningCurve {
     }
 
     fn on_epoch(&mut self, info: &EpochInfo<'_>) -> Result<(), BoxError> {
-        self.lines.push(LogLine::epoch(info));
+        self.lines.push(info.into());
         Ok(self.draw()?)
     }
 
     fn on_validation(&mut self, info: &ValidationInfo<'_>) -> Result<(), BoxError> {
-        self.lines.push(LogLine::validation(info));
+        self.lines.push(info.into());
         Ok(self.draw()?)
     }
 

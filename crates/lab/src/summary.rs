@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::{FINAL_FILE, LOG_FILE};
-use crate::error::io_error;
-use crate::{LogLine, Result, latest_checkpoint, read_log};
+use venule_train::{FINAL_FILE, LOG_FILE, LogLine, latest_checkpoint};
+
+use crate::{Result, read_log};
 
 /// Folders nested deeper than this are not searched for runs.
 const MAX_DEPTH: usize = 8;
@@ -32,7 +32,7 @@ impl RunSummary {
     /// Reads the log of a run folder.
     ///
     /// # Errors
-    /// As [`read_log`].
+    /// As [`read_log`], and if the folder cannot be listed.
     pub fn of(folder: &Path) -> Result<Self> {
         let mut summary = Self {
             folder: folder.to_owned(),
@@ -72,9 +72,9 @@ impl RunSummary {
 /// handed back as an error, beside the others.
 ///
 /// # Errors
-/// [`Error::Io`](crate::Error::Io) if `root` cannot be listed.
+/// [`Error::File`](crate::Error::File) if `root` cannot be listed.
 pub fn runs_below(root: &Path) -> Result<(Vec<RunSummary>, Vec<crate::Error>)> {
-    std::fs::read_dir(root).map_err(io_error("list", root))?;
+    std::fs::read_dir(root).map_err(venule_file::Error::reading("list", root))?;
     let (mut runs, mut errors) = (Vec::new(), Vec::new());
     let mut folders = vec![(root.to_owned(), 0)];
     while let Some((folder, depth)) = folders.pop() {

@@ -69,8 +69,13 @@ impl Crc32c {
     }
 }
 
-/// The CRC-32C of `bytes`.
-pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
+/// The CRC-32C (Castagnoli) of `bytes`.
+///
+/// ```
+/// // The check value of the CRC catalogue.
+/// assert_eq!(venule_file::crc32c(b"123456789"), 0xE306_9283);
+/// ```
+pub fn crc32c(bytes: &[u8]) -> u32 {
     let mut crc = Crc32c::new();
     crc.update(bytes);
     crc.value()
