@@ -1,12 +1,13 @@
 //! An encoder of one's own under venule's decoder: ten lines of convolution in place of the Vision Transformer.
 
 use venule::candle_core::{Device, Result as TensorResult, Tensor};
-use venule::data::{Batcher, FovPolicy, Prepared, Preprocess, SyntheticFundus, synthetic_fundus};
+use venule::data::{Batcher, FovPolicy, Prepared, Preprocess};
 use venule::loss::{Composite, Loss};
 use venule::nn::{
     Conv3x3, Encoder, FeatureInfo, FeatureMap, Features, Mode, ParamStore, max_pool2x2,
 };
 use venule::seg::{MultiScaleConfig, MultiScaleDecoder, SegmentationModel};
+use venule::synthetic::{SyntheticFundus, synthetic_fundus};
 use venule::train::{AdamW, AdamWConfig, decay_groups};
 
 /// Three convolutions with pooling between: one map of stride 8.

@@ -13,11 +13,9 @@ use std::time::Instant;
 
 use clap::Parser;
 use venule::candle_core::Device;
-use venule::data::{
-    Augment, Dataset, FovPolicy, InMemory, Sample, SyntheticFundus, SyntheticSet, write_atomic,
-    write_png,
-};
+use venule::data::{Augment, Dataset, FovPolicy, InMemory, Sample, write_atomic, write_png};
 use venule::mae::MaeConfig;
+use venule::synthetic::{SyntheticFundus, SyntheticSet};
 use venule::tasks::{Finetuning, FinetuningData, Pretraining, PretrainingData};
 use venule::train::{
     JsonLines, LOG_FILE, Outcome, ProgressBar, Schedule, Span, Task, TrainConfig, Trainer, Warmup,

@@ -9,11 +9,12 @@ use serde_json::Value;
 const GPU_FEATURES: [&str; 5] = ["cuda", "cudnn", "metal", "accelerate", "mkl"];
 
 /// The internal imports each crate may have, in all kinds of dependencies.
-const ALLOWED: [(&str, &[&str]); 9] = [
+const ALLOWED: [(&str, &[&str]); 10] = [
     ("venule-nn", &[]),
     ("venule-loss", &[]),
     ("venule-metrics", &[]),
     ("venule-data", &[]),
+    ("venule-synthetic", &["venule-data"]),
     ("venule-train", &[]),
     ("venule-weights", &[]),
     ("venule-mae", &["venule-nn"]),
@@ -27,6 +28,7 @@ const ALLOWED: [(&str, &[&str]); 9] = [
             "venule-loss",
             "venule-metrics",
             "venule-data",
+            "venule-synthetic",
             "venule-train",
             "venule-weights",
         ],
@@ -179,9 +181,9 @@ fn unsafe_code_lives_in_the_kernels_alone() {
 #[test]
 fn no_source_file_is_long() {
     let files = sources();
-    // Guards against a walk that finds nothing: nine crates have nine lib.rs.
+    // Guards against a walk that finds nothing: ten crates have ten lib.rs.
     let libraries = files.iter().filter(|path| path.ends_with("lib.rs")).count();
-    assert_eq!(libraries, 9);
+    assert_eq!(libraries, 10);
     for path in files {
         let lines = std::fs::read_to_string(&path).unwrap().lines().count();
         assert!(
