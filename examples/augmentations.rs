@@ -13,9 +13,10 @@ use clap::Parser;
 use image::{GenericImage, Rgb, RgbImage};
 use support::AnyResult;
 use venule::data::{
-    Augment, ColorJitter, CropCentre, Elastic, FovPolicy, Jitter, Prepared, Preprocess,
-    SyntheticFundus, mask_image, synthetic_fundus, write_png,
+    Augment, ColorJitter, CropCentre, Elastic, FovPolicy, Jitter, Prepared, Preprocess, mask_image,
+    write_png,
 };
+use venule::synthetic::{SyntheticFundus, synthetic_fundus};
 
 /// Draws each augmentation: pairs of rows, images above their labels.
 #[derive(Parser)]

@@ -262,7 +262,7 @@ fn warn_of_known_images(
     set: &Set,
     split: Split,
 ) {
-    let (provenance, kind) = (&segmenter.checkpoint().provenance, set.spec.kind);
+    let (provenance, kind) = (&segmenter.checkpoint().provenance, set.spec.layout);
     let note = |what: &str, known: &dyn Fn(&str) -> bool| {
         let ids = (0..set.images.len()).map(|index| set.images.id(index));
         let known: Vec<&str> = ids.filter(|id| known(id)).collect();
@@ -399,7 +399,7 @@ fn write_report(
 ) -> support::AnyResult<()> {
     for (index, set) in sets.iter().enumerate() {
         let here: Vec<&Entry> = entries.iter().filter(|e| e.dataset == set.name).collect();
-        let name = format!("{}_{}", index + 1, set.spec.kind);
+        let name = format!("{}_{}", index + 1, set.spec.layout);
         let charts = [
             ("roc", report::roc_svg(&set.name, &here)),
             (

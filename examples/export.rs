@@ -63,7 +63,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
         );
         checkpoint.threshold = best.threshold;
         let names = (0..set.len())
-            .map(|index| Provenance::image_name(spec.kind, args.threshold_split, set.id(index)));
+            .map(|index| Provenance::image_name(spec.layout, args.threshold_split, set.id(index)));
         checkpoint.provenance.threshold_images = names.collect();
     }
     if let Some(path) = checkpoint.provenance.pretrained.take() {

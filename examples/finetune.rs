@@ -109,7 +109,7 @@ fn run(args: Args) -> support::AnyResult<ExitCode> {
 /// The data sets given by flags; one that the run file names once keeps its splits and scale.
 fn data_sets(file: &[DataConfig], given: &[DatasetSpec]) -> Vec<DataConfig> {
     let data_set = |spec: &DatasetSpec| {
-        let is_it = |data: &&DataConfig| data.path.is_some() && data.name == spec.kind.name();
+        let is_it = |data: &&DataConfig| data.path.is_some() && data.name == spec.layout.name;
         let mut same = file.iter().filter(is_it);
         match (same.next(), same.next()) {
             (Some(data), None) => DataConfig {

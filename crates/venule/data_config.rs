@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use venule_data::{Dataset, DatasetKind, DatasetSpec, FolderSet, Resize, Split};
+use venule_data::{Dataset, DatasetSpec, FolderSet, Layout, Resize, Split};
 
 use crate::run_file::unread;
 use crate::{Error, Provenance, Result};
@@ -47,8 +47,11 @@ pub struct DataConfig {
     pub test: Vec<String>,
 }
 
+/// The layout of plain folders.
+const FOLDER: &str = "folder";
+
 fn folder() -> String {
-    DatasetKind::Folder.name().to_owned()
+    FOLDER.to_owned()
 }
 
 fn train() -> Vec<String> {
@@ -91,8 +94,18 @@ impl Purpose {
 impl From<&DatasetSpec> for DataConfig {
     fn from(spec: &DatasetSpec) -> Self {
         Self {
-            name: spec.kind.name().to_owned(),
-            path: Some(spec.path.clone()),
+            name: spec.layout.name.to_owned(),
+            ..Self::in_folder(spec.path.clone())
+        }
+    }
+}
+
+impl DataConfig {
+    /// What lies in one folder.
+    fn in_folder(path: PathBuf) -> Self {
+        Self {
+            name: folder(),
+            path: Some(path),
             images: None,
             masks: None,
             fovs: None,
@@ -102,9 +115,7 @@ impl From<&DatasetSpec> for DataConfig {
             test: test(),
         }
     }
-}
 
-impl DataConfig {
     /// Plain folders of photographs, of their labels and of their fields of view, to train and validate on.
     pub fn plain(images: PathBuf, masks: Option<PathBuf>, fovs: Option<PathBuf>) -> Self {
         Self {
@@ -125,10 +136,8 @@ impl DataConfig {
         Self {
             validation: Vec::new(),
             test: Vec::new(),
-            ..Self::from(&DatasetSpec {
-                kind: DatasetKind::Unlabelled,
-                path,
-            })
+            name: "unlabelled".to_owned(),
+            ..Self::in_folder(path)
         }
     }
 
@@ -159,7 +168,7 @@ impl DataConfig {
 
     /// Checks names, and that the data set is said to lie in one place.
     fn validate(&self) -> Result<()> {
-        let kind: DatasetKind = self.name.parse()?;
+        let layout: Layout = self.name.parse()?;
         for split in Purpose::ALL.iter().flat_map(|p| self.splits(*p)) {
             let _: Split = split.parse()?;
         }
@@ -169,7 +178,7 @@ impl DataConfig {
         let plain = self.masks.is_some() || self.fovs.is_some();
         let reason = match (&self.path, &self.images) {
             (Some(_), None) if !plain => return Ok(()),
-            (None, Some(_)) if kind == DatasetKind::Folder => return Ok(()),
+            (None, Some(_)) if layout.name == FOLDER => return Ok(()),
             (None, Some(_)) => "plain folders of images have the name 'folder'",
             (Some(_), _) => "path and images exclude each other; masks and fovs go with images",
             (None, None) => "it needs a path, or images and masks",
@@ -180,7 +189,7 @@ impl DataConfig {
     fn files(&self, split: Split) -> Result<FolderSet> {
         let Some(images) = &self.images else {
             let spec = DatasetSpec {
-                kind: self.name.parse()?,
+                layout: self.name.parse()?,
                 path: self.root().to_owned(),
             };
             return Ok(spec.files(split)?);
@@ -233,7 +242,7 @@ pub(crate) fn prefix_of_one(data: &[DataConfig], purpose: Purpose) -> Result<Str
 /// A data set with a name of its own: that of its layout, but `hrf-2` for the second folder of one layout.
 struct Named<'a> {
     name: String,
-    kind: DatasetKind,
+    kind: Layout,
     data: &'a DataConfig,
 }
 
@@ -241,7 +250,7 @@ struct Named<'a> {
 fn named(data: &[DataConfig], purpose: Purpose) -> Result<Vec<Named<'_>>> {
     let mut named: Vec<Named> = Vec::new();
     for data in data {
-        let kind: DatasetKind = data.name.parse()?;
+        let kind: Layout = data.name.parse()?;
         let alike: BTreeMap<&Path, &str> = named
             .iter()
             .filter(|other| other.kind == kind)
@@ -249,7 +258,7 @@ fn named(data: &[DataConfig], purpose: Purpose) -> Result<Vec<Named<'_>>> {
             .collect();
         let name = match (alike.get(data.root()), alike.len()) {
             (Some(name), _) => (*name).to_owned(),
-            (None, 0) => kind.name().to_owned(),
+            (None, 0) => kind.name.to_owned(),
             (None, before) => format!("{kind}-{}", before + 1),
         };
         named.push(Named { name, kind, data });

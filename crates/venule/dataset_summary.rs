@@ -45,7 +45,8 @@ impl DatasetSummary {
     ///
     /// ```
     /// use venule::DatasetSummary;
-    /// use venule::data::{FovPolicy, SyntheticFundus, SyntheticSet};
+    /// use venule::data::FovPolicy;
+    /// use venule::synthetic::{SyntheticFundus, SyntheticSet};
     /// let set = SyntheticSet::new(SyntheticFundus::default(), 1, 3)?;
     /// let summary = DatasetSummary::of(&set, FovPolicy::GivenOrDetect)?;
     /// assert_eq!((summary.images, summary.labels), (3, 3));

@@ -10,7 +10,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Each part is a crate of its own, re-exported here: [`nn`], [`mae`], [`seg`], [`loss`], [`metrics`], [`data`], [`train`].
+//! Each part is a crate of its own, re-exported here: [`nn`], [`mae`], [`seg`], [`loss`], [`metrics`], [`data`], [`synthetic`], [`train`].
 //! This crate joins them: [`VesselModel`] with its presets, [`Segmenter`], [`evaluate`], and the two training [`tasks`].
 //!
 //! # Features
@@ -46,6 +46,7 @@ pub use venule_mae as mae;
 pub use venule_metrics as metrics;
 pub use venule_nn as nn;
 pub use venule_seg as seg;
+pub use venule_synthetic as synthetic;
 pub use venule_train as train;
 
 pub use checkpoint::{Checkpoint, Provenance};

@@ -2,7 +2,7 @@ use std::str::FromStr;
 
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
-use venule_data::{Augment, FolderSet, FovPolicy, Jitter, Preprocess, SampleFiles};
+use venule_data::{Augment, FolderSet, FovPolicy, Jitter, Preprocess};
 use venule_mae::MaeConfig;
 use venule_train::{AdamWConfig, RunOptions, Schedule, Span, TrainConfig, Warmup};
 
@@ -184,12 +184,7 @@ impl PretrainConfig {
     /// If a name or split is unknown, or a set has no such image.
     pub fn files(&self) -> Result<(FolderSet, Vec<venule_data::Error>)> {
         let found = data_config::files(&self.data, Purpose::Train)?;
-        let bare = found.files().iter().map(|files| SampleFiles {
-            label: None,
-            second_label: None,
-            ..files.clone()
-        });
-        let photographs = FolderSet::from_files(bare.collect());
+        let photographs = found.without_labels();
         Ok(match self.skip_unreadable {
             true => photographs.without_unusable(|sample| self.fov.resolve(sample).map(drop)),
             false => (photographs, Vec::new()),

@@ -46,7 +46,8 @@ pub enum Bundled {
 /// ```
 /// use venule::{Checkpoint, ModelConfig, Provenance, Segmenter, VesselModel};
 /// use venule::candle_core::Device;
-/// use venule::data::{FovPolicy, Preprocess, SyntheticFundus, synthetic_fundus};
+/// use venule::data::{FovPolicy, Preprocess};
+/// use venule::synthetic::{SyntheticFundus, synthetic_fundus};
 ///
 /// let checkpoint = Checkpoint {
 ///     model: ModelConfig::tiny(),

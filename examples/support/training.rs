@@ -184,7 +184,7 @@ pub fn pretrain(run: &PretrainConfig, place: &Place<'_>) -> AnyResult<Report> {
     left_out
         .iter()
         .for_each(|error| eprintln!("left out: {error}"));
-    super::say!("{} photographs", photographs.len());
+    super::say!("{photographs}");
     let record = pretraining_record(run, &photographs, place.device)?;
     let mut task = run.task_on(photographs, place.device)?;
     super::say!("{} parameters", task.store().element_count());

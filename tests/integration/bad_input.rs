@@ -7,8 +7,8 @@ use image::{DynamicImage, Rgb32FImage};
 use tempfile::TempDir;
 use venule::candle_core::{DType, Device};
 use venule::data::{
-    Batcher, DatasetKind, DatasetSpec, Error as DataError, FovPolicy, Mask, Plane, Prepared,
-    Resize, Split, mask_image, read_image, write_png,
+    Batcher, DatasetSpec, Error as DataError, FovPolicy, Mask, Plane, Prepared, Resize, Split,
+    mask_image, read_image, write_png,
 };
 use venule::file::{Error as FileError, save_weights};
 use venule::mae::{Error as MaeError, MaeConfig};
@@ -417,7 +417,7 @@ fn a_network_of_three_channels_is_refused_before_photographs_are_read() {
     for recipe in coloured {
         let place = Place::new();
         let folder = DatasetSpec {
-            kind: DatasetKind::Folder,
+            layout: "folder".parse().unwrap(),
             path: place.path(""),
         };
         fs::write(place.path("images/a.png"), "no image").unwrap();

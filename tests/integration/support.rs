@@ -5,11 +5,11 @@ use std::path::Path;
 
 use venule::candle_core::{Device, Tensor};
 use venule::data::{
-    Augment, ColorJitter, FovPolicy, InMemory, Preprocess, Sample, SyntheticFundus, mask_image,
-    synthetic_fundus, write_png,
+    Augment, ColorJitter, FovPolicy, InMemory, Preprocess, Sample, mask_image, write_png,
 };
 use venule::mae::MaeConfig;
 use venule::nn::Noise;
+use venule::synthetic::{SyntheticFundus, synthetic_fundus};
 use venule::tasks::{Finetuning, FinetuningData, Pretraining, PretrainingData};
 use venule::train::{Report, RunOptions, Task, TrainConfig, Trainer};
 use venule::{Checkpoint, LossChoice, ModelConfig, Provenance, Recipe, Segmenter, VesselModel};

@@ -10,8 +10,9 @@ mod warp;
 use serde::{Deserialize, Serialize};
 
 use crate::draw::{Draw, Purpose};
-use crate::resize::check_size;
-use crate::{Error, Prepared, Result};
+use crate::prepare::check_size;
+use crate::{Prepared, Result};
+use jitter::probability;
 use warp::{View, warp};
 
 pub use centre::CropCentre;
@@ -135,7 +136,7 @@ impl Augment {
     /// Checks the settings.
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] that names the first setting out of range.
+    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) that names the first setting out of range.
     pub fn validate(&self) -> Result<()> {
         probability("Augment::flip_horizontal", self.flip_horizontal)?;
         probability("Augment::flip_vertical", self.flip_vertical)?;
@@ -157,7 +158,7 @@ impl Augment {
     /// each setting draws its numbers whether it acts or not, so that changing one leaves the others as they were.
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] for settings or a crop out of range, [`Error::SizeMismatch`] if the sample's maps
+    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) for settings or a crop out of range, [`Error::SizeMismatch`](crate::Error::SizeMismatch) if the sample's maps
     /// differ in size.
     pub fn sample(
         &self,
@@ -228,16 +229,5 @@ impl Transform for Augment {
         index: u64,
     ) -> Result<Prepared> {
         self.sample(prepared, crop, seed, epoch, index)
-    }
-}
-
-fn probability(field: &'static str, value: f32) -> Result<()> {
-    match (0.0..=1.0).contains(&value) {
-        true => Ok(()),
-        false => Err(Error::InvalidConfig {
-            field,
-            found: value.to_string(),
-            expected: "a probability between 0 and 1",
-        }),
     }
 }

@@ -1,6 +1,7 @@
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::{Error, Result, Sample};
+use crate::{Checksum, Error, Result, Sample};
 
 /// An ordered, indexable collection of samples; pixels are read on [`load`](Dataset::load), not before.
 ///
@@ -39,6 +40,36 @@ pub trait Dataset: Send + Sync {
     /// [`Error::IndexOutOfRange`] if there is no such sample; otherwise whatever reading its files gives.
     fn load(&self, index: usize) -> Result<Sample>;
 
+    /// What tells photograph `index` from others, whatever it is called: weights name by it what they were trained on.
+    ///
+    /// A set of files gives the checksum of the file as it is stored, so that a renamed copy is recognised. This default gives
+    /// that of the pixels, for which it loads the sample. The two never agree: compare sets of one kind.
+    ///
+    /// # Errors
+    /// [`Error::IndexOutOfRange`] if there is no such sample; otherwise whatever reading its photograph gives.
+    fn checksum(&self, index: usize) -> Result<Checksum> {
+        Ok(Checksum::of_pixels(&self.load(index)?.image))
+    }
+
+    /// Checks that no two samples have one id: results, records and messages name samples by it.
+    ///
+    /// # Errors
+    /// [`Error::DuplicateId`], with the id and both places.
+    fn check_ids(&self) -> Result<()> {
+        let mut seen = HashMap::new();
+        for index in 0..self.len() {
+            let id = self.id(index);
+            if let Some(first) = seen.insert(id, index) {
+                return Err(Error::DuplicateId {
+                    id: id.to_owned(),
+                    first,
+                    second: index,
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// Whether there is no sample at all.
     fn is_empty(&self) -> bool {
         self.len() == 0
@@ -57,63 +88,17 @@ macro_rules! forward_dataset {
             fn load(&self, index: usize) -> Result<Sample> {
                 (**self).load(index)
             }
+            fn checksum(&self, index: usize) -> Result<Checksum> {
+                (**self).checksum(index)
+            }
         }
     )*};
 }
 forward_dataset!(&D, Box<D>, Arc<D>);
 
-/// Several data sets one after the other, seen as one.
-///
-/// ```
-/// use venule_data::{Concat, Dataset, InMemory, Sample};
-/// let one = |id: &str| InMemory::new(vec![Sample::unlabelled(id, image::RgbImage::new(2, 2))]);
-/// let both = Concat::new(vec![Box::new(one("a")), Box::new(one("b"))]);
-/// assert_eq!((both.len(), both.id(0), both.id(1)), (2, "a", "b"));
-/// ```
-pub struct Concat {
-    parts: Vec<Box<dyn Dataset>>,
-}
-
-impl Concat {
-    /// Joins `parts` in their order.
-    pub fn new(parts: Vec<Box<dyn Dataset>>) -> Self {
-        Self { parts }
-    }
-
-    /// The part that holds sample `index`, and its index there.
-    fn locate(&self, index: usize) -> Option<(&dyn Dataset, usize)> {
-        let mut rest = index;
-        for part in &self.parts {
-            if rest < part.len() {
-                return Some((part.as_ref(), rest));
-            }
-            rest -= part.len();
-        }
-        None
-    }
-}
-
-impl Dataset for Concat {
-    fn len(&self) -> usize {
-        self.parts.iter().map(|part| part.len()).sum()
-    }
-
-    fn id(&self, index: usize) -> &str {
-        self.locate(index).map_or("", |(part, at)| part.id(at))
-    }
-
-    fn load(&self, index: usize) -> Result<Sample> {
-        match self.locate(index) {
-            Some((part, at)) => part.load(at),
-            None => Err(Error::IndexOutOfRange {
-                index,
-                len: self.len(),
-            }),
-        }
-    }
-}
-
 /// Samples held in memory: for tests, for small sets read once, for images made by the caller.
+///
+/// Their checksums are of their pixels, even of samples [read](Self::read) from files.
 #[derive(Clone, Debug)]
 pub struct InMemory {
     samples: Vec<Sample>,
@@ -157,5 +142,38 @@ impl Dataset for InMemory {
                 index,
                 len: self.len(),
             })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(ids: &[&str]) -> InMemory {
+        let sample = |(at, id): (usize, &&str)| {
+            Sample::unlabelled(
+                *id,
+                image::RgbImage::from_pixel(2, 2, image::Rgb([at as u8; 3])),
+            )
+        };
+        InMemory::new(ids.iter().enumerate().map(sample).collect())
+    }
+
+    #[test]
+    fn an_id_that_comes_twice_is_named_with_both_places() {
+        set(&["a", "b", "c"]).check_ids().unwrap();
+        let error = set(&["a", "b", "c", "b"]).check_ids().unwrap_err();
+        let expected =
+            matches!(&error, Error::DuplicateId { id, first: 1, second: 3 } if id == "b");
+        assert!(expected, "{error}");
+    }
+
+    #[test]
+    fn checksums_are_of_pixels_and_pass_through_pointers() {
+        let (one, other) = (set(&["a", "b"]), set(&["renamed"]));
+        let boxed: Box<dyn Dataset> = Box::new(other);
+        assert_eq!(one.checksum(0).unwrap(), boxed.checksum(0).unwrap());
+        assert_ne!(one.checksum(0).unwrap(), one.checksum(1).unwrap());
+        assert!(one.checksum(2).is_err());
     }
 }

@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use crate::LeftOut;
+
 /// Everything that can go wrong in this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -15,7 +17,7 @@ pub enum Error {
         length: usize,
     },
     /// Two maps that belong together differ in size.
-    #[error("{what} has size {}x{}, but {}x{} (width x height) was expected; image, label and field of view must have one size", found.0, found.1, expected.0, expected.1)]
+    #[error("{what} has size {}x{}, but {}x{} (width x height) was expected; image, label and field of view must have one size{}", found.0, found.1, expected.0, expected.1, turned(*expected, *found))]
     SizeMismatch {
         /// The map at fault.
         what: String,
@@ -125,12 +127,6 @@ pub enum Error {
         /// The cause.
         source: image::ImageError,
     },
-    /// A synthetic photograph could not be passed through JPEG compression.
-    #[error("cannot compress a synthetic photograph as JPEG: {source}; set `jpeg_quality` to none")]
-    SyntheticJpeg {
-        /// The cause.
-        source: image::ImageError,
-    },
     /// Code that a loader thread called panicked.
     #[error(
         "making an example of sample {index} panicked on a loader thread; the message is on standard error"
@@ -212,10 +208,12 @@ pub enum Error {
         expected: String,
     },
     /// A folder has no image file.
-    #[error("no image file found in {}; put images there or choose another folder", path.display())]
+    #[error("no {} found in {}{}; put images there or choose another folder", if left_out.iter().any(|left| left.reason.is_mask()) { "photograph" } else { "image file" }, path.display(), LeftOut::list(left_out, 8))]
     NoImages {
         /// The folder at fault.
         path: PathBuf,
+        /// What it holds instead.
+        left_out: Vec<LeftOut>,
     },
     /// A file has no partner in another folder.
     #[error("{} (id '{id}') has no partner in {}; add the missing file, remove this one, or name both alike", file.display(), folder.display())]
@@ -282,6 +280,34 @@ pub enum Error {
         /// The closest of them.
         suggestion: Option<&'static str>,
     },
+    /// A layout of that name is there already, or the name is none.
+    #[error("a data set layout '{name}' cannot be added: {reason}")]
+    UnusableLayout {
+        /// The name.
+        name: &'static str,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Two samples of a data set have one id.
+    #[error(
+        "samples {first} and {second} (counted from 0) of the data set have the same id '{id}'; give each its own"
+    )]
+    DuplicateId {
+        /// The id.
+        id: String,
+        /// Index of the first.
+        first: usize,
+        /// Index of the second.
+        second: usize,
+    },
+    /// What a data set of the caller's own reports.
+    #[error("{what} failed: {source}")]
+    Custom {
+        /// What was being done, with the sample's name where there is one.
+        what: String,
+        /// The cause.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A data set was not given as NAME=PATH.
     #[error(
         "data set '{found}' is not of the form NAME=PATH, e.g. drive=data/DRIVE; names: {names}"
@@ -316,7 +342,33 @@ pub enum Error {
     Tensor(#[from] candle_core::Error),
 }
 
+/// What two sizes that are each other's transpose hint at.
+fn turned(expected: (usize, usize), found: (usize, usize)) -> &'static str {
+    match found == (expected.1, expected.0) && found != expected {
+        true => {
+            " (width and height are exchanged: the photograph's EXIF orientation may have turned it, while the other file has none; store both upright)"
+        }
+        false => "",
+    }
+}
+
 impl Error {
+    /// An error of the caller's own, such as of a [`Dataset`](crate::Dataset) that reads what this crate does not.
+    ///
+    /// ```
+    /// let error = venule_data::Error::custom("loading '01' from the archive", "no such entry");
+    /// assert_eq!(error.to_string(), "loading '01' from the archive failed: no such entry");
+    /// ```
+    pub fn custom(
+        what: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Custom {
+            what: what.into(),
+            source: source.into(),
+        }
+    }
+
     /// The same, naming the sample where it only speaks of a photograph or its field of view.
     pub fn of_sample(self, id: &str) -> Self {
         match self {

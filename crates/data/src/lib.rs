@@ -1,8 +1,8 @@
-//! Fundus photographs: data sets, field of view, preprocessing, augmentation, synthetic images.
+//! Fundus photographs: data sets, field of view, preprocessing, augmentation, batches.
 //!
 //! # From files to batches
-//! 1. [`DatasetSpec`] (`drive=data/DRIVE`) or [`FolderSet`] finds the files of a [`Split`]; [`SyntheticSet`] draws photographs. Each is a
-//!    [`Dataset`], whose [`Sample`]s hold a photograph, its labels and its field of view at native size.
+//! 1. [`DatasetSpec`] (`drive=data/DRIVE`) or [`FolderSet`] finds the files of a [`Split`]. It is a [`Dataset`], as is whatever you
+//!    implement it for, whose [`Sample`]s hold a photograph, its labels and its field of view at native size.
 //! 2. [`PreparedSet`] keeps what [`Preprocess`] makes of them: a [`Prepared`] input plane with its maps. [`FovPolicy`] says where
 //!    the field of view comes from ([`detect_fov`]).
 //! 3. [`AugmentedSet`] cuts and warps views of it ([`Augment`]), [`RecoloredSet`] of photographs whose colours change as well.
@@ -11,9 +11,12 @@
 //! ```
 //! use std::sync::Arc;
 //! use venule_data::{
-//!     Augment, AugmentedSet, FovPolicy, Loader, LoaderConfig, PreparedSet, Preprocess, SyntheticFundus, SyntheticSet,
+//!     Augment, AugmentedSet, FovPolicy, InMemory, Loader, LoaderConfig, Mask, PreparedSet, Preprocess, Sample,
 //! };
-//! let photographs = SyntheticSet::new(SyntheticFundus::square(96), 42, 3)?;
+//! let mut sample = Sample::unlabelled("01", image::RgbImage::from_fn(96, 96, |x, y| image::Rgb([90, (x ^ y) as u8, 10])));
+//! sample.label = Some(Mask::from_fn(96, 96, |x, y| x % 12 == 0 || y % 16 == 0));
+//! sample.fov = Some(Mask::filled(96, 96, true));
+//! let photographs = InMemory::new(vec![sample]); // or a `FolderSet`
 //! let prepared = PreparedSet::new(photographs, Preprocess::default(), FovPolicy::Given);
 //! let views = AugmentedSet::new(Arc::new(prepared), Augment::standard(), (64, 64), 7)?;
 //! let loader = Loader::new(Arc::new(views), LoaderConfig::default())?;
@@ -24,60 +27,50 @@
 //! # Ok::<(), venule_data::Error>(())
 //! ```
 //!
+//! # Rooms
+//! `read` (files), `fov` (fields of view), `prepare` (channels, filters, sizes), `augment` (views), `load` (threads, batches), `sets`
+//! (layouts of data sets: one file each, and a row in one table, [`Layout`]).
+//!
 //! # Parts that stand alone
-//! [`read_image`], [`read_mask`] and [`read_probability`] within bounds on memory; [`detect_fov`]; [`Clahe`], [`wiener`]; [`resize_plane`];
+//! [`read_image`], [`read_mask`] and [`read_probability`] within bounds on memory; [`detect_fov`]; [`Clahe`], [`wiener`], [`gaussian_blur`]; [`resize_plane`];
 //! [`overlay`]; [`write_png`], which never leaves half a file.
 #![forbid(unsafe_code)]
 
 mod augment;
-mod batch;
-mod clahe;
-mod crop;
+mod checksum;
 mod dataset;
 mod draw;
-mod epoch;
 mod error;
-mod filter;
+#[cfg(test)]
+mod fixed;
 mod fov;
 mod kept;
-mod loader;
+mod load;
 mod overlay;
-mod prepared;
-mod prepared_set;
-mod preprocess;
+mod prepare;
 mod raster;
 mod read;
-mod recolored;
-mod resize;
 mod sample;
 mod sets;
-mod synthetic;
-mod vesselness;
-mod wiener;
 mod write;
 
 pub use image;
 
 pub use augment::{Augment, ColorJitter, CropCentre, Elastic, Jitter, Transform};
-pub use batch::{Batch, Batcher};
-pub use clahe::Clahe;
-pub use crop::PixelBox;
-pub use dataset::{Concat, Dataset, InMemory};
-pub use epoch::Epoch;
+pub use checksum::Checksum;
+pub use dataset::{Dataset, InMemory};
 pub use error::{Error, Result};
 pub use fov::{crop_to_fov, detect_fov, equivalent_diameter, full_frame, paste_back};
-pub use loader::{AugmentedSet, Loader, LoaderConfig, Source};
+pub use load::{AugmentedSet, Batch, Batcher, Epoch, Loader, LoaderConfig, RecoloredSet, Source};
 pub use overlay::{mask_image, overlay, probability_image};
-pub use prepared::{FovPolicy, Prepared};
-pub use prepared_set::PreparedSet;
-pub use preprocess::{Channel, Preprocess, Resize};
+pub use prepare::{
+    Channel, Clahe, FovPolicy, PixelBox, Prepared, PreparedSet, Preprocess, Resize, gaussian_blur,
+    resize_mask, resize_plane, vesselness, wiener,
+};
 pub use raster::{Mask, Plane, Raster};
 pub use read::{MAX_PIXELS, read_image, read_mask, read_probability};
-pub use recolored::RecoloredSet;
-pub use resize::{resize_mask, resize_plane};
 pub use sample::Sample;
-pub use sets::{DatasetKind, DatasetSpec, FolderSet, NamePattern, SampleFiles, Split};
-pub use synthetic::{SyntheticFundus, SyntheticSet, synthetic_fundus};
-pub use vesselness::vesselness;
-pub use wiener::wiener;
+pub use sets::{
+    DatasetSpec, FolderSet, Layout, LeftOut, LeftOutReason, NamePattern, SampleFiles, Split,
+};
 pub use write::write_png;

@@ -58,7 +58,7 @@ impl Protocol {
     /// result, at native size, to write pictures.
     ///
     /// ```
-    /// use venule::data::{SyntheticFundus, SyntheticSet};
+    /// use venule::synthetic::{SyntheticFundus, SyntheticSet};
     /// use venule::{Protocol, Segmenter};
     /// # fn main() -> venule::Result<()> {
     /// # #[cfg(feature = "bundled")] {

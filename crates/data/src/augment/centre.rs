@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::probability;
+use super::jitter::probability;
 use crate::draw::Draw;
 use crate::{Error, Mask, PixelBox, Prepared, Result};
 

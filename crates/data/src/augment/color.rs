@@ -1,7 +1,7 @@
 use image::{Rgb, RgbImage};
 use serde::{Deserialize, Serialize};
 
-use super::Jitter;
+use super::jitter::Jitter;
 use crate::Result;
 use crate::draw::{Draw, Purpose};
 

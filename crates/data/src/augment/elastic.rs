@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
 
-use super::probability;
+use super::jitter::probability;
 use crate::draw::Draw;
-use crate::filter::b_spline;
+use crate::prepare::b_spline;
 use crate::{Error, Result};
 
 /// Smooth random deformation: displacements drawn on a coarse grid and interpolated by cubic B-splines.

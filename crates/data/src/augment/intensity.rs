@@ -2,7 +2,7 @@
 
 use crate::Prepared;
 use crate::draw::Draw;
-use crate::filter::gaussian_blur;
+use crate::gaussian_blur;
 
 /// Gaussian blur; a sigma of 0 changes nothing.
 pub(super) fn blur(out: &mut Prepared, sigma: f32) {

@@ -1,6 +1,5 @@
 use serde::{Deserialize, Serialize};
 
-use super::probability;
 use crate::draw::Draw;
 use crate::{Error, Result};
 
@@ -65,5 +64,17 @@ impl Jitter {
             found: format!("{}..{}", self.min, self.max),
             expected: "a range from low to high within what the setting's documentation allows",
         })
+    }
+}
+
+/// Checks a probability.
+pub(super) fn probability(field: &'static str, value: f32) -> Result<()> {
+    match (0.0..=1.0).contains(&value) {
+        true => Ok(()),
+        false => Err(Error::InvalidConfig {
+            field,
+            found: value.to_string(),
+            expected: "a probability between 0 and 1",
+        }),
     }
 }

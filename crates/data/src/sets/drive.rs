@@ -1,15 +1,19 @@
 use std::path::Path;
 
-use super::folder_set::{MapFiles, Maps};
-use super::listing::{by_id, first_number, folder};
-use crate::{FolderSet, Result, Split};
+use super::assemble::{MapFiles, Maps};
+use super::listing::{Listing, by_id, first_number, folder, images_in};
+use crate::{FolderSet, Layout, Result, Split};
 
-const LAYOUT: &str = "DRIVE needs training/{images,1st_manual,mask} and test/{images,mask}; give the folder that holds 'training' and 'test'";
+pub(super) const LAYOUT: Layout = Layout::new("drive", |root, split| FolderSet::drive(root, split))
+    .with_splits("21-36 / 37-40 / 01-20")
+    .with_source("Staal et al., IEEE Transactions on Medical Imaging, 2004; research use, no redistribution licence");
+
+const EXPECTED: &str = "DRIVE needs training/{images,1st_manual,mask} and test/{images,mask}; give the folder that holds 'training' and 'test'";
 
 impl FolderSet {
     /// DRIVE (Staal et al., IEEE TMI 2004): 40 photographs of 565 × 584 pixels with field of view, as published.
     ///
-    /// Ids are the numbers, `01` to `40`. Splits: 21–36 train, 37–40 validation, 01–20 test. Test images have no label
+    /// Research use; no redistribution licence. Ids are the numbers, `01` to `40`. Splits: 21–36 train, 37–40 validation, 01–20 test. Test images have no label
     /// where the folder `test/1st_manual` is absent (the site withholds it today), and a second label where `2nd_manual` is there.
     ///
     /// # Errors
@@ -39,24 +43,24 @@ impl FolderSet {
 fn part(root: &Path, name: &str, label_required: bool) -> Result<FolderSet> {
     let id = |stem: &str| stem.split('_').next().map(str::to_owned);
     let root = root.join(name);
-    let images = by_id(&folder(root.join("images"), LAYOUT)?, id)?;
-    let required = |name: &str| -> Result<MapFiles> {
-        let path = folder(root.join(name), LAYOUT)?;
-        let files = by_id(&path, id)?;
+    let photographs = images_in(&folder(root.join("images"), EXPECTED)?)?;
+    let images = by_id(&photographs, id)?;
+    let mut listings = vec![photographs];
+    let mut maps = |name: &str, required: bool| -> Result<MapFiles> {
+        let path = root.join(name);
+        if !required && !path.is_dir() {
+            return Ok(MapFiles::Absent);
+        }
+        let listing = images_in(&folder(path.clone(), EXPECTED)?)?;
+        let files = by_id(&listing, id)?;
+        listings.push(listing);
         Ok(MapFiles::Required(path, files))
     };
-    let if_there = |name: &str| match root.join(name).is_dir() {
-        true => required(name),
-        false => Ok(MapFiles::Absent),
-    };
-    let label = match label_required {
-        true => required("1st_manual")?,
-        false => if_there("1st_manual")?,
-    };
     let maps = Maps {
-        label,
-        second_label: if_there("2nd_manual")?,
-        fov: required("mask")?,
+        label: maps("1st_manual", label_required)?,
+        second_label: maps("2nd_manual", false)?,
+        fov: maps("mask", true)?,
     };
-    FolderSet::assemble(images, maps, |_| true)
+    let listings: Vec<&Listing> = listings.iter().collect();
+    FolderSet::assemble(images, maps, &listings, |_| true)
 }

@@ -1,11 +1,17 @@
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::fives::train_and_test;
-use super::listing::{folder, images_in, stem, subfolder};
+use super::listing::{folder, images_in, subfolder};
 use super::pairing::pair;
-use crate::{Error, FolderSet, Result, SampleFiles, Split};
+use super::parts::train_and_test;
+use super::stem::stem;
+use crate::{Error, FolderSet, Layout, Result, SampleFiles, Split};
 
-const LAYOUT: &str = "a folder data set needs images, masks and, where known, fovs, either directly or in each of 'train' and 'test'";
+pub(super) const LAYOUT: Layout =
+    Layout::new("folder", |root, split| FolderSet::folder(root, split))
+        .with_splits("'train', or all, less the last fifth / the last fifth / 'test', or none");
+
+const EXPECTED: &str = "a folder data set needs images, masks and, where known, fovs, either directly or in each of 'train' and 'test'";
 
 const IMAGES: [&str; 4] = ["images", "image", "imgs", "img"];
 const MASKS: [&str; 4] = ["masks", "mask", "labels", "label"];
@@ -19,9 +25,11 @@ impl FolderSet {
     /// 1. if their stems are equal (`a.jpg`, `a.png`); else
     /// 2. if they are equal once words for the file's role are taken off their ends, such as `_training`, `_test`,
     ///    `_manual1`, `_mask`, `_label`, `_gt`, `_1stHO`, `_prediction`, `_probability`, in any case (`21_training.tif`, `21_manual1.gif`); else
-    /// 3. if the stems' leading tokens, up to the first `_`, `-`, `.` or blank, are equal (`7_left_eye.png`, `7-vessels.png`).
+    /// 3. if the stems' leading tokens, up to the first `_`, `-`, `.` or blank, are equal (`7_left_eye.png`, `7-vessels.png`) and
+    ///    what follows, less such words, does not say two different things (`0_left.png` and `0_right_label.png` do).
     ///
-    /// The first rule that gives every photograph one mask, and every mask one photograph, is taken for the whole folder.
+    /// The first rule that gives every photograph one mask, and every mask one photograph, is taken for the whole folder. Names are
+    /// compared in Unicode NFC; bytes that are no UTF-8 stand in ids as `\xe8`.
     ///
     /// # Errors
     /// [`Error::MissingFolder`], [`Error::NoImages`], [`Error::AmbiguousId`] for two photographs of one stem,
@@ -36,35 +44,37 @@ impl FolderSet {
             "a folder of photographs was expected",
         )?;
         let photographs = images_in(&images)?;
-        let mut samples: Vec<SampleFiles> = photographs
-            .iter()
-            .map(|path| SampleFiles::unlabelled(stem(path), path))
-            .collect();
-        for (index, files) in samples.iter().enumerate() {
-            if let Some(first) = samples[..index].iter().find(|other| other.id == files.id) {
+        let mut seen = HashMap::new();
+        for path in &photographs.images {
+            let id = stem(path);
+            if let Some(first) = seen.insert(id.clone(), path) {
                 return Err(Error::AmbiguousId {
-                    id: files.id.clone(),
-                    first: first.image.clone(),
-                    second: files.image.clone(),
+                    id,
+                    first: first.clone(),
+                    second: path.clone(),
                 });
             }
         }
-        let partners = |of: Option<PathBuf>| -> Result<Vec<Option<PathBuf>>> {
+        let mut left_out = photographs.left_out.clone();
+        let mut partners = |of: Option<PathBuf>| -> Result<Vec<Option<PathBuf>>> {
             match of {
-                None => Ok(vec![None; photographs.len()]),
+                None => Ok(vec![None; photographs.images.len()]),
                 Some(path) => {
-                    let path = folder(path, "a folder of masks was expected")?;
-                    let found = pair(&images, &photographs, &path, &images_in(&path)?)?;
+                    let masks = images_in(&folder(path, "a folder of masks was expected")?)?;
+                    let found = pair(&photographs, &masks)?;
+                    left_out.extend(masks.left_out);
                     Ok(found.into_iter().map(Some).collect())
                 }
             }
         };
         let (labels, fovs) = (partners(masks)?, partners(fovs)?);
-        for ((files, label), fov) in samples.iter_mut().zip(labels).zip(fovs) {
-            files.label = label;
-            files.fov = fov;
-        }
-        Ok(Self::from_files(samples))
+        let samples = photographs.images.iter().zip(labels).zip(fovs);
+        let samples = samples.map(|((path, label), fov)| SampleFiles {
+            label,
+            fov,
+            ..SampleFiles::unlabelled(stem(path), path)
+        });
+        Ok(Self::from_files(samples.collect()).with_left_out(left_out))
     }
 
     /// A folder with subfolders `images`, `masks` and, optionally, `fovs`, or with these in each of `train` and `test`.
@@ -76,7 +86,7 @@ impl FolderSet {
     /// Those of [`FolderSet::new`]; [`Error::EmptySplit`], e.g. for the test split where there is neither `train` nor `test`;
     /// [`Error::MissingFolder`] for the test split where there is `train` alone.
     pub fn folder(root: impl AsRef<Path>, split: Split) -> Result<Self> {
-        let root = folder(root.as_ref().to_owned(), LAYOUT)?;
+        let root = folder(root.as_ref().to_owned(), EXPECTED)?;
         if root.join("train").is_dir() || root.join("test").is_dir() {
             return train_and_test("folder", &root, split, part);
         }
@@ -93,7 +103,7 @@ fn part(root: &Path) -> Result<FolderSet> {
     let named = |names: &[&str]| {
         subfolder(root, names).ok_or_else(|| Error::MissingFolder {
             path: root.join(names[0]),
-            expected: LAYOUT.to_owned(),
+            expected: EXPECTED.to_owned(),
         })
     };
     FolderSet::new(

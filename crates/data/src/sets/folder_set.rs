@@ -1,71 +1,12 @@
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::listing::natural_order;
-use crate::{Dataset, Error, Mask, Result, Sample, Split, read_image, read_mask};
-
-/// Where the parts of one sample lie.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SampleFiles {
-    /// The sample's name within its data set.
-    pub id: String,
-    /// The photograph.
-    pub image: PathBuf,
-    /// Vessels by the first annotator.
-    pub label: Option<PathBuf>,
-    /// Vessels by the second annotator.
-    pub second_label: Option<PathBuf>,
-    /// The field of view.
-    pub fov: Option<PathBuf>,
-    /// [`Sample::fov_diameter`].
-    pub fov_diameter: Option<u32>,
-}
-
-impl SampleFiles {
-    /// A photograph alone.
-    pub fn unlabelled(id: impl Into<String>, image: impl Into<PathBuf>) -> Self {
-        Self {
-            id: id.into(),
-            image: image.into(),
-            label: None,
-            second_label: None,
-            fov: None,
-            fov_diameter: None,
-        }
-    }
-
-    /// Reads the files.
-    ///
-    /// # Errors
-    /// Those of [`read_image`] and [`read_mask`]; [`Error::SizeMismatch`], naming the file, if a map's size is not the photograph's.
-    pub fn load(&self) -> Result<Sample> {
-        let image = read_image(&self.image)?;
-        let size = (image.width() as usize, image.height() as usize);
-        let map = |what: &str, path: &Option<PathBuf>| -> Result<Option<Mask>> {
-            let Some(path) = path else {
-                return Ok(None);
-            };
-            let mask = read_mask(path)?;
-            let what = format!(
-                "{what} {} of photograph {}",
-                path.display(),
-                self.image.display()
-            );
-            mask.expect_size(&what, size)?;
-            Ok(Some(mask))
-        };
-        Ok(Sample {
-            id: self.id.clone(),
-            label: map("the label", &self.label)?,
-            second_label: map("the second label", &self.second_label)?,
-            fov: map("the field of view", &self.fov)?,
-            fov_diameter: self.fov_diameter,
-            image,
-        })
-    }
-}
+use super::left_out::{LeftOut, LeftOutReason};
+use super::sample_files::SampleFiles;
+use crate::{Checksum, Dataset, Error, Result, Sample, Split};
 
 /// A data set of files in folders; files are looked for when it is made and read on [`load`](Dataset::load).
 ///
@@ -74,15 +15,79 @@ impl SampleFiles {
 /// [`fives`](FolderSet::fives), [`retina_blood_vessel`](FolderSet::retina_blood_vessel) and [`folder`](FolderSet::folder), which
 /// take a [`Split`]. Photographs and maps are paired by id, never by sort order; samples are in natural order of their ids, and
 /// where a set has `train` and `test` folders those of `train` come first.
+///
+/// Whatever lies in the folders and is not taken is [kept](Self::left_out) with its reason. A program that prints the set says so in one line:
+/// `3 photographs; 4 left out: photo3.webp (WebP), …`; in the alternate form (`{:#}`) all are named, and litter of the system is counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FolderSet {
     samples: Vec<SampleFiles>,
+    left_out: Vec<LeftOut>,
+}
+
+/// Left-out files named in one line.
+const NAMED: usize = 4;
+
+impl fmt::Display for FolderSet {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.samples.len() == 1 { "" } else { "s" };
+        write!(formatter, "{} photograph{plural}", self.samples.len())?;
+        if !formatter.alternate() {
+            return formatter.write_str(&LeftOut::list(&self.left_out, NAMED));
+        }
+        formatter.write_str(&LeftOut::list(&self.left_out, usize::MAX))?;
+        let litter = |left: &&LeftOut| left.reason == LeftOutReason::System;
+        match self.left_out.iter().filter(litter).count() {
+            0 => Ok(()),
+            count => write!(formatter, "; {count} files of the system passed over"),
+        }
+    }
 }
 
 impl FolderSet {
     /// A data set of files that the caller has found, in the caller's order.
     pub fn from_files(samples: Vec<SampleFiles>) -> Self {
-        Self { samples }
+        Self {
+            samples,
+            left_out: Vec::new(),
+        }
+    }
+
+    /// What lies in the folders of this data set and is not taken, whatever the split.
+    pub fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
+    }
+
+    /// The same samples, and more that is left out.
+    pub(super) fn with_left_out(mut self, left_out: Vec<LeftOut>) -> Self {
+        let seen: BTreeSet<&Path> = self
+            .left_out
+            .iter()
+            .map(|left| left.path.as_path())
+            .collect();
+        let new: Vec<LeftOut> = left_out
+            .into_iter()
+            .filter(|left| !seen.contains(left.path.as_path()))
+            .collect();
+        self.left_out.extend(new);
+        self
+    }
+
+    /// The same set of other samples of it.
+    fn part(&self, samples: Vec<SampleFiles>) -> Self {
+        Self {
+            samples,
+            left_out: self.left_out.clone(),
+        }
+    }
+
+    /// The photographs alone, with their fields of view: without labels.
+    #[must_use]
+    pub fn without_labels(mut self) -> Self {
+        for files in &mut self.samples {
+            files.label = None;
+            files.second_label = None;
+        }
+        self
     }
 
     /// The files of all samples.
@@ -102,28 +107,8 @@ impl FolderSet {
         let last = self
             .samples
             .split_off(self.samples.len().saturating_sub(count));
-        (self, Self { samples: last })
-    }
-
-    /// All samples but one, and that one: a fold of leave-one-out evaluation, as usual on STARE.
-    ///
-    /// # Errors
-    /// [`Error::IndexOutOfRange`] if there is no sample `index`.
-    pub fn leave_one_out(&self, index: usize) -> Result<(Self, Self)> {
-        if index >= self.len() {
-            return Err(Error::IndexOutOfRange {
-                index,
-                len: self.len(),
-            });
-        }
-        let mut rest = self.samples.clone();
-        let held_out = rest.remove(index);
-        Ok((
-            Self { samples: rest },
-            Self {
-                samples: vec![held_out],
-            },
-        ))
+        let last = self.part(last);
+        (self, last)
     }
 
     /// Of all samples of a data set those of [`Split::Fold`] or [`Split::WithoutFold`]; all of them for another split.
@@ -134,14 +119,19 @@ impl FolderSet {
         let (Split::Fold(fold) | Split::WithoutFold(fold)) = split else {
             return Ok(self);
         };
-        match (self.leave_one_out(fold.wrapping_sub(1)), split) {
-            (Ok((_, held_out)), Split::Fold(_)) => Ok(held_out),
-            (Ok((rest, _)), _) => Ok(rest),
-            (Err(_), _) => Err(Error::NoFold {
+        let index = fold.wrapping_sub(1);
+        if index >= self.len() {
+            return Err(Error::NoFold {
                 fold: split.to_string(),
                 images: Some(self.len()),
-            }),
+            });
         }
+        let mut rest = self.samples.clone();
+        let held_out = vec![rest.remove(index)];
+        Ok(match split {
+            Split::Fold(_) => self.part(held_out),
+            _ => self.part(rest),
+        })
     }
 
     /// Reads every file, and parts the samples that can be read from the errors of those that cannot.
@@ -173,13 +163,13 @@ impl FolderSet {
             .map(|files| files.load().and_then(|sample| check(&sample)).err())
             .collect();
         let (mut samples, mut reports) = (Vec::new(), Vec::new());
-        for (files, error) in self.samples.into_iter().zip(errors) {
+        for (files, error) in self.samples.iter().zip(errors) {
             match error {
                 Some(error) => reports.push(error),
-                None => samples.push(files),
+                None => samples.push(files.clone()),
             }
         }
-        (Self { samples }, reports)
+        (self.part(samples), reports)
     }
 
     /// The same samples with `prefix` before their ids.
@@ -201,7 +191,7 @@ impl FolderSet {
     /// Samples of this set, then those of `other`.
     pub fn join(mut self, other: Self) -> Self {
         self.samples.extend(other.samples);
-        self
+        self.with_left_out(other.left_out)
     }
 
     /// Several data sets, each with its name, as one. Where there are more than one, the names stand before the ids: `drive_21`, `hrf_01_dr`.
@@ -229,43 +219,6 @@ impl FolderSet {
             });
         }
         joined.without_repetition()?.unambiguous()
-    }
-
-    /// Photographs by id with their maps by id. A required map without its photograph is an error like a photograph without
-    /// its required map: a set that lacks photographs must not pass for the whole.
-    /// Samples whose id is not wanted are left alone.
-    pub(super) fn assemble(
-        mut images: BTreeMap<String, PathBuf>,
-        maps: Maps,
-        wanted: impl Fn(&str) -> bool,
-    ) -> Result<Self> {
-        images.retain(|id, _| wanted(id));
-        let folder = images.values().next().and_then(|image| image.parent());
-        for files in [&maps.label, &maps.second_label, &maps.fov] {
-            let lonely = |id: &str| wanted(id) && !images.contains_key(id);
-            if let (MapFiles::Required(_, files), Some(folder)) = (files, folder)
-                && let Some((id, file)) = files.iter().find(|(id, _)| lonely(id))
-            {
-                return Err(Error::MissingPartner {
-                    file: file.clone(),
-                    id: id.clone(),
-                    folder: folder.to_owned(),
-                });
-            }
-        }
-        let mut samples = Vec::with_capacity(images.len());
-        for (id, image) in images {
-            samples.push(SampleFiles {
-                label: maps.label.find(&id, &image)?,
-                second_label: maps.second_label.find(&id, &image)?,
-                fov: maps.fov.find(&id, &image)?,
-                fov_diameter: None,
-                id,
-                image,
-            });
-        }
-        samples.sort_by(|a, b| natural_order(&a.id, &b.id));
-        Ok(Self { samples })
     }
 
     /// This set, or an error if a photograph comes twice.
@@ -363,41 +316,15 @@ impl Dataset for FolderSet {
             }),
         }
     }
-}
 
-/// The maps of one kind that a layout has.
-#[derive(Default)]
-pub(super) enum MapFiles {
-    /// None at all.
-    #[default]
-    Absent,
-    /// Some photographs may lack one.
-    Optional(BTreeMap<String, PathBuf>),
-    /// Each photograph must have one in this folder.
-    Required(PathBuf, BTreeMap<String, PathBuf>),
-}
-
-impl MapFiles {
-    fn find(&self, id: &str, image: &Path) -> Result<Option<PathBuf>> {
-        match self {
-            MapFiles::Absent => Ok(None),
-            MapFiles::Optional(files) => Ok(files.get(id).cloned()),
-            MapFiles::Required(folder, files) => match files.get(id) {
-                Some(path) => Ok(Some(path.clone())),
-                None => Err(Error::MissingPartner {
-                    file: image.to_owned(),
-                    id: id.to_owned(),
-                    folder: folder.clone(),
-                }),
-            },
+    /// Of the bytes of the photograph's file.
+    fn checksum(&self, index: usize) -> Result<Checksum> {
+        match self.samples.get(index) {
+            Some(files) => Checksum::of_file(&files.image),
+            None => Err(Error::IndexOutOfRange {
+                index,
+                len: self.len(),
+            }),
         }
     }
-}
-
-/// The maps of a layout.
-#[derive(Default)]
-pub(super) struct Maps {
-    pub(super) label: MapFiles,
-    pub(super) second_label: MapFiles,
-    pub(super) fov: MapFiles,
 }

@@ -10,9 +10,11 @@ pub(super) fn lookup<T: Copy>(
     if let Some((_, value)) = known.iter().find(|(known, _)| *known == name) {
         return Ok(*value);
     }
+    // Beyond that no name is near, and the distance is quadratic.
+    let name: String = name.chars().take(64).collect();
     let closest = known
         .iter()
-        .map(|(known, _)| (edits(&name, known), *known))
+        .map(|(known, _)| (strsim::levenshtein(&name, known), *known))
         .min();
     Err(Error::UnknownName {
         what,
@@ -29,34 +31,4 @@ pub(super) fn lookup<T: Copy>(
 pub(super) fn list<T>(known: &[(&'static str, T)]) -> String {
     let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
     names.join(", ")
-}
-
-/// Levenshtein distance in bytes, of at most the first 64 bytes.
-fn edits(a: &str, b: &str) -> usize {
-    let (a, b) = (a.as_bytes(), b.as_bytes());
-    let (a, b) = (&a[..a.len().min(64)], &b[..b.len().min(64)]);
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::edits;
-
-    #[test]
-    fn edit_distance_counts_insertions_deletions_and_replacements() {
-        assert_eq!(edits("", "abc"), 3);
-        // k -> s, e -> i, and g at the end.
-        assert_eq!(edits("kitten", "sitting"), 3);
-        assert_eq!(edits("drvie", "drive"), 2);
-    }
 }

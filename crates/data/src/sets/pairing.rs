@@ -1,68 +1,26 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::listing::stem;
+use super::left_out::LeftOut;
+use super::listing::Listing;
+use super::roles::{SEPARATORS, further_words, without_role};
+use super::stem::{escaped, stem};
 use crate::{Error, Result};
 
-/// Words at the end of a stem that say what a file is, not whose it is.
-const ROLES: [&str; 36] = [
-    "image",
-    "img",
-    "original",
-    "photo",
-    "training",
-    "train",
-    "test",
-    "mask",
-    "label",
-    "labels",
-    "manual",
-    "manual1",
-    "manual2",
-    "1st_manual",
-    "2nd_manual",
-    "gt",
-    "groundtruth",
-    "ground_truth",
-    "seg",
-    "segmentation",
-    "vessel",
-    "vessels",
-    "annotation",
-    "1stho",
-    "2ndho",
-    "fov",
-    "roi",
-    "ah",
-    "vk",
-    "pred",
-    "prediction",
-    "predictions",
-    "prob",
-    "probability",
-    "map",
-    "output",
-];
-
-const SEPARATORS: [char; 4] = ['_', '-', '.', ' '];
-
-/// The partner of each photograph by the rules of [`FolderSet::new`](crate::FolderSet::new).
-pub(super) fn pair(
-    images_folder: &Path,
-    images: &[PathBuf],
-    partners_folder: &Path,
-    partners: &[PathBuf],
-) -> Result<Vec<PathBuf>> {
-    if images.first() == partners.first() {
-        return Err(Error::Unpaired {
-            images: images_folder.to_owned(),
-            partners: partners_folder.to_owned(),
-            reason: "both are the same folder".to_owned(),
-        });
+/// The partner of each photograph by the rules of [`FolderSet::new`](crate::FolderSet::new), whatever the order of the files.
+pub(super) fn pair(photographs: &Listing, masks: &Listing) -> Result<Vec<PathBuf>> {
+    let unpaired = |reason: String| Error::Unpaired {
+        images: photographs.path.clone(),
+        partners: masks.path.clone(),
+        reason,
+    };
+    let images: BTreeSet<&PathBuf> = photographs.images.iter().collect();
+    if masks.images.iter().any(|path| images.contains(path)) {
+        return Err(unpaired("both are the same folder".to_owned()));
     }
     let mut closest: Option<Mismatch> = None;
-    for rule in [whole, without_role, leading_token] {
-        match pair_by(rule, images, partners) {
+    for rule in [Rule::Whole, Rule::WithoutRole, Rule::LeadingToken] {
+        match rule.pair(&photographs.images, &masks.images) {
             Ok(found) => return Ok(found),
             // What the most fitting rule misses is what the reader can mend.
             Err(mismatch) => {
@@ -75,11 +33,16 @@ pub(super) fn pair(
             }
         }
     }
-    Err(Error::Unpaired {
-        images: images_folder.to_owned(),
-        partners: partners_folder.to_owned(),
-        reason: closest.map(|mismatch| mismatch.reason).unwrap_or_default(),
-    })
+    let reason = closest.map(|mismatch| mismatch.reason).unwrap_or_default();
+    let left_out = |listing: &Listing| match LeftOut::list(&listing.left_out, 4) {
+        list if list.is_empty() => list,
+        list => format!(" (in {}{list})", listing.path.display()),
+    };
+    Err(unpaired(format!(
+        "{reason}{}{}",
+        left_out(photographs),
+        left_out(masks)
+    )))
 }
 
 /// Why a rule does not fit, and how many ids it found on both sides all the same.
@@ -88,114 +51,106 @@ struct Mismatch {
     reason: String,
 }
 
-fn pair_by(
-    rule: fn(&str) -> String,
-    images: &[PathBuf],
-    partners: &[PathBuf],
-) -> std::result::Result<Vec<PathBuf>, Mismatch> {
-    let mut groups: BTreeMap<String, (Vec<&PathBuf>, Vec<&PathBuf>)> = BTreeMap::new();
-    for path in images {
-        groups.entry(rule(&stem(path))).or_default().0.push(path);
-    }
-    for path in partners {
-        groups.entry(rule(&stem(path))).or_default().1.push(path);
-    }
-    let shared = groups
-        .values()
-        .filter(|(images, partners)| !images.is_empty() && !partners.is_empty())
-        .count();
-    for (key, (images, partners)) in &groups {
-        let reason = match (images.as_slice(), partners.as_slice()) {
-            ([_], [_]) | ([], []) => continue,
-            ([image, ..], []) => format!("{} has no partner", name(image)),
-            ([], [partner, ..]) => format!("{} has no photograph", name(partner)),
-            ([first, second, ..], _) | (_, [first, second, ..]) => {
-                let (first, second) = (name(first), name(second));
-                format!("{first} and {second} have the same id '{key}'")
-            }
-        };
-        return Err(Mismatch { shared, reason });
-    }
-    let found = |path: &PathBuf| {
-        groups
-            .get(&rule(&stem(path)))
-            .map(|(_, partners)| partners[0].clone())
-    };
-    Ok(images.iter().filter_map(found).collect())
+/// What two names have in common if they belong together.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rule {
+    /// The whole stem.
+    Whole,
+    /// The stem less the role words at its end.
+    WithoutRole,
+    /// What stands before the first separator; the rest may not say two different things.
+    LeadingToken,
 }
 
-fn name(path: &Path) -> String {
-    format!(
-        "'{}'",
-        path.file_name().unwrap_or_default().to_string_lossy()
-    )
-}
-
-fn whole(stem: &str) -> String {
-    stem.to_owned()
-}
-
-/// The stem in lower case less the role words at its end; `21_training_mask` is `21`.
-fn without_role(stem: &str) -> String {
-    let mut rest = stem.to_lowercase();
-    loop {
-        let shorter = ROLES.iter().find_map(|role| {
-            let before = rest.strip_suffix(role)?;
-            let id = before.strip_suffix(SEPARATORS)?;
-            (!id.is_empty()).then(|| id.to_owned())
-        });
-        match shorter {
-            Some(shorter) => rest = shorter,
-            None => return rest,
+impl Rule {
+    fn key(self, stem: &str) -> String {
+        match self {
+            Self::Whole => stem.to_owned(),
+            Self::WithoutRole => without_role(stem).0,
+            Self::LeadingToken => stem.split(SEPARATORS).next().unwrap_or(stem).to_owned(),
         }
     }
+
+    fn pair(
+        self,
+        images: &[PathBuf],
+        partners: &[PathBuf],
+    ) -> std::result::Result<Vec<PathBuf>, Mismatch> {
+        let mut groups: BTreeMap<String, (Vec<&PathBuf>, Vec<&PathBuf>)> = BTreeMap::new();
+        let keys: Vec<String> = images.iter().map(|path| self.key(&stem(path))).collect();
+        for (path, key) in images.iter().zip(&keys) {
+            groups.entry(key.clone()).or_default().0.push(path);
+        }
+        for path in partners {
+            groups
+                .entry(self.key(&stem(path)))
+                .or_default()
+                .1
+                .push(path);
+        }
+        let shared = groups
+            .values()
+            .filter(|(images, partners)| !images.is_empty() && !partners.is_empty())
+            .count();
+        for (key, (images, partners)) in &mut groups {
+            // Whatever order the files came in, the same ones are named.
+            images.sort();
+            partners.sort();
+            let reason = match (images.as_slice(), partners.as_slice()) {
+                ([image], [partner])
+                    if self == Self::LeadingToken && contradict(image, partner) =>
+                {
+                    format!(
+                        "{} and {} begin alike, but go on differently",
+                        name(image),
+                        name(partner)
+                    )
+                }
+                ([_], [_]) | ([], []) => continue,
+                ([image, ..], []) => format!("{} has no partner", name(image)),
+                ([], [partner, ..]) => format!("{} has no photograph", name(partner)),
+                ([first, second, ..], _) | (_, [first, second, ..]) => {
+                    let (first, second) = (name(first), name(second));
+                    format!("{first} and {second} have the same id '{key}'")
+                }
+            };
+            return Err(Mismatch { shared, reason });
+        }
+        let found = |key: &String| groups.get(key).map(|(_, partners)| partners[0].clone());
+        Ok(keys.iter().filter_map(found).collect())
+    }
 }
 
-fn leading_token(stem: &str) -> String {
-    stem.split(SEPARATORS).next().unwrap_or(stem).to_owned()
+/// Whether two names of one leading token name two things: each has a word that the other has not, such as `0_left` and `0_right_label`.
+fn contradict(image: &Path, partner: &Path) -> bool {
+    let (image, partner) = (further_words(&stem(image)), further_words(&stem(partner)));
+    let lacks = |words: &[String], of: &[String]| of.iter().any(|word| !words.contains(word));
+    lacks(&image, &partner) && lacks(&partner, &image)
+}
+
+/// A file's name as an error gives it: what is no UTF-8 by its bytes.
+fn name(path: &Path) -> String {
+    format!("'{}'", escaped(path.file_name().unwrap_or_default()))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use proptest::prelude::*;
 
-    #[test]
-    fn role_words_are_taken_off_the_end_only() {
-        let cases = [
-            ("21_training", "21"),
-            ("21_training_mask", "21"),
-            ("21_manual1", "21"),
-            ("Image_01L_1stHO", "image_01l"),
-            ("im0001.ah", "im0001"),
-            ("01_test_pred", "01"),
-            ("01_Prediction", "01"),
-            ("01-prob", "01"),
-            ("im0001_vessel_probability", "im0001"),
-            ("05.output", "05"),
-            ("a_map", "a"),
-            ("roadmap", "roadmap"),
-            ("mask_3", "mask_3"),
-            ("_mask", "_mask"),
-            ("bitmask", "bitmask"),
-        ];
-        for (stem, expected) in cases {
-            assert_eq!(without_role(stem), expected, "{stem}");
+    use super::*;
+    use crate::fixed::fixed_seed;
+
+    fn listing<S: AsRef<str>>(folder: &str, names: &[S]) -> Listing {
+        let path = |name: &S| Path::new(folder).join(name.as_ref());
+        Listing {
+            path: folder.into(),
+            images: names.iter().map(path).collect(),
+            left_out: Vec::new(),
         }
     }
 
     fn pairs(images: &[&str], partners: &[&str]) -> Result<Vec<String>> {
-        let paths = |folder: &str, names: &[&str]| -> Vec<PathBuf> {
-            names
-                .iter()
-                .map(|name| Path::new(folder).join(name))
-                .collect()
-        };
-        let found = pair(
-            Path::new("i"),
-            &paths("i", images),
-            Path::new("m"),
-            &paths("m", partners),
-        )?;
+        let found = pair(&listing("i", images), &listing("m", partners))?;
         Ok(found
             .iter()
             .map(|path| path.display().to_string())
@@ -204,7 +159,7 @@ mod tests {
 
     #[test]
     fn partners_are_found_by_id_whatever_the_order() {
-        let cases: [(&[&str], &[&str], &[&str]); 3] = [
+        let cases: [(&[&str], &[&str], &[&str]); 5] = [
             (
                 &["2.jpg", "10.jpg"],
                 &["10.png", "2.png"],
@@ -220,6 +175,21 @@ mod tests {
                 &["8-drawn.png", "7-drawn.png"],
                 &["m/7-drawn.png", "m/8-drawn.png"],
             ),
+            // One name, composed and decomposed.
+            (
+                &["M\u{fc}ller_1.png", "a.png"],
+                &["a.png", "Mu\u{308}ller_1.png"],
+                &["m/Mu\u{308}ller_1.png", "m/a.png"],
+            ),
+            // The rest of the one is in the rest of the other.
+            (
+                &["3_left.png", "4_left.png"],
+                &["3_left_vessels_of_dr_b.png", "4_left_vessels_of_dr_b.png"],
+                &[
+                    "m/3_left_vessels_of_dr_b.png",
+                    "m/4_left_vessels_of_dr_b.png",
+                ],
+            ),
         ];
         for (images, partners, expected) in cases {
             assert_eq!(pairs(images, partners).unwrap(), expected);
@@ -228,7 +198,7 @@ mod tests {
 
     #[test]
     fn what_does_not_pair_is_an_error_that_names_the_file_and_both_folders() {
-        let cases: [(&[&str], &[&str], &str); 4] = [
+        let cases: [(&[&str], &[&str], &str); 7] = [
             (&["a.jpg", "b.jpg"], &["a.png"], "'b.jpg' has no partner"),
             (&["a.jpg"], &["a.png", "b.png"], "'b.png' has no photograph"),
             (
@@ -242,11 +212,91 @@ mod tests {
                 &["eye_x.png", "eye_y.png"],
                 "'eye_1.jpg'",
             ),
+            // Another eye, another photograph, another place of one patient.
+            (
+                &["0_left.jpg", "1_left.jpg"],
+                &["0_right_label.png", "1_right_label.png"],
+                "'0_left.jpg'",
+            ),
+            (
+                &["p1_2.jpg", "p2_2.jpg"],
+                &["p1_3_mask.png", "p2_3_mask.png"],
+                "'p1_2.jpg'",
+            ),
+            (
+                &["0-macula.jpg", "1-macula.jpg"],
+                &["0-disc_gt.png", "1-disc_gt.png"],
+                "'0-macula.jpg'",
+            ),
         ];
         for (images, partners, expected) in cases {
             let message = pairs(images, partners).unwrap_err().to_string();
             assert!(message.contains(expected), "{message}");
             assert!(message.starts_with("cannot pair i with m"), "{message}");
+        }
+    }
+
+    #[test]
+    fn thirty_thousand_names_pair_each_with_its_own() {
+        let names = |end: &str| -> Vec<String> {
+            (0..30_000).map(|number| format!("{number}{end}")).collect()
+        };
+        let mut labels = names("_mask.png");
+        labels.reverse();
+        let found = pair(&listing("i", &names("_eye.jpg")), &listing("m", &labels)).unwrap();
+        let pairs = found.iter().zip(names("_mask.png"));
+        assert!(pairs.into_iter().all(|(path, name)| path.ends_with(name)));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_of_other_encodings_keep_their_difference() {
+        use std::os::unix::ffi::OsStrExt;
+        let path =
+            |folder: &str, name: &[u8]| Path::new(folder).join(std::ffi::OsStr::from_bytes(name));
+        let mut images = listing::<&str>("i", &[]);
+        images.images = vec![path("i", b"p\xe8_1.png"), path("i", b"p\xe9_1.png")];
+        let mut masks = listing::<&str>("m", &[]);
+        masks.images = vec![path("m", b"p\xe9_1_gt.png"), path("m", b"p\xe8_1_gt.png")];
+        let expected = [masks.images[1].clone(), masks.images[0].clone()];
+        assert_eq!(pair(&images, &masks).unwrap(), expected);
+        masks.images.pop();
+        let message = pair(&images, &masks).unwrap_err().to_string();
+        assert!(
+            message.contains(r"'p\xe8_1.png' has no partner"),
+            "{message}"
+        );
+    }
+
+    proptest! {
+        #![proptest_config(fixed_seed(64))]
+
+        #[test]
+        fn any_permutation_of_the_files_pairs_alike(
+            ids in prop::collection::btree_set("[a-c1-3é]{1,3}(_(left|right|2))?", 1..12),
+            image_end in "(_training|_image)?", mask_end in "(_mask|_1stHO|_gt|_drawn)?",
+            turn in 0_usize..12, odd in any::<bool>(),
+        ) {
+            let names = |end: &str| -> Vec<String> { ids.iter().map(|id| format!("{id}{end}.png")).collect() };
+            let (images, mut masks) = (names(&image_end), names(&mask_end));
+            if odd {
+                masks[0] = format!("{}_right.png", masks[0].trim_end_matches(".png"));
+            }
+            let (mut turned_images, mut turned_masks) = (images.clone(), masks.clone());
+            turned_images.rotate_left(turn % images.len());
+            turned_masks.reverse();
+            turned_masks.rotate_left(turn / 2 % masks.len());
+            let by_name = |images: &[String], masks: &[String]| {
+                pair(&listing("i", images), &listing("m", masks))
+                    .map(|found| images.iter().cloned().zip(found).collect::<BTreeMap<_, _>>())
+                    .map_err(|error| error.to_string())
+            };
+            let paired = by_name(&images, &masks);
+            prop_assert_eq!(&paired, &by_name(&turned_images, &turned_masks));
+            if !odd {
+                let expected: BTreeMap<_, _> = images.iter().cloned().zip(masks.iter().map(|name| Path::new("m").join(name))).collect();
+                prop_assert_eq!(paired, Ok(expected));
+            }
         }
     }
 }

@@ -2,8 +2,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::folder_set::{MapFiles, Maps};
-use super::listing::{by_id, folder, images_in, stem};
+use super::assemble::{MapFiles, Maps};
+use super::listing::{Listing, by_id, folder, images_in};
+use super::stem::stem;
 use crate::{Error, FolderSet, Result};
 
 /// File names without extension in which `{id}` stands for the image's id, e.g. `{id}_manual2`.
@@ -30,18 +31,20 @@ impl NamePattern {
         (!id.is_empty()).then_some(id)
     }
 
-    fn files(&self, path: &Path) -> Result<BTreeMap<String, PathBuf>> {
+    /// What a folder holds, and of it the files that follow the pattern, by id.
+    fn files(&self, path: &Path) -> Result<(Listing, BTreeMap<String, PathBuf>)> {
         let path = folder(path.to_owned(), "a folder of images")?;
-        let files = by_id(&path, |stem| self.id(stem).map(str::to_owned))?;
+        let listing = images_in(&path)?;
+        let files = by_id(&listing, |stem| self.id(stem).map(str::to_owned))?;
         if files.is_empty() {
-            let example = images_in(&path)?.first().map(|image| stem(image));
+            let example = listing.images.first().map(|image| stem(image));
             return Err(Error::NoneOfPattern {
                 pattern: format!("{}{{id}}{}", self.before, self.after),
                 example: example.unwrap_or_default(),
                 path,
             });
         }
-        Ok(files)
+        Ok((listing, files))
     }
 }
 
@@ -86,20 +89,23 @@ impl FolderSet {
         masks: (&Path, &NamePattern),
         fovs: Option<(&Path, &NamePattern)>,
     ) -> Result<Self> {
-        let files = images.1.files(images.0)?;
-        let labels = masks.1.files(masks.0)?;
+        let (photographs, files) = images.1.files(images.0)?;
+        let (label_files, labels) = masks.1.files(masks.0)?;
+        let mut listings = vec![photographs, label_files];
         let fov = match fovs {
-            Some((path, pattern)) => MapFiles::Required(path.to_owned(), pattern.files(path)?),
+            Some((path, pattern)) => {
+                let (listing, files) = pattern.files(path)?;
+                listings.push(listing);
+                MapFiles::Required(path.to_owned(), files)
+            }
             None => MapFiles::Absent,
         };
-        FolderSet::assemble(
-            files,
-            Maps {
-                label: MapFiles::Required(masks.0.to_owned(), labels),
-                second_label: MapFiles::Absent,
-                fov,
-            },
-            |_| true,
-        )
+        let maps = Maps {
+            label: MapFiles::Required(masks.0.to_owned(), labels),
+            second_label: MapFiles::Absent,
+            fov,
+        };
+        let listings: Vec<&Listing> = listings.iter().collect();
+        FolderSet::assemble(files, maps, &listings, |_| true)
     }
 }

@@ -1,10 +1,18 @@
 use std::path::Path;
 
-use super::fives::train_and_test;
 use super::listing::folder;
-use crate::{FolderSet, Result, Split};
+use super::parts::train_and_test;
+use crate::{FolderSet, Layout, Result, Split};
 
-const LAYOUT: &str = "Retina Blood Vessel needs train/{image,mask} and test/{image,mask}; give the folder that holds 'train' and 'test'";
+pub(super) const LAYOUT: Layout = Layout::new("retina_blood_vessel", |root, split| {
+    FolderSet::retina_blood_vessel(root, split)
+})
+.with_splits("'train' less its last fifth / its last fifth / 'test'")
+.with_source(
+    "made of DRIVE: cite Staal et al., IEEE Transactions on Medical Imaging, 2004; research use",
+);
+
+const EXPECTED: &str = "Retina Blood Vessel needs train/{image,mask} and test/{image,mask}; give the folder that holds 'train' and 'test'";
 
 impl FolderSet {
     /// The "Retina Blood Vessel" set: 80 photographs for training and 20 for test, 512 × 512 pixels, no field of view.
@@ -17,8 +25,8 @@ impl FolderSet {
     pub fn retina_blood_vessel(root: impl AsRef<Path>, split: Split) -> Result<Self> {
         let part = |root: &Path| {
             FolderSet::new(
-                folder(root.join("image"), LAYOUT)?,
-                Some(folder(root.join("mask"), LAYOUT)?),
+                folder(root.join("image"), EXPECTED)?,
+                Some(folder(root.join("mask"), EXPECTED)?),
                 None,
             )
         };

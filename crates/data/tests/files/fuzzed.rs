@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 use venule_data::{
-    DatasetKind, DatasetSpec, Error, FolderSet, NamePattern, SampleFiles, Split, read_image,
-    read_mask, read_probability,
+    DatasetSpec, Error, FolderSet, Layout, NamePattern, SampleFiles, Split, read_image, read_mask,
+    read_probability,
 };
 
 thread_local! {
@@ -139,8 +139,8 @@ pub fn pairing(text: &str) -> bool {
     paired
 }
 
-/// Paths of files below a folder, one a line, opened as every data set in every split. Returns the kinds that open.
-pub fn layout(text: &str) -> Vec<DatasetKind> {
+/// Paths of files below a folder, one a line, opened as every data set in every split. Returns the layouts that open.
+pub fn layout(text: &str) -> Vec<Layout> {
     let root = tempfile::tempdir().unwrap();
     for line in text.lines().take(40) {
         let parts = line
@@ -153,9 +153,9 @@ pub fn layout(text: &str) -> Vec<DatasetKind> {
         }
     }
     let mut opened = Vec::new();
-    for kind in DatasetKind::all() {
+    for layout in Layout::all() {
         let spec = DatasetSpec {
-            kind,
+            layout,
             path: root.path().to_owned(),
         };
         let mut seen = BTreeSet::new();
@@ -163,7 +163,7 @@ pub fn layout(text: &str) -> Vec<DatasetKind> {
             for files in spec.files(split).iter().flat_map(FolderSet::files) {
                 assert!(
                     seen.insert(files.image.clone()),
-                    "{kind}: {} lies in two splits",
+                    "{layout}: {} lies in two splits",
                     files.id
                 );
             }
@@ -174,11 +174,11 @@ pub fn layout(text: &str) -> Vec<DatasetKind> {
             };
             assert!(!set.files().is_empty());
             check_set(&set, root.path());
-            check_ids(kind, &set);
+            check_ids(layout, &set);
             if split == Split::All {
                 let all: BTreeSet<_> = set.files().iter().map(|f| f.image.clone()).collect();
-                assert!(seen.is_subset(&all), "{kind}: 'all' lacks a photograph");
-                opened.push(kind);
+                assert!(seen.is_subset(&all), "{layout}: 'all' lacks a photograph");
+                opened.push(layout);
             }
         }
     }
@@ -200,9 +200,8 @@ fn check_set(set: &FolderSet, root: &Path) {
 }
 
 /// Where a layout numbers its files, the maps of a sample carry its number.
-fn check_ids(kind: DatasetKind, set: &FolderSet) {
-    use DatasetKind::{ChaseDb1, Drive, Hrf, Stare};
-    if !matches!(kind, ChaseDb1 | Drive | Hrf | Stare) {
+fn check_ids(layout: Layout, set: &FolderSet) {
+    if !matches!(layout.name, "chase_db1" | "drive" | "hrf" | "stare") {
         return;
     }
     for files in set.files() {
@@ -211,7 +210,7 @@ fn check_ids(kind: DatasetKind, set: &FolderSet) {
             let name = path.file_name().unwrap().to_string_lossy().to_lowercase();
             assert!(
                 !name.is_ascii() || name.starts_with(&files.id.to_lowercase()),
-                "{kind}: {name} belongs to {}",
+                "{layout}: {name} belongs to {}",
                 files.id
             );
         }

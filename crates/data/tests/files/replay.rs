@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use venule_data::DatasetKind;
+use venule_data::Layout;
 
 use crate::fuzzed;
 
@@ -46,9 +46,9 @@ fn seeds_reach_what_they_are_meant_for() {
         assert!(fuzzed::pairing(text(&bytes)), "{name} does not pair");
     }
     for (name, bytes) in inputs("seeds", "layouts") {
-        let kind: DatasetKind = name.parse().unwrap();
+        let layout: Layout = name.parse().unwrap();
         let opened = fuzzed::layout(text(&bytes));
-        assert!(opened.contains(&kind), "{name} opens as {opened:?}");
+        assert!(opened.contains(&layout), "{name} opens as {opened:?}");
     }
 }
 

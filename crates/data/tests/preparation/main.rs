@@ -2,6 +2,8 @@
 
 mod augment;
 mod filters;
+#[path = "../../src/fixed.rs"]
+mod fixed;
 mod golden;
 mod loading;
 mod properties;

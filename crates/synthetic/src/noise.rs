@@ -1,5 +1,4 @@
 use super::random::Random;
-use crate::filter::b_spline;
 
 /// Smooth noise of zero mean and about unit variance: normal values on a lattice with the given spacing in
 /// pixels, interpolated by cubic B-splines, added to `plane` times `amplitude`.
@@ -46,6 +45,13 @@ fn spline(pixel: usize, spacing: f32) -> (usize, [f32; 4]) {
     let place = pixel as f32 / spacing;
     let start = place as usize;
     (start, b_spline(place - start as f32))
+}
+
+/// The weights of four nodes for a place `t` in [0, 1) between the second and the third.
+fn b_spline(t: f32) -> [f32; 4] {
+    let s = 1.0 - t;
+    let inner = |t: f32| (3.0 * t * t * t - 6.0 * t * t + 4.0) / 6.0;
+    [s * s * s / 6.0, inner(t), inner(s), t * t * t / 6.0]
 }
 
 /// One period of smooth noise around a circle, for everything that varies with an angle.

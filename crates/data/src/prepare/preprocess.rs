@@ -3,73 +3,12 @@ use std::borrow::Cow;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
-use crate::resize::check_size;
-use crate::{
-    Clahe, Error, Mask, Plane, Raster, Result, Sample, equivalent_diameter, resize_mask,
-    resize_plane, wiener,
-};
-
-/// Which single channel of a photograph the network sees.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Channel {
-    /// Luma, 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601).
-    Gray,
-    /// The green channel, in which vessels stand out most.
-    #[default]
-    Green,
-}
-
-impl Channel {
-    /// The channel as gray levels 0..=255; luma is not rounded.
-    ///
-    /// ```
-    /// use venule_data::Channel;
-    /// let pixel = image::RgbImage::from_pixel(1, 1, image::Rgb([100, 200, 50]));
-    /// assert_eq!(Channel::Green.extract(&pixel).data(), &[200.0]);
-    /// assert!((Channel::Gray.extract(&pixel).data()[0] - 153.0).abs() < 1e-4);
-    /// ```
-    pub fn extract(self, image: &RgbImage) -> Plane {
-        let (width, height) = image.dimensions();
-        let mut pixels = image.pixels();
-        Raster::from_fn(width as usize, height as usize, |_, _| {
-            let [r, g, b] = pixels.next().map_or([0.0; 3], |p| p.0.map(f32::from));
-            match self {
-                Self::Gray => 0.299 * r + 0.587 * g + 0.114 * b,
-                Self::Green => g,
-            }
-        })
-    }
-}
-
-/// The size a photograph is brought to before the network sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Resize {
-    /// A square of this side in pixels, whatever the aspect: the published square protocol.
-    Square(usize),
-    /// The size at which the field of view's [equivalent diameter](crate::equivalent_diameter) is this many pixels, so
-    /// that vessels have the width of training whatever the camera. A photograph within 5 % of it is left as it is.
-    FovDiameter(f32),
-}
-
-impl Resize {
-    /// Checks the size.
-    ///
-    /// # Errors
-    /// [`Error::InvalidConfig`] if it is out of range.
-    pub fn validate(self) -> Result<()> {
-        match self {
-            Self::Square(side) => check_size("Resize::Square", (side, side)),
-            Self::FovDiameter(diameter) if (16.0..=8192.0).contains(&diameter) => Ok(()),
-            Self::FovDiameter(diameter) => Err(Error::InvalidConfig {
-                field: "Resize::FovDiameter",
-                found: diameter.to_string(),
-                expected: "between 16 and 8192 pixels",
-            }),
-        }
-    }
-}
+use super::channel::Channel;
+use super::clahe::Clahe;
+use super::resize::{resize_mask, resize_plane};
+use super::scale::Resize;
+use super::wiener::{check_window, wiener};
+use crate::{Error, Mask, Plane, Raster, Result, Sample, equivalent_diameter};
 
 /// Relative difference in diameter below which resampling costs more detail than the scale is worth.
 const DIAMETER_TOLERANCE: f64 = 0.05;
@@ -138,7 +77,7 @@ impl Preprocess {
     pub fn validate(&self) -> Result<()> {
         self.resize.map_or(Ok(()), Resize::validate)?;
         if let Some(window) = self.wiener {
-            crate::wiener::check_window(window)?;
+            check_window(window)?;
         }
         self.clahe.map_or(Ok(()), |clahe| clahe.validate())
     }

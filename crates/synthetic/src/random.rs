@@ -1,4 +1,5 @@
-use crate::draw::Draw;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// Independent streams of one image, so that a change in one stage leaves the others as they were.
 #[derive(Clone, Copy)]
@@ -11,7 +12,7 @@ pub(super) enum Stage {
 }
 
 /// Seeded numbers; every draw of the generator goes through here.
-pub(super) struct Random(Draw);
+pub(super) struct Random(ChaCha8Rng);
 
 impl Random {
     /// The stream of `stage` for image `index` of the set with `seed`.
@@ -21,17 +22,17 @@ impl Random {
         key[8..16].copy_from_slice(&(index as u64).to_le_bytes());
         key[16] = stage as u8;
         key[24..].copy_from_slice(b"synfunds");
-        Self(Draw::keyed(key))
+        Self(ChaCha8Rng::from_seed(key))
     }
 
-    /// Uniform in [0, 1).
+    /// Uniform in [0, 1), 24 bits.
     pub(super) fn unit(&mut self) -> f32 {
-        self.0.unit()
+        (self.0.next_u32() >> 8) as f32 / (1 << 24) as f32
     }
 
     /// Uniform in [low, high).
     pub(super) fn range(&mut self, low: f32, high: f32) -> f32 {
-        self.0.between(low, high)
+        low + (high - low) * self.unit()
     }
 
     /// Log-uniform in [low, high), both positive.
@@ -54,15 +55,17 @@ impl Random {
         if self.chance(0.5) { 1.0 } else { -1.0 }
     }
 
-    /// Standard normal.
+    /// Standard normal (Box and Muller, 1958).
     pub(super) fn normal(&mut self) -> f32 {
-        self.0.normals().0
+        let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
+        let (_, cos) = (std::f32::consts::TAU * self.unit()).sin_cos();
+        radius * cos
     }
 
     /// Nearly normal with unit variance, from the sum of four bytes: sensor noise needs millions.
     pub(super) fn grain(&mut self) -> f32 {
         // Each byte has mean 127.5 and variance (256² − 1)/12; the standard deviation of the sum is 147.8.
-        let sum: u32 = self.0.bits().to_le_bytes().map(u32::from).iter().sum();
+        let sum: u32 = self.0.next_u32().to_le_bytes().map(u32::from).iter().sum();
         (sum as f32 - 510.0) / 147.8
     }
 }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use crate::kept::Kept;
-use crate::resize::check_size;
+use crate::prepare::check_size;
 use crate::{
     ColorJitter, Dataset, FovPolicy, Prepared, Preprocess, Result, Sample, Source, Transform,
 };

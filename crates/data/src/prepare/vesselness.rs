@@ -1,7 +1,7 @@
 use image::RgbImage;
 
-use crate::filter::{gaussian_blur, window_sums};
-use crate::preprocess::{equalize, moments};
+use super::filter::{gaussian_blur, window_sums};
+use super::preprocess::{equalize, moments};
 use crate::{Channel, Clahe, Error, Mask, PixelBox, Plane, Result, wiener};
 
 /// Standard deviations above the mean darkness at which the map passes one half.

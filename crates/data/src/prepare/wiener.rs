@@ -1,6 +1,6 @@
 use rayon::prelude::*;
 
-use crate::filter::window_sums;
+use super::filter::window_sums;
 use crate::{Error, Plane, Result};
 
 /// The adaptive Wiener filter of SciPy (`scipy.signal.wiener(image, window)`).

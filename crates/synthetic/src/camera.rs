@@ -1,11 +1,10 @@
 use image::RgbImage;
+use venule_data::{Error, Plane, Result, gaussian_blur};
 
 use super::SyntheticFundus;
 use super::background::Planes;
 use super::random::Random;
 use super::scene::Scene;
-use crate::filter::gaussian_blur;
-use crate::{Error, Plane, Result};
 
 /// Lets the light of `planes` through the optics onto the sensor: blur, border of the view, noise, tone curve, JPEG.
 pub(super) fn expose(
@@ -92,6 +91,6 @@ fn compress(image: &RgbImage, quality: u8) -> Result<RgbImage> {
         .write_with_encoder(encoder)
         .and_then(|()| image::load_from_memory_with_format(&bytes, image::ImageFormat::Jpeg));
     Ok(stored
-        .map_err(|source| Error::SyntheticJpeg { source })?
+        .map_err(|source| Error::custom("a synthetic photograph's JPEG compression", source))?
         .into_rgb8())
 }

@@ -4,7 +4,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::{Error, LoaderConfig, Prepared, Result, Source};
+use super::config::LoaderConfig;
+use super::source::Source;
+use crate::{Error, Prepared, Result};
 
 /// The batches of one epoch, in order: an iterator of `Result<Vec<Prepared>>`, made by
 /// [`Loader::epoch`](crate::Loader::epoch).

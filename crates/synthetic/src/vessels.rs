@@ -1,6 +1,7 @@
+use venule_data::Mask;
+
 use super::scene::Scene;
 use super::tree::{Kind, Tree};
-use crate::Mask;
 
 /// Vessels narrower than this radius in pixels are too faint to be seen; a label of them would be dotted.
 const LEAST_RADIUS: f32 = 0.45;

@@ -1,11 +1,12 @@
 use proptest::prelude::*;
+use venule_data::{Dataset, Error, Sample};
 
+use super::fixed::fixed_seed;
 use super::growth::grow;
 use super::random::{Random, Stage};
 use super::scene::Scene;
 use super::tree::Tree;
 use super::{SyntheticFundus, SyntheticSet, synthetic_fundus};
-use crate::{Dataset, Error, Sample};
 
 /// Vessel share in the field of view, after checking that no label lies outside it.
 fn share(sample: &Sample) -> f32 {
@@ -272,7 +273,7 @@ fn config_survives_json_and_refuses_unknown_fields() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(fixed_seed(12))]
 
     #[test]
     fn any_size_and_setting_works(
