@@ -1,7 +1,6 @@
-//! Safetensors files with metadata, written whole or not at all.
+//! Safetensors files with metadata.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
 use std::path::Path;
 
 use candle_core::safetensors::Load;
@@ -87,63 +86,4 @@ pub fn read_safetensors(
             dtype,
         }),
     }
-}
-
-/// Writes tensors and metadata to a temporary file beside `path`, syncs it and renames it.
-///
-/// # Errors
-/// [`Error::Io`] when the file cannot be written, [`Error::FileDType`] when a tensor is of a type that candle cannot read back (an
-/// FP4, FP6 or FP8 scale type), [`Error::Format`] when the tensors cannot be serialised; an old file is then untouched.
-pub fn write_safetensors(
-    path: &Path,
-    tensors: &[(String, Tensor)],
-    metadata: &BTreeMap<String, String>,
-) -> Result<()> {
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    // Serialising such a tensor would panic.
-    if let Some((name, tensor)) = tensors.iter().find(|(_, t)| !is_usable(t.dtype())) {
-        return Err(Error::FileDType {
-            path: path.to_owned(),
-            name: name.clone(),
-            dtype: safetensors::Dtype::from(tensor.dtype()).to_string(),
-        });
-    }
-    let pairs = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
-    let header = (!metadata.is_empty()).then(|| {
-        metadata
-            .iter()
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect()
-    });
-    let bytes = safetensors::serialize(pairs, header).map_err(|e| Error::Format {
-        path: path.to_owned(),
-        reason: e.to_string(),
-    })?;
-    let write = || -> std::io::Result<()> {
-        let mut file = readable(&mut tempfile::Builder::new()).tempfile_in(folder)?;
-        file.write_all(&bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        Ok(())
-    };
-    write().map_err(|source| io_error(path, source))
-}
-
-/// Temporaries are for their owner alone by default; weights are to be as readable as any file.
-#[cfg(unix)]
-fn readable<'a, 'b>(
-    builder: &'a mut tempfile::Builder<'b, 'b>,
-) -> &'a mut tempfile::Builder<'b, 'b> {
-    use std::os::unix::fs::PermissionsExt;
-    builder.permissions(std::fs::Permissions::from_mode(0o666))
-}
-
-#[cfg(not(unix))]
-fn readable<'a, 'b>(
-    builder: &'a mut tempfile::Builder<'b, 'b>,
-) -> &'a mut tempfile::Builder<'b, 'b> {
-    builder
 }
