@@ -34,7 +34,7 @@ fn names(store: &ParamStore) -> Vec<String> {
 #[test]
 fn variables_come_in_order_under_their_prefix_by_seed_and_name() {
     let first = store(3);
-    net(&first.root().pp("a").pp(0).var_builder()).unwrap();
+    drop(net(&first.root().pp("a").pp(0).var_builder()).unwrap());
     let expected = ["conv", "norm", "head"].map(|layer| {
         let of = |part| format!("a.0.{layer}.{part}");
         [of("weight"), of("bias")]
@@ -45,7 +45,7 @@ fn variables_come_in_order_under_their_prefix_by_seed_and_name() {
     let (second, third) = (store(3), store(4));
     Linear::new(2, 2, true, &second.root().pp("before")).unwrap();
     for other in [&second, &third] {
-        net(&other.root().pp("a").pp(0).var_builder()).unwrap();
+        drop(net(&other.root().pp("a").pp(0).var_builder()).unwrap());
     }
     let of = |store: &ParamStore| values(store.get("a.0.conv.weight").unwrap().var());
     assert_eq!(of(&first), of(&second));
@@ -104,7 +104,7 @@ fn what_was_saved_comes_back_and_trains() -> Result<()> {
 #[test]
 fn errors_of_the_store_name_the_variable() {
     let first = store(5);
-    net(&first.root().var_builder()).unwrap();
+    drop(net(&first.root().var_builder()).unwrap());
     let mut saved: HashMap<String, Tensor> = first.tensors().into_iter().collect();
     let error = |saved: &HashMap<String, Tensor>| {
         let store = ParamStore::from_values(saved.clone(), &Device::Cpu);
