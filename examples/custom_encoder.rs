@@ -1,6 +1,6 @@
 //! An encoder of one's own under venule's decoder: ten lines of convolution in place of the Vision Transformer.
 
-use venule::candle_core::{Device, Result as TensorResult, Tensor};
+use venule::candle_core::{Device, Module, Result as TensorResult, Tensor};
 use venule::data::{Batcher, FovPolicy, Prepared, Preprocess, SyntheticFundus, synthetic_fundus};
 use venule::loss::{Composite, Loss};
 use venule::nn::{

@@ -233,6 +233,11 @@ impl VesselModel {
         &self.store
     }
 
+    /// The encoder, whose parameters lie under `encoder` in the [`store`](Self::store).
+    pub fn encoder(&self) -> &dyn Encoder {
+        self.network.encoder()
+    }
+
     /// The device of the parameters.
     pub fn device(&self) -> &Device {
         &self.device

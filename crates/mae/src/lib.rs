@@ -2,7 +2,8 @@
 //! Learners*, CVPR 2022).
 //!
 //! [`Mae`] hides most patches of an image and learns to paint them; its [`VitEncoder`] is then a [`venule_nn::Encoder`] for
-//! any decoder. Variable names follow the public MAE / timm layout, which [`PretrainedWeights`] imports.
+//! any decoder. An encoder of one's own is pretrained in the same way if it is a [`MaskedEncoder`]. Variable names of the
+//! transformer follow the public MAE / timm layout, which [`PretrainedWeights`] imports.
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
@@ -27,20 +28,24 @@ mod error;
 mod from_tensors;
 mod import;
 mod mae;
+mod masked_encoder;
 mod masking;
 mod pickle_size;
 mod positions;
 mod pth;
 mod target;
+#[cfg(test)]
+mod testing;
 mod vit;
 mod weights;
 mod windows;
 
 pub use config::{MaeConfig, Positions, VitConfig};
-pub use decoder::MaeDecoder;
+pub use decoder::MaeDecoderConfig;
 pub use error::{Error, Result};
 pub use import::{Conversion, ImportReport};
 pub use mae::{Mae, Reconstruction};
+pub use masked_encoder::MaskedEncoder;
 pub use masking::Masking;
 pub use positions::sin_cos_positions;
 pub use target::VesselWeight;

@@ -1,16 +1,21 @@
 use candle_core::{Result as TensorResult, Tensor, bail};
 use venule_nn::{Mode, Params, patchify, unpatchify};
 
+use crate::decoder::MaeDecoder;
+use crate::masked_encoder::patch_grid;
 use crate::target::{channels_first, masked_error, patch_statistics, pixel_patches};
-use crate::{MaeConfig, MaeDecoder, Masking, Result, VesselWeight, VitEncoder};
+use crate::{
+    Error, MaeConfig, MaeDecoderConfig, MaskedEncoder, Masking, Result, VesselWeight, VitEncoder,
+};
 
-/// A masked autoencoder: [`VitEncoder`] on the visible patches, [`MaeDecoder`] for all of them.
+/// A masked autoencoder: an encoder on the visible patches, a light decoder that paints all of them.
 ///
-/// Both take their variables from one place, so that a saved store has the names of the public MAE.
+/// Both take their variables from one place, so that a saved store has the names of the public MAE where the encoder is a
+/// [`VitEncoder`]. The decoder's names are in [`MaeDecoderConfig`]; an encoder must have others.
 #[derive(Clone, Debug)]
-pub struct Mae {
-    config: MaeConfig,
-    encoder: VitEncoder,
+pub struct Mae<E = VitEncoder> {
+    config: MaeDecoderConfig,
+    encoder: E,
     decoder: MaeDecoder,
 }
 
@@ -29,29 +34,76 @@ impl Mae {
     /// Takes its variables from `params`.
     ///
     /// # Errors
-    /// [`crate::Error::Config`] if the configuration is not valid; [`crate::Error::Nn`] if the store holds other shapes.
+    /// [`Error::Config`] if the configuration is not valid; [`Error::Nn`] if the store holds other shapes.
     pub fn new(config: &MaeConfig, params: &Params) -> Result<Self> {
         config.validate()?;
-        Ok(Self {
-            config: config.clone(),
-            encoder: VitEncoder::new(&config.encoder, params)?,
-            decoder: MaeDecoder::new(config, params)?,
-        })
+        let encoder = VitEncoder::new(&config.encoder, params)?;
+        Self::with_encoder(encoder, &config.into(), params)
     }
 
     /// The configuration it was built from.
-    pub fn config(&self) -> &MaeConfig {
+    pub fn config(&self) -> MaeConfig {
+        MaeConfig {
+            encoder: self.encoder.config().clone(),
+            decoder_width: self.config.width,
+            decoder_depth: self.config.depth,
+            decoder_heads: self.config.heads,
+            normalize_targets: self.config.normalize_targets,
+        }
+    }
+}
+
+impl<E: MaskedEncoder> Mae<E> {
+    /// A decoder for `encoder`, which takes its variables from `params`, where the encoder's lie too.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the configuration is not valid or a number that the encoder says of itself is out of its range;
+    /// [`Error::Nn`] if the store holds other shapes.
+    pub fn with_encoder(encoder: E, config: &MaeDecoderConfig, params: &Params) -> Result<Self> {
+        for (field, value, largest) in [
+            ("the encoder's patch_size", encoder.patch_size(), 256),
+            ("the encoder's in_channels", encoder.in_channels(), 64),
+            ("the encoder's token_width", encoder.token_width(), 8192),
+        ] {
+            if value == 0 || value > largest {
+                return Err(Error::Config {
+                    field,
+                    value: value.to_string(),
+                    expected: format!("in 1 to {largest}"),
+                });
+            }
+        }
+        if config.normalize_targets && encoder.in_channels() * encoder.patch_size() < 2 {
+            return Err(Error::Config {
+                field: "normalize_targets",
+                value: "true".to_owned(),
+                expected: "false for patches of a single value, which have no variance".to_owned(),
+            });
+        }
+        Ok(Self {
+            config: config.clone(),
+            decoder: MaeDecoder::new(config, &encoder, params)?,
+            encoder,
+        })
+    }
+
+    /// The configuration of all but the encoder.
+    pub fn decoder_config(&self) -> &MaeDecoderConfig {
         &self.config
     }
 
     /// The encoder, for fine-tuning.
-    pub fn encoder(&self) -> &VitEncoder {
+    pub fn encoder(&self) -> &E {
         &self.encoder
     }
 
-    /// The decoder.
-    pub fn decoder(&self) -> &MaeDecoder {
-        &self.decoder
+    /// Rows and columns of patches of `images` (B, C, H, W).
+    ///
+    /// # Errors
+    /// If the channels are not the encoder's or its patch size does not divide H and W.
+    pub fn grid(&self, images: &Tensor) -> TensorResult<(usize, usize)> {
+        let (channels, patch) = (self.encoder.in_channels(), self.encoder.patch_size());
+        patch_grid(images, channels, patch)
     }
 
     /// Images (B, C, H, W) → predictions for all patches: (B, N, p·p·C), in the units of the target.
@@ -59,17 +111,23 @@ impl Mae {
     /// # Errors
     /// If the images do not fit the configuration, or the masking not the images.
     pub fn forward(&self, images: &Tensor, masking: &Masking, mode: Mode) -> TensorResult<Tensor> {
-        let grid = self.encoder.grid(images)?;
-        let (batch, patches, _) = masking.dims();
+        let grid = self.grid(images)?;
+        let (batch, patches, kept) = masking.dims();
         if images.dim(0)? != batch || grid.0 * grid.1 != patches {
             bail!(
                 "a masking of {batch} images of {patches} patches does not fit images {:?} with a grid of {grid:?} patches",
                 images.shape()
             );
         }
-        let tokens = self
-            .encoder
-            .forward_tokens(images, Some(masking.keep()), mode.part(0))?;
+        let encoder = &self.encoder;
+        let tokens = encoder.forward_visible(images, masking, mode.part(0))?;
+        let expected = [batch, encoder.extra_tokens() + kept, encoder.token_width()];
+        if tokens.dims() != expected {
+            bail!(
+                "the encoder gave tokens {:?} of the visible patches, but promises {expected:?}: images, extra tokens and {kept} patches, width",
+                tokens.shape()
+            );
+        }
         self.decoder.forward(&tokens, masking, grid, mode.part(1))
     }
 
@@ -79,8 +137,8 @@ impl Mae {
     /// # Errors
     /// If the images do not fit the configuration.
     pub fn target(&self, images: &Tensor) -> TensorResult<Tensor> {
-        self.encoder.grid(images)?;
-        let patches = pixel_patches(&images.detach(), self.config.encoder.patch_size)?;
+        self.grid(images)?;
+        let patches = pixel_patches(&images.detach(), self.encoder.patch_size())?;
         if !self.config.normalize_targets {
             return Ok(patches);
         }
@@ -126,7 +184,7 @@ impl Mae {
             );
         }
         let map = vessels.map.detach().to_dtype(images.dtype())?;
-        patchify(&map, self.config.encoder.patch_size)?.affine(vessels.strength, 1.0)
+        patchify(&map, self.encoder.patch_size())?.affine(vessels.strength, 1.0)
     }
 
     /// Runs the model in evaluation mode and puts its predictions together as images. Normalised predictions are brought
@@ -135,11 +193,8 @@ impl Mae {
     /// # Errors
     /// As [`Mae::forward`].
     pub fn reconstruct(&self, images: &Tensor, masking: &Masking) -> TensorResult<Reconstruction> {
-        let (patch, channels) = (
-            self.config.encoder.patch_size,
-            self.config.encoder.in_channels,
-        );
-        let grid = self.encoder.grid(images)?;
+        let (patch, channels) = (self.encoder.patch_size(), self.encoder.in_channels());
+        let grid = self.grid(images)?;
         let mut predicted = self.forward(images, masking, Mode::Eval)?.detach();
         let pixels = pixel_patches(&images.detach(), patch)?;
         if self.config.normalize_targets {

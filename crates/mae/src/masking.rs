@@ -1,4 +1,4 @@
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Result as TensorResult, Tensor, bail};
 use venule_nn::Noise;
 
 use crate::{Error, Result};
@@ -115,11 +115,49 @@ impl Masking {
         &self.mask
     }
 
+    /// Of one row for each patch (B, N, D) those of the visible patches, in the order of [`Masking::keep`]: (B, K, D).
+    ///
+    /// # Errors
+    /// If there are not as many rows as patches.
+    pub fn visible(&self, rows: &Tensor) -> TensorResult<Tensor> {
+        let (batch, patches, _) = rows.dims3()?;
+        let (images, expected, _) = self.dims();
+        if (batch, patches) != (images, expected) {
+            bail!(
+                "a masking of {images} images of {expected} patches cannot choose from {batch} images of {patches}"
+            );
+        }
+        chosen(rows, &self.keep)
+    }
+
     /// Images, patches of an image, visible patches of an image.
     pub(crate) fn dims(&self) -> (usize, usize, usize) {
         let (restore, keep) = (self.restore.dims(), self.keep.dims());
         (restore[0], restore[1], keep[1])
     }
+}
+
+/// Of the rows (B, N, D) of each image those that `keep` (B, K) names, in its order: (B, K, D).
+pub(crate) fn chosen(rows: &Tensor, keep: &Tensor) -> TensorResult<Tensor> {
+    let (batch, count, width) = rows.dims3()?;
+    let (images, kept) = keep.dims2()?;
+    if images != batch {
+        bail!("a choice of patches for {images} images was given for a batch of {batch}");
+    }
+    // Checked before anything is added to the numbers: they could come to name a patch of another image.
+    if keep.elem_count() > 0 {
+        let largest = keep.flatten_all()?.max(0)?.to_scalar::<u32>()?;
+        if largest as usize >= count {
+            bail!("a choice of patches names patch {largest}, but an image has {count}, from 0");
+        }
+    }
+    let first = Tensor::arange_step(0, (batch * count) as u32, count as u32, rows.device())?;
+    let places = keep
+        .broadcast_add(&first.reshape((batch, 1))?)?
+        .flatten_all()?;
+    rows.reshape((batch * count, width))?
+        .index_select(&places, 0)?
+        .reshape((batch, kept, width))
 }
 
 /// floor(N · (1 − ratio)), at least one kept and one masked.
@@ -142,6 +180,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::testing::repeatable;
 
     #[test]
     fn keeps_the_floor_of_the_visible_share() {
@@ -180,7 +219,26 @@ mod tests {
         assert_ne!(mask(3)[0], mask(3)[1]);
     }
 
+    #[test]
+    fn the_rows_of_visible_patches_are_chosen_image_by_image() {
+        let noise = [0.9, 0.1, 0.5, 0.3, 0.2, 0.8, 0.7, 0.1];
+        let masking = Masking::from_noise(&noise, 2, 4, 0.5, &Device::Cpu).unwrap();
+        let rows = Tensor::arange(0f32, 8.0, &Device::Cpu).unwrap();
+        let rows = rows.reshape((2, 4, 1)).unwrap();
+        let visible = masking.visible(&rows).unwrap();
+        // Patches 1, 3 of the first image, 3, 0 of the second, whose rows begin with 4.
+        assert_eq!(
+            visible.flatten_all().unwrap().to_vec1::<f32>().unwrap(),
+            [1.0, 3.0, 7.0, 4.0]
+        );
+        let other = rows.narrow(1, 0, 3).unwrap();
+        let error = masking.visible(&other).unwrap_err().to_string();
+        assert!(error.contains("2 images of 3"), "{error}");
+    }
+
     proptest! {
+        #![proptest_config(repeatable())]
+
         #[test]
         fn keep_restore_and_mask_agree(patches in 2usize..80, batch in 1usize..4, ratio in 0.05f64..0.95, seed: u64) {
             let Ok(masking) = Masking::from_seed(seed, batch, patches, ratio, &Device::Cpu) else {

@@ -75,7 +75,7 @@ impl PositionTable {
     ) -> Result<Self> {
         Ok(match kind {
             Positions::Learned => Self::Learned {
-                table: params.get(
+                table: params.get_undecayed(
                     (1, grid.0 * grid.1, width),
                     name,
                     Init::TruncatedNormal(0.02),

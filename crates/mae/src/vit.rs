@@ -1,18 +1,22 @@
-use candle_core::{D, Result as TensorResult, Tensor, bail};
+use candle_core::{D, Module, Result as TensorResult, Tensor};
 use venule_nn::{
     Block, BlockConfig, Encoder, FeatureInfo, FeatureMap, Features, Init, LayerNorm, Mode, Param,
     Params, checkpointed, linear, patchify,
 };
 
+use crate::masked_encoder::patch_grid;
+use crate::masking::chosen;
 use crate::positions::PositionTable;
 use crate::windows::Windows;
-use crate::{Result, VitConfig};
+use crate::{MaskedEncoder, Masking, Result, VitConfig};
 
 /// A Vision Transformer encoder (Dosovitskiy et al. 2021) for images of any size that the patch size divides.
 ///
 /// Variables, in the public MAE / timm layout: `patch_embed.proj.weight` (width, C, p, p) and `.bias`, `cls_token`
 /// (1, 1, width), `pos_embed` (1, N, width) where positions are learned, `blocks.N.…`, `norm.weight` and `.bias`. The class
 /// token carries no position.
+///
+/// Its stages are 0 for patch embedding, class token and positions, and N + 1 for block N; the final norm lies behind them.
 ///
 /// As an [`Encoder`] it gives one map (B, width, H/p, W/p) per tapped depth, each through the final norm; in evaluation it sees
 /// an image larger than [`VitConfig::window`] window by window.
@@ -29,41 +33,21 @@ pub struct VitEncoder {
     norm: LayerNorm,
 }
 
-/// `depth` blocks under `name`, with a stochastic-depth rate that grows linearly to `drop_path`.
-pub(crate) fn blocks(
-    name: &str,
-    depth: usize,
-    width: usize,
-    heads: usize,
-    drop_path: f32,
-    config: &VitConfig,
-    params: &Params,
-) -> Result<Vec<Block>> {
+/// The blocks of `config` under `name`, with a stochastic-depth rate that grows linearly to its `drop_path`.
+pub(crate) fn blocks(name: &str, config: &VitConfig, params: &Params) -> Result<Vec<Block>> {
     let block = |i: usize| {
-        let share = i as f32 / (depth.max(2) - 1) as f32;
+        let share = i as f32 / (config.depth.max(2) - 1) as f32;
         let config = BlockConfig {
-            width,
-            heads,
+            width: config.width,
+            heads: config.heads,
             mlp_ratio: config.mlp_ratio,
             qkv_bias: config.qkv_bias,
             layer_norm_eps: config.layer_norm_eps,
-            drop_path: drop_path * share,
+            drop_path: config.drop_path * share,
         };
         Ok(Block::new(&config, &params.pp(name).pp(i))?)
     };
-    (0..depth).map(block).collect()
-}
-
-/// Checked before anything is added to the indices: they could come to name a patch of another image.
-fn check_choice(keep: &Tensor, count: usize) -> TensorResult<()> {
-    if keep.elem_count() == 0 {
-        return Ok(());
-    }
-    let largest = keep.flatten_all()?.max(0)?.to_scalar::<u32>()?;
-    if largest as usize >= count {
-        bail!("a choice of patches names patch {largest}, but an image has {count}, from 0");
-    }
-    Ok(())
+    (0..config.depth).map(block).collect()
 }
 
 impl VitEncoder {
@@ -85,7 +69,11 @@ impl VitEncoder {
                 Init::TruncatedNormal(deviation),
             )?,
             patch_bias: embedding.get(width, "bias", Init::Zeros)?,
-            cls_token: params.get((1, 1, width), "cls_token", Init::TruncatedNormal(0.02))?,
+            cls_token: params.get_undecayed(
+                (1, 1, width),
+                "cls_token",
+                Init::TruncatedNormal(0.02),
+            )?,
             positions: PositionTable::new(
                 config.positions,
                 config.grid(),
@@ -93,15 +81,7 @@ impl VitEncoder {
                 "pos_embed",
                 params,
             )?,
-            blocks: blocks(
-                "blocks",
-                config.depth,
-                width,
-                config.heads,
-                config.drop_path,
-                config,
-                params,
-            )?,
+            blocks: blocks("blocks", config, params)?,
             block_params: (0..config.depth)
                 .map(|i| params.pp("blocks").pp(i).taken())
                 .collect(),
@@ -119,20 +99,7 @@ impl VitEncoder {
     /// # Errors
     /// If the channels differ from the configuration's or the patch size does not divide H and W.
     pub fn grid(&self, images: &Tensor) -> TensorResult<(usize, usize)> {
-        let (_, channels, height, width) = images.dims4()?;
-        let (patch, wanted) = (self.config.patch_size, self.config.in_channels);
-        if channels != wanted || height == 0 || width == 0 {
-            bail!(
-                "the encoder takes images with {wanted} channels and at least one pixel, not {:?}",
-                images.shape()
-            );
-        }
-        if height % patch != 0 || width % patch != 0 {
-            bail!(
-                "image height {height} and width {width} must be multiples of the patch size {patch}; pad the image first"
-            );
-        }
-        Ok((height / patch, width / patch))
+        patch_grid(images, self.config.in_channels, self.config.patch_size)
     }
 
     /// Tokens after the last block and norm: (B, 1 + K, width), the class token first, then the patches that `keep` (B, K)
@@ -171,27 +138,14 @@ impl VitEncoder {
         let (width, values) = (self.config.width, self.config.patch_values());
         let mut patches = patchify(images, self.config.patch_size)?;
         let mut positions = self.positions.at(grid, images)?;
-        let (batch, count, _) = patches.dims3()?;
+        let batch = patches.dim(0)?;
         if let Some(keep) = keep {
             // Choosing patches before the embedding is the same as after it, for a quarter of the work.
-            let (rows, kept) = keep.dims2()?;
-            if rows != batch {
-                bail!("a choice of patches for {rows} images was given for a batch of {batch}");
-            }
-            check_choice(keep, count)?;
-            let first =
-                Tensor::arange_step(0, (batch * count) as u32, count as u32, images.device())?;
-            let rows = keep
-                .broadcast_add(&first.reshape((batch, 1))?)?
-                .flatten_all()?;
-            patches = patches
-                .reshape((batch * count, values))?
-                .index_select(&rows, 0)?
-                .reshape((batch, kept, values))?;
+            patches = chosen(&patches, keep)?;
             positions = positions
-                .reshape((count, width))?
+                .squeeze(0)?
                 .index_select(&keep.flatten_all()?, 0)?
-                .reshape((batch, kept, width))?;
+                .reshape((batch, keep.dim(1)?, width))?;
         }
         let weight = self.patch_weight.tensor().reshape((width, values))?;
         let tokens = linear(&patches, &weight, Some(&self.patch_bias.tensor()))?;
@@ -252,5 +206,49 @@ impl Encoder for VitEncoder {
             stride: self.config.patch_size,
         };
         vec![info; self.config.tapped_depths().len()]
+    }
+
+    fn stages(&self) -> usize {
+        self.config.depth + 1
+    }
+
+    fn stage_of(&self, name: &str) -> Option<usize> {
+        let (first, rest) = name.split_once('.').unwrap_or((name, ""));
+        match first {
+            "patch_embed" | "cls_token" | "pos_embed" => Some(0),
+            "blocks" => {
+                let number: usize = rest.split('.').next()?.parse().ok()?;
+                (number < self.config.depth).then_some(number + 1)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl MaskedEncoder for VitEncoder {
+    fn patch_size(&self) -> usize {
+        self.config.patch_size
+    }
+
+    fn in_channels(&self) -> usize {
+        self.config.in_channels
+    }
+
+    fn token_width(&self) -> usize {
+        self.config.width
+    }
+
+    /// The class token.
+    fn extra_tokens(&self) -> usize {
+        1
+    }
+
+    fn forward_visible(
+        &self,
+        images: &Tensor,
+        masking: &Masking,
+        mode: Mode,
+    ) -> TensorResult<Tensor> {
+        self.forward_tokens(images, Some(masking.keep()), mode)
     }
 }

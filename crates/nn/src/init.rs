@@ -5,6 +5,7 @@ use crate::noise::{Noise, mix};
 /// How a new parameter is filled. Random ones are keyed by (store seed, variable name) alone, so that neither the order of
 /// construction nor other layers change them.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Init {
     /// All 0.
     Zeros,
@@ -18,6 +19,10 @@ pub enum Init {
     HeNormal,
     /// Normal with this standard deviation, redrawn outside ±2 standard deviations.
     TruncatedNormal(f32),
+    /// Uniform from the first value to the second.
+    Uniform(f32, f32),
+    /// Normal with this mean and standard deviation.
+    Normal(f32, f32),
 }
 
 impl Init {
@@ -56,6 +61,12 @@ impl Init {
                         }
                     }
                 })
+                .collect(),
+            Init::Uniform(low, high) => (0..count)
+                .map(|_| low + noise.uniform() * (high - low))
+                .collect(),
+            Init::Normal(mean, deviation) => (0..count)
+                .map(|_| mean + noise.normal() * deviation)
                 .collect(),
         }
     }

@@ -3,9 +3,9 @@ use crate::noise::mix;
 /// Whether a forward pass trains, and with which noise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Evaluation: dropout and drop-path do nothing.
+    /// Evaluation: drop path does nothing.
     Eval,
-    /// Training: dropout and drop-path draw from this seed, which a caller changes every step.
+    /// Training: drop path draws from this seed, which a caller changes every step.
     Train {
         /// Key of all noise in this pass.
         seed: u64,

@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use candle_core::{DType, Device, Shape, Tensor, Var};
+use candle_nn::VarBuilder;
 
+use crate::var_builder::var_builder;
 use crate::{Error, Init, Result};
 
 /// One named, shared parameter of a model.
@@ -15,6 +17,7 @@ pub struct Param {
     trainable: Arc<AtomicBool>,
     /// Guards that keep the whole store frozen, counted since those of several threads overlap in any order.
     guards: Arc<AtomicUsize>,
+    decays: bool,
 }
 
 impl Param {
@@ -36,6 +39,12 @@ impl Param {
     /// Full name, as in a checkpoint.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether weight decay should pull it to 0: true for matrices and kernels, false for vectors such as biases and norm weights
+    /// (rank 1 or 0), and for what a layer asked for by [`Params::get_undecayed`].
+    pub fn decays(&self) -> bool {
+        self.decays
     }
 
     /// Whether gradients are wanted: never while a guard of [`ParamStore::no_grad`] lives.
@@ -133,6 +142,17 @@ impl ParamStore {
             order: Vec::new(),
             index: HashMap::new(),
         })))
+    }
+
+    /// The shape of the parameter of this full name, or of the given value that waits for a layer.
+    pub(crate) fn shape_of(&self, name: &str) -> Option<Shape> {
+        let inner = self.lock();
+        let made = inner
+            .index
+            .get(name)
+            .map(|&i| inner.order[i].var().as_tensor());
+        let found = made.or_else(|| inner.values.get(name));
+        found.map(|tensor| tensor.shape().clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -301,9 +321,35 @@ impl Params {
     /// The parameter `name` here, made on the first call and shared by later ones.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the store or its given values hold that name in another shape.
+    /// [`Error::Shape`] if the store or its given values hold that name in another shape; [`Error::Missing`] if the store takes its
+    /// values from a file alone ([`ParamStore::from_values`]), which lacks it.
     pub fn get(&self, shape: impl Into<Shape>, name: &str, init: Init) -> Result<Param> {
         let shape = shape.into();
+        let decays = shape.rank() > 1;
+        self.take(shape, name, init, decays)
+    }
+
+    /// As [`Params::get`], for a parameter that weight decay leaves alone whatever its rank: tokens and position embeddings, as in
+    /// the fine-tuning code of the MAE paper (He et al. 2022). The first call for a name decides.
+    ///
+    /// ```
+    /// # use candle_core::Device;
+    /// # use venule_nn::{Init, ParamStore};
+    /// let params = ParamStore::new(42, &Device::Cpu).root();
+    /// assert!(params.get((4, 4), "weight", Init::HeNormal)?.decays());
+    /// assert!(!params.get(4, "bias", Init::Zeros)?.decays());
+    /// let token = params.get_undecayed((1, 1, 4), "cls_token", Init::TruncatedNormal(0.02))?;
+    /// assert!(!token.decays());
+    /// # Ok::<(), venule_nn::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Params::get`].
+    pub fn get_undecayed(&self, shape: impl Into<Shape>, name: &str, init: Init) -> Result<Param> {
+        self.take(shape.into(), name, init, false)
+    }
+
+    fn take(&self, shape: Shape, name: &str, init: Init, decays: bool) -> Result<Param> {
         let name = self.full(name);
         let inner = &mut *self.store.lock();
         let check = |found: &Shape| {
@@ -339,6 +385,7 @@ impl Params {
             var: Var::from_tensor(&tensor.detach())?,
             trainable: Arc::new(AtomicBool::new(true)),
             guards: inner.guards.clone(),
+            decays,
         };
         let place = inner.order.len();
         inner.order.push(param.clone());
@@ -365,6 +412,36 @@ impl Params {
     /// Floating-point type of the store.
     pub fn dtype(&self) -> DType {
         self.store.lock().dtype
+    }
+
+    /// The same place for layers of `candle_nn`: what they ask for are parameters of this store, with its seed, order and names.
+    ///
+    /// The random first values of `candle_nn::Init` are drawn in `f32`, keyed by (seed, name) as those of [`Init`]. Errors of the
+    /// store ([`Error::Shape`], [`Error::Missing`]) come as candle errors with their text. Types and devices other than the store's
+    /// are refused.
+    ///
+    /// A candle layer holds the variable itself, where a layer of this crate asks [`Param::tensor`] in each pass. So a frozen candle
+    /// layer still builds a gradient graph, and takes the memory for it; the optimizer leaves its variables alone all the same.
+    /// `candle_nn::Sequential` is not `Send`: an [`Encoder`](crate::Encoder) keeps its layers in fields.
+    ///
+    /// ```
+    /// use candle_core::{DType, Device, Module, Tensor};
+    /// use candle_nn::{Conv2dConfig, conv2d, group_norm, seq};
+    /// use venule_nn::{Conv1x1, ParamStore};
+    /// let store = ParamStore::new(42, &Device::Cpu);
+    /// let vb = store.root().pp("encoder").var_builder();
+    /// let same = Conv2dConfig { padding: 1, ..Default::default() };
+    /// let block = seq()
+    ///     .add(conv2d(1, 8, 3, same, vb.pp("conv"))?)
+    ///     .add(group_norm(4, 8, 1e-5, vb.pp("norm"))?)
+    ///     .add(Conv1x1::new(8, 2, true, &store.root().pp("encoder.head"))?);
+    /// let images = Tensor::zeros((1, 1, 6, 5), DType::F32, &Device::Cpu)?;
+    /// assert_eq!(images.apply(&block)?.dims(), [1, 2, 6, 5]);
+    /// assert_eq!(store.params()[0].name(), "encoder.conv.weight");
+    /// # Ok::<(), venule_nn::Error>(())
+    /// ```
+    pub fn var_builder(&self) -> VarBuilder<'static> {
+        var_builder(&self.store, &self.prefix)
     }
 
     fn full(&self, name: &str) -> String {

@@ -1,7 +1,8 @@
 //! The convolution side's CPU kernels against candle's own composed operations.
 
-use candle_core::{DType, Device, Result, Tensor, Var};
+use candle_core::{DType, Device, Module, Result, Tensor, Var};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use venule_nn::{
     Conv3x3, ConvNormRelu, GroupNorm, Noise, Norm, ParamStore, conv1x1, conv3x3, conv3x3_norm_relu,
     group_norm, group_norm_relu, max_pool2x2, upsample2x, upsample2x_cat,
@@ -15,16 +16,11 @@ fn random(shape: &[usize], seed: u64) -> Result<Tensor> {
     Tensor::from_vec(values, shape, &Device::Cpu)
 }
 
-/// Largest difference over the largest value.
+/// Largest difference over the largest value, or over 0.1 where all are smaller: a sum that cancels has no digits to compare.
 fn relative(a: &Tensor, b: &Tensor) -> Result<f32> {
     let a = a.to_dtype(DType::F64)?;
     let b = b.to_dtype(DType::F64)?;
-    let scale = b
-        .abs()?
-        .flatten_all()?
-        .max(0)?
-        .to_scalar::<f64>()?
-        .max(1e-12);
+    let scale = b.abs()?.flatten_all()?.max(0)?.to_scalar::<f64>()?.max(0.1);
     let difference = (a - b)?.abs()?.flatten_all()?.max(0)?.to_scalar::<f64>()?;
     Ok((difference / scale) as f32)
 }
@@ -68,8 +64,18 @@ fn transposed(shape: [usize; 4], seed: u64) -> Result<Tensor> {
     random(&[b, c, w, h], seed)?.transpose(2, 3)
 }
 
+/// The same 24 cases in every run, or those of `PROPTEST_RNG_SEED`.
+fn repeatable() -> ProptestConfig {
+    let mut config = ProptestConfig::with_cases(24);
+    config.failure_persistence = None;
+    if config.rng_seed == RngSeed::Random {
+        config.rng_seed = RngSeed::Fixed(1);
+    }
+    config
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(repeatable())]
 
     #[test]
     fn conv3x3_equals_candle(b in 1usize..3, c in 1usize..20, o in 1usize..20, h in 1usize..40, w in 1usize..70, seed: u64) {
@@ -220,7 +226,7 @@ proptest! {
         let root = store.root();
         let conv = Conv3x3::new(c, 8, true, &root.pp("conv")).unwrap();
         let norm = GroupNorm::new(4, 8, 1e-5, &root.pp("norm")).unwrap();
-        let both = ConvNormRelu::new(conv.clone(), norm.clone());
+        let both = ConvNormRelu::new(conv.clone(), norm);
         let x = random(&[b, c, h, w], seed).unwrap();
         let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let gradients = |y: &Tensor| -> Vec<Vec<f32>> {
@@ -228,7 +234,8 @@ proptest! {
             store.params().iter().map(|p| values(gradients.get(p.var()).unwrap())).collect()
         };
         let together = both.forward(&x).unwrap();
-        let apart = norm.forward_relu(&conv.forward(&x).unwrap()).unwrap();
+        let [weight, bias] = ["norm.weight", "norm.bias"].map(|name| store.get(name).unwrap().tensor());
+        let apart = group_norm_relu(&conv.forward(&x).unwrap(), 4, &weight, &bias, 1e-5).unwrap();
         prop_assert_eq!(values(&together), values(&apart));
         prop_assert_eq!(gradients(&together), gradients(&apart));
         let before = values(&x);

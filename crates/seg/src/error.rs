@@ -20,16 +20,26 @@ pub enum Error {
         /// What the decoder takes.
         expected: String,
     },
-    /// There are not that many blocks, or none, under a prefix.
+    /// An encoder has fewer stages than are to stay trainable, or does not say its stages.
     #[error(
-        "{blocks} blocks are to stay trainable, but the store has {found} under `{prefix}`; name the encoder's prefix and at most its depth"
+        "the last {asked} of the encoder's stages are to stay trainable, but it {}",
+        match found {
+            0 => "does not say its stages; give it `Encoder::stages` and `Encoder::stage_of`, or freeze all of it or nothing".to_owned(),
+            found => format!("has {found}; ask for at most {found}"),
+        }
     )]
     Freeze {
-        /// Blocks asked for.
-        blocks: usize,
-        /// Blocks there are.
+        /// Stages asked for.
+        asked: usize,
+        /// Stages there are.
         found: usize,
-        /// The prefix asked for.
+    },
+    /// None of a store's variables under a prefix lies in a stage of the encoder.
+    #[error(
+        "no variable under `{prefix}` lies in a stage of the encoder; name the prefix under which it took its variables, and see that its `Encoder::stage_of` knows names below it"
+    )]
+    FreezePrefix {
+        /// The prefix.
         prefix: String,
     },
     /// Parameters or layers.

@@ -1,9 +1,10 @@
 //! Vessel segmentation models: decoders over any encoder, freezing, tiled inference.
 //!
-//! A [`SegmentationModel`] joins any [`venule_nn::Encoder`] with any [`Decoder`] and takes images of any size.
+//! A [`SegmentationModel`] joins any [`venule_nn::Encoder`] with any [`Decoder`] and takes images of any size. [`Freeze`] keeps stages of
+//! an encoder as they are, and [`TiledInference`] bounds the memory of large images.
 //!
 //! ```
-//! use candle_core::{DType, Device, Result as TensorResult, Tensor};
+//! use candle_core::{DType, Device, Module, Result as TensorResult, Tensor};
 //! use venule_nn::{Conv3x3, Encoder, FeatureInfo, FeatureMap, Features, Mode, ParamStore, max_pool2x2};
 //! use venule_seg::{MultiScaleConfig, MultiScaleDecoder, SegmentationModel};
 //!
@@ -48,4 +49,4 @@ pub use freeze::Freeze;
 pub use model::SegmentationModel;
 pub use multi_scale::{MultiScaleConfig, MultiScaleDecoder};
 pub use progressive::{ProgressiveConfig, ProgressiveDecoder};
-pub use tiled::{Tile, TiledInference};
+pub use tiled::TiledInference;

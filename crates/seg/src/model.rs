@@ -58,11 +58,6 @@ impl<E: Encoder, D: Decoder> SegmentationModel<E, D> {
         &self.encoder
     }
 
-    /// The decoder.
-    pub fn decoder(&self) -> &D {
-        &self.decoder
-    }
-
     /// Images are padded to multiples of this many pixels.
     pub fn multiple(&self) -> usize {
         self.multiple

@@ -1,4 +1,4 @@
-use candle_core::{Result as TensorResult, Tensor, bail};
+use candle_core::{Module, Result as TensorResult, Tensor, bail};
 use serde::{Deserialize, Serialize};
 use venule_nn::{Conv1x1, FeatureInfo, Features, Mode, Params, upsample2x};
 

@@ -1,6 +1,6 @@
 //! What both decoders are built of.
 
-use candle_core::{Result as TensorResult, Tensor};
+use candle_core::{Module, Result as TensorResult, Tensor};
 use venule_nn::{Conv3x3, ConvNormRelu, FeatureInfo, GroupNorm, Params};
 
 use crate::error::config_error;
@@ -35,15 +35,17 @@ impl ConvStage {
         Ok(Self([layer(1, inputs)?, layer(2, outputs)?]))
     }
 
-    pub(crate) fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
-        let [first, second] = &self.0;
-        second.forward(&first.forward(x)?)
-    }
-
     /// The stage on `x` doubled and joined with `level`.
     pub(crate) fn forward_joined(&self, x: &Tensor, level: &Tensor) -> TensorResult<Tensor> {
         let [first, second] = &self.0;
         second.forward(&first.forward_joined(x, level)?)
+    }
+}
+
+impl Module for ConvStage {
+    fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
+        let [first, second] = &self.0;
+        x.apply(first)?.apply(second)
     }
 }
 

@@ -85,7 +85,9 @@ fn every_variable_gets_a_finite_gradient_that_is_not_zero() {
 #[test]
 fn a_frozen_encoder_gets_no_gradient_and_the_decoder_does() {
     for (store, model) in models() {
-        Freeze::All.apply(&store, "encoder").unwrap();
+        Freeze::All
+            .apply(&store, "encoder", model.encoder())
+            .unwrap();
         let logits = model
             .forward(&images(1, (1, 1, 16, 16)), Mode::Eval)
             .unwrap();
@@ -104,6 +106,25 @@ fn a_frozen_encoder_gets_no_gradient_and_the_decoder_does() {
                 "{}",
                 param.name()
             );
+        }
+    }
+}
+
+#[test]
+fn kernels_and_matrices_decay_and_nothing_else_does() {
+    // The rule by names that the fine-tuning code of the MAE paper has.
+    let by_name = |name: &str, rank: usize| {
+        let exempt = ["cls_token", "mask_token", "pos_embed", ".bias"];
+        rank > 1 && !exempt.iter().any(|suffix| name.ends_with(suffix))
+    };
+    let deep = ParamStore::new(1, &Device::Cpu);
+    let config = MultiScaleConfig::compact().deeply_supervised();
+    MultiScaleDecoder::new(&config, &[info(8, 16), info(8, 8)], &deep.root()).unwrap();
+    let [(progressive, _), (multi_scale, _)] = models();
+    for store in [deep, progressive, multi_scale] {
+        for param in store.params() {
+            let expected = by_name(param.name(), param.var().rank());
+            assert_eq!(param.decays(), expected, "{}", param.name());
         }
     }
 }

@@ -182,7 +182,7 @@ impl Finetuning {
         if freeze != Freeze::None {
             self.expect_encoder("freeze")?;
         }
-        Ok(freeze.apply(self.model.store(), "encoder")?)
+        Ok(freeze.apply(self.model.store(), "encoder", self.model.encoder())?)
     }
 
     /// Freezes the encoder at first and thaws one more block, from the last to the first, after every `epochs` epochs (Howard

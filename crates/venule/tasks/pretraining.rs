@@ -252,7 +252,7 @@ impl Task for Pretraining {
 
     fn metadata(&self) -> BTreeMap<String, String> {
         let documents = [
-            ("mae", serde_json::to_string(self.mae.config())),
+            ("mae", serde_json::to_string(&self.mae.config())),
             ("preprocess", serde_json::to_string(&self.preprocess)),
             ("provenance", serde_json::to_string(&self.provenance)),
         ];

@@ -1,4 +1,4 @@
-use candle_core::{Result as TensorResult, Tensor};
+use candle_core::{Module, Result as TensorResult, Tensor};
 
 use crate::{Error, Linear, Params, Result, attention_qkv};
 
@@ -29,12 +29,14 @@ impl Attention {
             proj: Linear::new(width, width, true, &params.pp("proj"))?,
         })
     }
+}
 
+impl Module for Attention {
     /// Tokens (B, T, width) → (B, T, width).
     ///
     /// # Errors
     /// If the shape does not fit.
-    pub fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
+    fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
         let y = attention_qkv(&self.qkv.forward(x)?, self.heads)?;
         self.proj.forward(&y)
     }

@@ -1,4 +1,4 @@
-use candle_core::{Result as TensorResult, Tensor};
+use candle_core::{Module, Result as TensorResult, Tensor};
 
 use crate::{Attention, Error, LayerNorm, Mlp, Mode, Params, Result, drop_path};
 
@@ -22,6 +22,9 @@ pub struct BlockConfig {
 /// A pre-norm Vision Transformer block (Dosovitskiy et al. 2021): x + attention(norm1(x)), then x + mlp(norm2(x)).
 ///
 /// Variables: `norm1`, `attn.qkv`, `attn.proj`, `norm2`, `mlp.fc1`, `mlp.fc2`, each with `.weight` and `.bias`.
+///
+/// A block is no `candle_nn::ModuleT`: drop path needs a seed, which a flag for training does not give. A closure with a
+/// [`Mode`] serves in a `candle_nn::Sequential`.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};

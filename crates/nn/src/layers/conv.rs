@@ -1,8 +1,8 @@
-use candle_core::{Result as TensorResult, Tensor};
+use candle_core::{Module, Result as TensorResult, Tensor};
 
 use crate::{
     Init, Norm, Param, Params, Result, conv1x1, conv3x3, conv3x3_norm_relu, group_norm,
-    group_norm_relu, upsample2x_cat_conv3x3_norm_relu,
+    upsample2x_cat_conv3x3_norm_relu,
 };
 
 /// A trained [`conv3x3`]: variables `weight` (outputs, inputs, 3, 3), He-normal, and `bias` (outputs), zeros, if asked for.
@@ -46,12 +46,14 @@ impl Conv3x3 {
             bias: bias(with_bias, outputs, params)?,
         })
     }
+}
 
+impl Module for Conv3x3 {
     /// (B, inputs, H, W) → (B, outputs, H, W).
     ///
     /// # Errors
     /// If the channels do not fit.
-    pub fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
+    fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
         let bias = self.bias.as_ref().map(Param::tensor);
         conv3x3(x, &self.weight.tensor(), bias.as_ref())
     }
@@ -84,12 +86,14 @@ impl Conv1x1 {
             bias: Some(params.get(outputs, "bias", Init::Constant(value))?),
         })
     }
+}
 
+impl Module for Conv1x1 {
     /// (B, inputs, H, W) → (B, outputs, H, W).
     ///
     /// # Errors
     /// If the channels do not fit.
-    pub fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
+    fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
         let bias = self.bias.as_ref().map(Param::tensor);
         conv1x1(x, &self.weight.tensor(), bias.as_ref())
     }
@@ -122,27 +126,15 @@ impl GroupNorm {
             bias: params.get(channels, "bias", Init::Zeros)?,
         })
     }
+}
 
+impl Module for GroupNorm {
     /// (B, C, H, W) → the same shape.
     ///
     /// # Errors
     /// If the channels do not fit.
-    pub fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
+    fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
         group_norm(
-            x,
-            self.groups,
-            &self.weight.tensor(),
-            &self.bias.tensor(),
-            self.eps,
-        )
-    }
-
-    /// [`GroupNorm::forward`] then ReLU, in one pass.
-    ///
-    /// # Errors
-    /// As [`GroupNorm::forward`].
-    pub fn forward_relu(&self, x: &Tensor) -> TensorResult<Tensor> {
-        group_norm_relu(
             x,
             self.groups,
             &self.weight.tensor(),
@@ -163,14 +155,6 @@ impl ConvNormRelu {
     /// Joins the two.
     pub fn new(conv: Conv3x3, norm: GroupNorm) -> Self {
         Self { conv, norm }
-    }
-
-    /// (B, inputs, H, W) → (B, outputs, H, W).
-    ///
-    /// # Errors
-    /// If the channels do not fit.
-    pub fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
-        self.with_operands(|weight, bias, norm| conv3x3_norm_relu(x, weight, bias, norm))
     }
 
     /// The same of `x` (B, C, H, W) doubled, with `others` (B, inputs − C, 2H, 2W) behind it
@@ -197,5 +181,15 @@ impl ConvNormRelu {
             eps: norm.eps,
         };
         apply(&conv.weight.tensor(), bias.as_ref(), norm)
+    }
+}
+
+impl Module for ConvNormRelu {
+    /// (B, inputs, H, W) → (B, outputs, H, W).
+    ///
+    /// # Errors
+    /// If the channels do not fit.
+    fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
+        self.with_operands(|weight, bias, norm| conv3x3_norm_relu(x, weight, bias, norm))
     }
 }

@@ -1,4 +1,4 @@
-use candle_core::{Result as TensorResult, Tensor};
+use candle_core::{Module, Result as TensorResult, Tensor};
 
 use crate::{Error, Init, Param, Params, Result, layer_norm};
 
@@ -29,12 +29,14 @@ impl LayerNorm {
             bias: params.get(width, "bias", Init::Zeros)?,
         })
     }
+}
 
+impl Module for LayerNorm {
     /// (…, width) → the same shape.
     ///
     /// # Errors
     /// If the last dimension is not `width`.
-    pub fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
+    fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
         layer_norm(x, &self.weight.tensor(), &self.bias.tensor(), self.eps)
     }
 }

@@ -1,11 +1,11 @@
-use candle_core::{Result as TensorResult, Tensor};
+use candle_core::{Module, Result as TensorResult, Tensor};
 
 use crate::{Init, Param, Params, Result, linear, linear_gelu};
 
 /// A trained [`linear`]: variables `weight` (outputs, inputs), Xavier-uniform, and `bias` (outputs), zeros, if asked for.
 ///
 /// ```
-/// use candle_core::{DType, Device, Tensor};
+/// use candle_core::{DType, Device, Module, Tensor};
 /// use venule_nn::{Linear, ParamStore};
 /// let store = ParamStore::new(1, &Device::Cpu);
 /// let layer = Linear::new(8, 3, true, &store.root().pp("head"))?;
@@ -33,21 +33,20 @@ impl Linear {
         })
     }
 
+    /// The layer and GELU in one.
+    pub(crate) fn forward_gelu(&self, x: &Tensor) -> TensorResult<Tensor> {
+        let bias = self.bias.as_ref().map(Param::tensor);
+        linear_gelu(x, &self.weight.tensor(), bias.as_ref())
+    }
+}
+
+impl Module for Linear {
     /// (…, inputs) → (…, outputs).
     ///
     /// # Errors
     /// If the last dimension is not `inputs`.
-    pub fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
+    fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
         let bias = self.bias.as_ref().map(Param::tensor);
         linear(x, &self.weight.tensor(), bias.as_ref())
-    }
-
-    /// [`Linear::forward`] and GELU in one.
-    ///
-    /// # Errors
-    /// If the last dimension is not `inputs`.
-    pub fn forward_gelu(&self, x: &Tensor) -> TensorResult<Tensor> {
-        let bias = self.bias.as_ref().map(Param::tensor);
-        linear_gelu(x, &self.weight.tensor(), bias.as_ref())
     }
 }

@@ -1,4 +1,4 @@
-use candle_core::{Result as TensorResult, Tensor};
+use candle_core::{Module, Result as TensorResult, Tensor};
 
 use crate::{Linear, Params, Result};
 
@@ -20,12 +20,14 @@ impl Mlp {
             fc2: Linear::new(hidden, width, true, &params.pp("fc2"))?,
         })
     }
+}
 
+impl Module for Mlp {
     /// (…, width) → (…, width).
     ///
     /// # Errors
     /// If the last dimension is not `width`.
-    pub fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
+    fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
         self.fc2.forward(&self.fc1.forward_gelu(x)?)
     }
 }

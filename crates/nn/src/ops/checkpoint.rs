@@ -11,13 +11,13 @@ use crate::Param;
 /// Where no gradient is wanted, and on devices other than the CPU, this is `f(x)`.
 ///
 /// ```
-/// use candle_core::{DType, Device, Tensor};
+/// use candle_core::{DType, Device, Module, Tensor};
 /// use venule_nn::{Linear, ParamStore, checkpointed};
 /// let store = ParamStore::new(1, &Device::Cpu);
 /// let layer = Linear::new(4, 4, true, &store.root())?;
 /// let x = Tensor::ones((2, 4), DType::F32, &Device::Cpu)?;
 /// let inner = layer.clone();
-/// let y = checkpointed(&x, &store.params(), move |x| inner.forward_gelu(x))?;
+/// let y = checkpointed(&x, &store.params(), move |x| inner.forward(x))?;
 /// let gradients = y.sum_all()?.backward()?;
 /// assert!(gradients.get(store.params()[0].var()).is_some());
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -243,7 +243,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::ops::testing::{agrees, gradients_agree, noise, slopes_agree, thread_counts_agree};
+    use crate::ops::testing::{
+        agrees, gradients_agree, noise, repeatable, slopes_agree, thread_counts_agree,
+    };
 
     type Op = fn(&Tensor, &Tensor, Option<&Tensor>) -> Result<Tensor>;
 
@@ -334,7 +336,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
+        #![proptest_config(repeatable())]
         #[test]
         fn kernel_agrees_with_the_composed_op(
             batch in 1usize..4, rows in 1usize..80, i in 1usize..200, o in 1usize..200,

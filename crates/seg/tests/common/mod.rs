@@ -1,6 +1,6 @@
 //! An encoder for tests: for each patch size one map, from embedded patches through one transformer block.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Module, Result, Tensor};
 use venule_nn::{
     Block, BlockConfig, Encoder, FeatureInfo, FeatureMap, Features, LayerNorm, Linear, Mode,
     Params, patchify,

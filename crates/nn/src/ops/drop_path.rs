@@ -1,14 +1,6 @@
-use candle_core::{Result, Shape, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 
 use crate::{Mode, Noise};
-
-/// Zeroes each value with probability `rate` in training and scales the rest by 1 / (1 − rate); the identity in evaluation.
-///
-/// # Errors
-/// If `rate` is not in [0, 1).
-pub fn dropout(x: &Tensor, rate: f32, mode: Mode) -> Result<Tensor> {
-    masked(x, rate, mode, x.shape().clone())
-}
 
 /// Stochastic depth (Huang et al. 2016): zeroes whole samples of a residual branch (B, …) with probability `rate` in
 /// training and scales the rest by 1 / (1 − rate); the identity in evaluation.
@@ -16,14 +8,6 @@ pub fn dropout(x: &Tensor, rate: f32, mode: Mode) -> Result<Tensor> {
 /// # Errors
 /// If `rate` is not in [0, 1).
 pub fn drop_path(x: &Tensor, rate: f32, mode: Mode) -> Result<Tensor> {
-    let mut shape = vec![1; x.rank()];
-    if let Some(first) = shape.first_mut() {
-        *first = x.dim(0)?;
-    }
-    masked(x, rate, mode, Shape::from(shape))
-}
-
-fn masked(x: &Tensor, rate: f32, mode: Mode, shape: Shape) -> Result<Tensor> {
     if !(0.0..1.0).contains(&rate) {
         bail!("a drop rate must be in [0, 1), not {rate}");
     }
@@ -33,9 +17,13 @@ fn masked(x: &Tensor, rate: f32, mode: Mode, shape: Shape) -> Result<Tensor> {
     if rate == 0.0 {
         return Ok(x.clone());
     }
+    let mut shape = vec![1; x.rank()];
+    if let Some(first) = shape.first_mut() {
+        *first = x.dim(0)?;
+    }
     let mut noise = Noise::keyed(&[seed]);
     let kept = 1.0 / (1.0 - rate);
-    let scales: Vec<f32> = (0..shape.elem_count())
+    let scales: Vec<f32> = (0..shape.iter().product::<usize>())
         .map(|_| if noise.uniform() < rate { 0.0 } else { kept })
         .collect();
     let scales = Tensor::from_vec(scales, shape, x.device())?.to_dtype(x.dtype())?;
@@ -49,19 +37,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keeps_the_mean_and_repeats_by_seed() -> Result<()> {
-        let x = Tensor::ones((64, 100), DType::F32, &Device::Cpu)?;
+    fn keeps_or_drops_whole_samples_keeps_the_mean_and_repeats_by_seed() -> Result<()> {
+        let x = Tensor::ones((6400, 2), DType::F32, &Device::Cpu)?;
         let mode = Mode::Train { seed: 5 };
-        let y = dropout(&x, 0.25, mode)?;
+        let y = drop_path(&x, 0.25, mode)?;
         // 6400 Bernoulli values: the mean's standard error is 0.0072
         assert!((y.mean_all()?.to_scalar::<f32>()? - 1.0).abs() < 0.03);
-        assert_eq!(
-            y.to_vec2::<f32>()?,
-            dropout(&x, 0.25, mode)?.to_vec2::<f32>()?
-        );
-        let rows = drop_path(&x, 0.5, mode)?.to_vec2::<f32>()?;
-        assert!(rows.iter().all(|row| row.iter().all(|v| v == &row[0])));
-        assert!(rows.iter().any(|row| row[0] == 0.0) && rows.iter().any(|row| row[0] == 2.0));
+        let rows = y.to_vec2::<f32>()?;
+        assert_eq!(rows, drop_path(&x, 0.25, mode)?.to_vec2::<f32>()?);
+        assert!(rows.iter().all(|row| row[0] == row[1]));
+        let kept = 1.0 / 0.75;
+        assert!(rows.iter().all(|row| row[0] == 0.0 || row[0] == kept));
         Ok(())
     }
 
@@ -69,10 +55,10 @@ mod tests {
     fn evaluation_is_the_identity_and_a_bad_rate_an_error() -> Result<()> {
         let x = Tensor::ones((4, 4), DType::F32, &Device::Cpu)?;
         assert_eq!(
-            dropout(&x, 0.9, Mode::Eval)?.to_vec2::<f32>()?,
+            drop_path(&x, 0.9, Mode::Eval)?.to_vec2::<f32>()?,
             x.to_vec2::<f32>()?
         );
-        assert!(dropout(&x, 1.0, Mode::Eval).is_err());
+        assert!(drop_path(&x, 1.0, Mode::Eval).is_err());
         assert!(drop_path(&x, f32::NAN, Mode::Eval).is_err());
         Ok(())
     }
