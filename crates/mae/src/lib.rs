@@ -23,14 +23,18 @@
 
 mod config;
 mod decoder;
+mod describe;
 mod error;
+mod export;
 mod from_tensors;
 mod import;
 mod mae;
 mod masking;
-mod pickle_size;
+mod names;
+mod pickle;
 mod positions;
 mod pth;
+mod report;
 mod target;
 mod vit;
 mod weights;
@@ -38,11 +42,13 @@ mod windows;
 
 pub use config::{MaeConfig, Positions, VitConfig};
 pub use decoder::MaeDecoder;
+pub use describe::{Description, Family, Normalisation};
 pub use error::{Error, Result};
-pub use import::{Conversion, ImportReport};
+pub use export::export_encoder;
 pub use mae::{Mae, Reconstruction};
 pub use masking::Masking;
 pub use positions::sin_cos_positions;
+pub use report::{Conversion, Difference, ImportReport};
 pub use target::VesselWeight;
 pub use vit::VitEncoder;
-pub use weights::PretrainedWeights;
+pub use weights::{ImportOptions, MissingNorm, PretrainedWeights};

@@ -11,8 +11,8 @@ use crate::{Result, VitConfig};
 /// A Vision Transformer encoder (Dosovitskiy et al. 2021) for images of any size that the patch size divides.
 ///
 /// Variables, in the public MAE / timm layout: `patch_embed.proj.weight` (width, C, p, p) and `.bias`, `cls_token`
-/// (1, 1, width), `pos_embed` (1, N, width) where positions are learned, `blocks.N.…`, `norm.weight` and `.bias`. The class
-/// token carries no position.
+/// (1, 1, width), `register_tokens` (1, R, width) where there are some, `pos_embed` (1, N, width) where positions are learned,
+/// `blocks.N.…`, `norm.weight` and `.bias`. Class and register tokens carry no position.
 ///
 /// As an [`Encoder`] it gives one map (B, width, H/p, W/p) per tapped depth, each through the final norm; in evaluation it sees
 /// an image larger than [`VitConfig::window`] window by window.
@@ -22,6 +22,7 @@ pub struct VitEncoder {
     patch_weight: Param,
     patch_bias: Param,
     cls_token: Param,
+    registers: Option<Param>,
     positions: PositionTable,
     blocks: Vec<Block>,
     /// Of each block, for checkpointing.
@@ -86,6 +87,14 @@ impl VitEncoder {
             )?,
             patch_bias: embedding.get(width, "bias", Init::Zeros)?,
             cls_token: params.get((1, 1, width), "cls_token", Init::TruncatedNormal(0.02))?,
+            registers: match config.registers {
+                0 => None,
+                count => Some(params.get(
+                    (1, count, width),
+                    "register_tokens",
+                    Init::TruncatedNormal(0.02),
+                )?),
+            },
             positions: PositionTable::new(
                 config.positions,
                 config.grid(),
@@ -135,8 +144,8 @@ impl VitEncoder {
         Ok((height / patch, width / patch))
     }
 
-    /// Tokens after the last block and norm: (B, 1 + K, width), the class token first, then the patches that `keep` (B, K)
-    /// of `u32` names, in its order; without `keep` all N patches row by row.
+    /// Tokens after the last block and norm: (B, 1 + R + K, width), the class token first, then the R registers and the patches
+    /// that `keep` (B, K) of `u32` names, in its order; without `keep` all N patches row by row.
     ///
     /// # Errors
     /// If the images do not fit ([`VitEncoder::grid`]) or `keep` names a patch that does not exist.
@@ -165,7 +174,7 @@ impl VitEncoder {
         })
     }
 
-    /// Class token and embedded patches (B, 1 + K, width).
+    /// Class token, registers and embedded patches (B, 1 + R + K, width).
     fn embed(&self, images: &Tensor, keep: Option<&Tensor>) -> TensorResult<Tensor> {
         let grid = self.grid(images)?;
         let (width, values) = (self.config.width, self.config.patch_values());
@@ -197,7 +206,13 @@ impl VitEncoder {
         let tokens = linear(&patches, &weight, Some(&self.patch_bias.tensor()))?;
         let tokens = tokens.broadcast_add(&positions)?;
         let class = self.cls_token.tensor().broadcast_as((batch, 1, width))?;
-        Tensor::cat(&[class.contiguous()?, tokens], 1)
+        let class = class.contiguous()?;
+        let Some(registers) = &self.registers else {
+            return Tensor::cat(&[class, tokens], 1);
+        };
+        let shape = (batch, self.config.registers, width);
+        let registers = registers.tensor().broadcast_as(shape)?.contiguous()?;
+        Tensor::cat(&[class, registers, tokens], 1)
     }
 
     /// The map after each tapped depth, of `images` seen at once.
@@ -213,7 +228,9 @@ impl VitEncoder {
             }
             tokens = self.block(i, &tokens, mode)?;
             if taps.contains(&(i + 1)) {
-                let patches = self.norm.forward(&tokens)?.narrow(1, 1, rows * columns)?;
+                let first = 1 + self.config.registers;
+                let patches = self.norm.forward(&tokens)?;
+                let patches = patches.narrow(1, first, rows * columns)?;
                 let map = patches.transpose(1, D::Minus1)?.contiguous()?;
                 maps.push(map.reshape((batch, width, rows, columns))?);
             }
