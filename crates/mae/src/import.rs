@@ -311,7 +311,7 @@ fn explains(differences: &[Difference], name: &str) -> bool {
             "positions" => name == "pos_embed" || name == "decoder_pos_embed",
             "depth" => {
                 let fewer = file.parse::<usize>().ok().min(model.parse().ok());
-                let number = name
+                let number: Option<usize> = name
                     .strip_prefix("blocks.")
                     .and_then(|rest| rest.split('.').next()?.parse().ok());
                 matches!((number, fewer), (Some(number), Some(fewer)) if number >= fewer)

@@ -737,7 +737,7 @@ fn a_small_file_asks_for_no_more_memory_than_a_multiple_of_its_length() {
     entries.retain(|(name, _)| !name.contains("data/"));
     let path = tempfile::NamedTempFile::new().unwrap();
     // torch.zeros(1).expand(SIDE, SIDE): one value under a shape of any size.
-    let mut read = |side: u32| {
+    let read = |side: u32| {
         let mut pickle = b"\x80\x02}X\x01\0\0\0wctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\00X\x03\0\0\0cpuK\x01tQK\0".to_vec();
         for _ in 0..2 {
             pickle.push(b'J');
