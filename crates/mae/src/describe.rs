@@ -184,6 +184,15 @@ pub(crate) fn own_config(metadata: &BTreeMap<String, String>) -> Option<VitConfi
 pub(crate) const ENCODER_METADATA: &str = "encoder";
 
 impl PretrainedWeights {
+    /// That of the metadata, else of the family: Hugging Face's configuration classes have 1e-12, but DINOv2's the 1e-6 of all others.
+    pub(crate) fn layer_norm_eps(&self) -> f64 {
+        match (self.own(), self.family()) {
+            (Some(own), _) => own.layer_norm_eps,
+            (None, Family::HuggingFaceVit | Family::HuggingFaceMae) => 1e-12,
+            _ => 1e-6,
+        }
+    }
+
     /// The architecture that takes these weights as they are: from the metadata of a file of this project, else by names and
     /// shapes, with what is known of the family where they are silent (heads of the public widths, LayerNorm's eps).
     ///
@@ -195,15 +204,11 @@ impl PretrainedWeights {
         let config = match self.own() {
             Some(own) => own.clone(),
             None => {
-                let mut config = VitConfig::from_tensors(self.tensors(), self.options().heads)?;
-                // Hugging Face's configuration classes; DINOv2's has the 1e-6 of all others.
-                if matches!(
-                    self.family(),
-                    Family::HuggingFaceVit | Family::HuggingFaceMae
-                ) {
-                    config.layer_norm_eps = 1e-12;
+                let config = VitConfig::from_tensors(self.tensors(), self.options().heads)?;
+                VitConfig {
+                    layer_norm_eps: self.layer_norm_eps(),
+                    ..config
                 }
-                config
             }
         };
         Ok(Description {

@@ -67,6 +67,13 @@ impl PretrainedWeights {
             ..Plan::default()
         };
         self.compare(config, &mut plan)?;
+        let (eps, own) = (self.layer_norm_eps(), config.layer_norm_eps);
+        if eps != own {
+            let note = format!(
+                "layer_norm_eps is {own:e} here and {eps:e} in the models these weights are of"
+            );
+            plan.report.notes.push(note);
+        }
         for (name, param) in &params {
             self.fit(name, param, config, &mut plan)?;
         }

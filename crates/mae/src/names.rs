@@ -328,3 +328,100 @@ fn from_hugging_face(name: &str) -> Option<String> {
     };
     Some(format!("blocks.{block}.{layer}.{kind}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    fn named(names: &[&str], key: Option<&str>) -> Result<Named> {
+        let tensor = Tensor::zeros((2, 2), candle_core::DType::F32, &Device::Cpu)?;
+        let tensors = names
+            .iter()
+            .map(|name| ((*name).to_owned(), tensor.clone()));
+        Named::new(tensors.collect(), key, Path::new("file"), &|_, _| Ok(()))
+    }
+
+    #[test]
+    fn each_family_s_names_become_those_of_timm() {
+        for (name, expected) in [
+            ("blocks.7.attn.qkv.weight", "blocks.7.attn.qkv.weight"),
+            ("blocks.1.13.ls1.gamma", "blocks.13.ls1.gamma"),
+            ("blocks.2.gamma_2", "blocks.2.ls2.gamma"),
+            ("reg_token", "register_tokens"),
+            ("blocks", "blocks"),
+        ] {
+            assert_eq!(from_timm(name), expected);
+        }
+        for (name, expected) in [
+            ("embeddings.cls_token", Some("cls_token")),
+            (
+                "encoder.layer.3.attention.attention.key.bias",
+                Some("blocks.3.attn.key.bias"),
+            ),
+            (
+                "encoder.layer.3.attention.output.dense.weight",
+                Some("blocks.3.attn.proj.weight"),
+            ),
+            (
+                "encoder.layer.3.output.dense.weight",
+                Some("blocks.3.mlp.fc2.weight"),
+            ),
+            (
+                "layers.0.attention.o_proj.weight",
+                Some("blocks.0.attn.proj.weight"),
+            ),
+            (
+                "encoder.layer.0.layer_scale2.lambda1",
+                Some("blocks.0.ls2.gamma"),
+            ),
+            ("layernorm.bias", Some("norm.bias")),
+            ("encoder.layer.0.mlp.weights_in.weight", None),
+            ("pooler.dense.bias", None),
+        ] {
+            assert_eq!(from_hugging_face(name).as_deref(), expected);
+        }
+    }
+
+    #[test]
+    fn a_prefix_is_taken_off_and_what_lies_outside_stays_outside() {
+        let names = [
+            "module.backbone.patch_embed.proj.weight",
+            "module.backbone.norm.weight",
+            "module.head.weight",
+        ];
+        let found = named(&names, None).unwrap();
+        assert_eq!(found.prefix, "module.backbone.");
+        assert_eq!(found.outside, ["module.head.weight"]);
+        assert_eq!(found.origin("norm.weight"), "module.backbone.norm.weight");
+        // No transformer of that name: its end alone is no patch embedding.
+        let found = named(&["my_patch_embed.proj.weight"], None).unwrap();
+        assert_eq!(found.prefix, "");
+    }
+
+    #[test]
+    fn two_names_of_one_tensor_are_refused() {
+        let names = [
+            "patch_embed.proj.weight",
+            "blocks.0.1.norm1.weight",
+            "blocks.1.norm1.weight",
+        ];
+        let message = named(&names, None).unwrap_err().to_string();
+        assert!(
+            message.contains("`blocks.0.1.norm1.weight` and `blocks.1.norm1.weight`"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn a_key_that_begins_no_name_is_an_error() {
+        let message = named(&["a.patch_embed.proj.weight"], Some("b"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("`b`") && message.ends_with("choose one of a"),
+            "{message}"
+        );
+    }
+}

@@ -104,6 +104,21 @@ fn list(names: &[String]) -> String {
     }
 }
 
+/// Names with `*` for every number in them, each once, as they come first.
+fn any_block<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut short: Vec<String> = Vec::new();
+    for name in names {
+        let number = |part: &str| part.parse::<u32>().is_ok();
+        let parts = name.split('.');
+        let parts = parts.map(|part| if number(part) { "*" } else { part });
+        let name = parts.collect::<Vec<_>>().join(".");
+        if !short.contains(&name) {
+            short.push(name);
+        }
+    }
+    short
+}
+
 /// Differences below each other.
 pub(crate) fn lines(differences: &[Difference]) -> String {
     differences
@@ -143,32 +158,35 @@ impl fmt::Display for ImportReport {
             write!(f, ", weights of {family}")?;
         }
         write_key(f, self.key.as_deref(), &self.other_keys)?;
-        // One line for all blocks in which the same was done.
         let mut done: Vec<(&str, Vec<String>)> = Vec::new();
-        for conversion in &self.reshaped {
-            let how = conversion.how;
-            let item = match conversion.from == conversion.to {
-                true => conversion.name.clone(),
-                false => format!(
-                    "{} {:?} -> {:?}",
-                    conversion.name, conversion.from, conversion.to
-                ),
+        for Conversion {
+            name,
+            from,
+            to,
+            how,
+        } in &self.reshaped
+        {
+            let name = &any_block([name.as_str()].into_iter())[0];
+            let item = match from == to {
+                true => name.clone(),
+                false => format!("{name} {from:?} -> {to:?}"),
             };
-            match done.iter_mut().find(|(known, _)| *known == how) {
+            match done.iter_mut().find(|(known, _)| known == how) {
+                Some((_, items)) if items.contains(&item) => {}
                 Some((_, items)) => items.push(item),
                 None => done.push((how, vec![item])),
             }
         }
         for (how, items) in &done {
-            write!(f, "\n{how}: {}", list(items))?;
+            write!(f, "\n{how}: {}", items.join(", "))?;
         }
-        for (what, names) in [
-            ("NOT LOADED, though it changes the features", &self.unused),
-            ("left out", &self.left_out),
-        ] {
-            if !names.is_empty() {
-                write!(f, "\n{what}: {}", list(names))?;
-            }
+        if !self.unused.is_empty() {
+            let names = list(&self.unused);
+            write!(f, "\nNOT LOADED, though it changes the features: {names}")?;
+        }
+        if !self.left_out.is_empty() {
+            let names = any_block(self.left_out.iter().map(String::as_str));
+            write!(f, "\nleft out: {}", list(&names))?;
         }
         for note in &self.notes {
             write!(f, "\n{note}")?;
