@@ -8,11 +8,12 @@ set -eu
 cd "$(dirname "$0")"
 export RUSTC_BOOTSTRAP=1
 limit=${SECONDS_EACH:-600}
-[ $# -gt 0 ] || set -- images masks pairing layouts weights run_file
+[ $# -gt 0 ] || set -- images masks pairing layouts weights pth run_file
 for target; do
     case $target in
     images | masks) dictionary=images seeds="seeds/$target ../crates/data/tests/fixtures/images" ;;
     pairing | layouts) dictionary=names seeds=seeds/$target ;;
+    pth) dictionary=pth seeds=../crates/mae/tests/fixtures/public ;;
     weights) dictionary=weights seeds=seeds/weights ;;
     run_file) dictionary=run_file seeds=../configs ;;
     *)

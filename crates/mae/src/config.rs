@@ -44,6 +44,9 @@ pub struct VitConfig {
     pub layer_norm_eps: f64,
     /// Kind of positions.
     pub positions: Positions,
+    /// Register tokens (Darcet et al. 2024): learned tokens beside the class token, without positions, 0 to 64. A masked autoencoder has none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub registers: usize,
     /// Stochastic-depth rate of the last block, in [0, 1); it grows linearly from 0 at the first.
     pub drop_path: f32,
     /// Whether training keeps only each block's input and runs the block once more for its gradient: less memory, about a third
@@ -86,6 +89,11 @@ fn heads(field: &'static str, heads: usize, width: usize) -> Result<()> {
     config_error(field, heads, format!("a divisor of the width {width}"))
 }
 
+/// A setting that files of an earlier version do not have is written only where it is used.
+fn is_zero(value: &usize) -> bool {
+    *value == 0
+}
+
 /// Most values in a table of learned positions (1 GiB): a mistyped image size must not exhaust the memory.
 const LARGEST_TABLE: usize = 1 << 28;
 
@@ -103,6 +111,7 @@ impl VitConfig {
             qkv_bias: false,
             layer_norm_eps: 1e-6,
             positions: Positions::Learned,
+            registers: 0,
             drop_path: 0.0,
             checkpoint_blocks: false,
             taps: Vec::new(),
@@ -135,13 +144,72 @@ impl VitConfig {
         }
     }
 
-    /// The preset of that name: `seed`, `compact`, `tiny`, or `seed` with another number of blocks: `seed-4`, `seed-6`,
-    /// `seed-12`.
+    /// A public layout: patch 16 at 224×224 RGB pixels, heads of width 64, qkv biases, learned positions, LayerNorm eps 1e-6.
+    fn public(width: usize, depth: usize) -> Self {
+        Self {
+            image_size: [224, 224],
+            in_channels: 3,
+            width,
+            depth,
+            heads: width / 64,
+            qkv_bias: true,
+            ..Self::seed()
+        }
+    }
+
+    /// ViT-Ti/16 of timm and DeiT: width 192, 12 blocks of 3 heads.
+    pub fn vit_tiny() -> Self {
+        Self::public(192, 12)
+    }
+
+    /// ViT-S/16: width 384, 12 blocks of 6 heads. DINOv2's has patch 14 at 518×518 pixels.
+    pub fn vit_small() -> Self {
+        Self::public(384, 12)
+    }
+
+    /// ViT-B/16, as MAE's: width 768, 12 blocks of 12 heads.
+    pub fn vit_base() -> Self {
+        Self::public(768, 12)
+    }
+
+    /// ViT-L/16, as MAE's and RETFound's: width 1024, 24 blocks of 16 heads.
+    pub fn vit_large() -> Self {
+        Self::public(1024, 24)
+    }
+
+    /// Names of the presets.
+    pub const PRESETS: &'static [&'static str] = &[
+        "seed",
+        "compact",
+        "tiny",
+        "seed-4",
+        "seed-6",
+        "seed-12",
+        "vit-tiny",
+        "vit-small",
+        "vit-base",
+        "vit-large",
+    ];
+
+    /// The preset of that name: those of [`MaeConfig::preset`], and the public layouts `vit-tiny`, `vit-small`, `vit-base` and
+    /// `vit-large`.
     ///
     /// # Errors
     /// [`Error::Preset`] for any other name.
     pub fn preset(name: &str) -> Result<Self> {
-        Ok(MaeConfig::preset(name)?.encoder)
+        match name {
+            "vit-tiny" => Ok(Self::vit_tiny()),
+            "vit-small" => Ok(Self::vit_small()),
+            "vit-base" => Ok(Self::vit_base()),
+            "vit-large" => Ok(Self::vit_large()),
+            name => match MaeConfig::preset(name) {
+                Ok(config) => Ok(config.encoder),
+                Err(_) => Err(Error::Preset {
+                    name: name.to_owned(),
+                    known: Self::PRESETS,
+                }),
+            },
+        }
     }
 
     /// Rows and columns of patches of the configured image size.
@@ -173,6 +241,7 @@ impl VitConfig {
         between("in_channels", self.in_channels, 1, 64)?;
         between("width", self.width, 1, 8192)?;
         between("depth", self.depth, 1, 128)?;
+        between("registers", self.registers, 0, 64)?;
         heads("heads", self.heads, self.width)?;
         for side in self.image_size {
             if side == 0 || side > 1 << 16 || !side.is_multiple_of(self.patch_size) {
@@ -330,6 +399,13 @@ impl MaeConfig {
         between("decoder_width", self.decoder_width, 1, 8192)?;
         between("decoder_depth", self.decoder_depth, 1, 128)?;
         heads("decoder_heads", self.decoder_heads, self.decoder_width)?;
+        if self.encoder.registers != 0 {
+            return config_error(
+                "registers",
+                self.encoder.registers,
+                "0 in a masked autoencoder, whose decoder takes the class token and patches",
+            );
+        }
         if self.encoder.positions == Positions::SinCos && !self.decoder_width.is_multiple_of(4) {
             return config_error(
                 "decoder_width",
@@ -376,6 +452,45 @@ mod tests {
     }
 
     #[test]
+    fn the_public_layouts_have_their_published_sizes() {
+        // timm: vit_tiny_patch16_224, vit_small_…, vit_base_…, vit_large_… without their heads
+        for (name, parameters) in [
+            ("vit-tiny", 5_524_416),
+            ("vit-small", 21_665_664),
+            ("vit-base", 85_798_656),
+            ("vit-large", 303_301_632),
+        ] {
+            let config = VitConfig::preset(name).unwrap();
+            config.validate().unwrap();
+            let (w, n) = (config.width, 196);
+            // norms, qkv, proj, MLP of a block; patches, class token, positions (timm has one more, of the class token), norm
+            let block = 4 * w + 3 * w * w + 3 * w + w * w + w + 8 * w * w + 5 * w;
+            let all = 768 * w + w + w + (n + 1) * w + config.depth * block + 2 * w;
+            assert_eq!(all, parameters, "{name}");
+        }
+        assert!(
+            VitConfig::preset("vit-huge")
+                .unwrap_err()
+                .to_string()
+                .contains("vit-large")
+        );
+    }
+
+    #[test]
+    fn registers_are_written_only_where_there_are_some() {
+        let text = |config: &VitConfig| serde_json::to_string(config).unwrap();
+        assert!(!text(&VitConfig::seed()).contains("registers"));
+        let config = VitConfig {
+            registers: 4,
+            ..VitConfig::vit_small()
+        };
+        assert_eq!(
+            serde_json::from_str::<VitConfig>(&text(&config)).unwrap(),
+            config
+        );
+    }
+
+    #[test]
     fn an_unknown_key_is_an_error() {
         let message = serde_json::from_str::<VitConfig>(r#"{"widht": 64}"#).unwrap_err();
         assert!(message.to_string().contains("widht"), "{message}");
@@ -383,7 +498,9 @@ mod tests {
 
     #[test]
     fn each_bad_value_names_its_field() {
-        let cases: [(&str, Spoil); 18] = [
+        let cases: [(&str, Spoil); 20] = [
+            ("registers", |c| c.encoder.registers = 65),
+            ("registers", |c| c.encoder.registers = 4),
             ("patch_size", |c| c.encoder.patch_size = 0),
             ("in_channels", |c| c.encoder.in_channels = 0),
             ("width", |c| c.encoder.width = 1 << 20),

@@ -1,5 +1,8 @@
 use std::path::PathBuf;
 
+use crate::Difference;
+use crate::report::lines;
+
 /// Everything that can go wrong when a model is configured, built or imported.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -66,6 +69,51 @@ pub enum Error {
         /// What is wrong with it and what to do.
         reason: String,
     },
+    /// A download or a copy that ended early.
+    #[error("{}: the file is cut off: its end is missing; fetch it again", path.display())]
+    CutOff {
+        /// The file at fault.
+        path: PathBuf,
+    },
+    /// A value of an encoder that is NaN or infinite.
+    #[error(
+        "{}: value {place} of tensor `{tensor}` is {value}; the weights are damaged, take an earlier checkpoint or fetch the file again",
+        path.display()
+    )]
+    NotFinite {
+        /// The file at fault.
+        path: PathBuf,
+        /// The tensor's name in the file.
+        tensor: String,
+        /// Place of the value, row by row.
+        place: usize,
+        /// The value.
+        value: f32,
+    },
+    /// A file of several dictionaries, of which none or several hold a Vision Transformer.
+    #[error("{}: {}", path.display(), key_reason(wanted.as_deref(), keys, transformers))]
+    Key {
+        /// The file at fault.
+        path: PathBuf,
+        /// The key that was asked for.
+        wanted: Option<String>,
+        /// The file's keys at its top, or what its names begin with.
+        keys: Vec<String>,
+        /// The keys that hold a Vision Transformer.
+        transformers: Vec<String>,
+    },
+    /// Weights of another architecture than the model's.
+    #[error(
+        "{} does not fit the encoder, which is left as it was:{}",
+        path.display(),
+        lines(differences)
+    )]
+    Misfit {
+        /// The file.
+        path: PathBuf,
+        /// All differences, and what takes the file in spite of each.
+        differences: Vec<Difference>,
+    },
     /// Weights that are no Vision Transformer's, or from which a size cannot be read.
     #[error("these weights are no Vision Transformer's in the MAE / timm layout: {reason}")]
     Architecture {
@@ -81,6 +129,26 @@ pub enum Error {
     /// A tensor operation failed.
     #[error("tensor operation failed: {0}")]
     Tensor(#[from] candle_core::Error),
+}
+
+fn key_reason(wanted: Option<&str>, keys: &[String], transformers: &[String]) -> String {
+    let keys = keys.join(", ");
+    match (wanted, transformers) {
+        (Some(wanted), []) => {
+            format!("it has no key `{wanted}`, but {keys}, and none holds a Vision Transformer")
+        }
+        (None, []) => format!(
+            "none of its keys {keys} holds a Vision Transformer (no `patch_embed.proj.weight` or Hugging Face's name of it)"
+        ),
+        (Some(wanted), some) => format!(
+            "its key `{wanted}` names no single Vision Transformer; choose one of {}",
+            some.join(", ")
+        ),
+        (None, several) => format!(
+            "it holds several Vision Transformers; choose one by the import option `key`: {}",
+            several.join(", ")
+        ),
+    }
 }
 
 /// A result with this crate's [`Error`].

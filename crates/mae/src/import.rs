@@ -1,87 +1,39 @@
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt;
+use std::collections::{BTreeSet, HashMap};
 
 use candle_core::Tensor;
-use venule_nn::{ParamStore, resample_grid};
+use venule_nn::{Param, ParamStore, resample_grid};
 
-use crate::{Error, PretrainedWeights, Result, VitConfig};
+use crate::from_tensors::{Shapes, published_heads};
+use crate::names::may_be_left_out;
+use crate::{
+    Conversion, Difference, Error, Family, ImportReport, MissingNorm, Positions, PretrainedWeights,
+    Result, VitConfig, sin_cos_positions,
+};
 
-/// A tensor that was changed to fit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Conversion {
-    /// The variable, without the store's prefix.
-    pub name: String,
-    /// Shape in the file.
-    pub from: Vec<usize>,
-    /// Shape in the model.
-    pub to: Vec<usize>,
-    /// What was done.
-    pub how: &'static str,
-}
+/// Largest difference of a position table from the sine-cosine one, of values in [-1, 1]: what `bf16` rounds.
+const SIN_COS_TOLERANCE: f32 = 4e-3;
 
-/// What an import did with every name of the file and of the model. `Display` gives one line per kind.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ImportReport {
-    /// Variables that now hold the file's values, in the store's order.
-    pub loaded: Vec<String>,
-    /// Those of them whose values were resampled, summed or folded on the way.
-    pub reshaped: Vec<Conversion>,
-    /// Variables that the file does not have; they keep their values.
-    pub missing: Vec<String>,
-    /// Variables that the file has in a shape that cannot be converted; they keep their values.
-    pub mismatched: Vec<Conversion>,
-    /// Names of the file that the model does not have, sorted.
-    pub unexpected: Vec<String>,
-    /// Entries of the file that are no floating-point tensors that can be read, sorted.
-    pub skipped: Vec<String>,
-}
-
-impl ImportReport {
-    /// Whether every variable of the model got its values from the file.
-    pub fn is_complete(&self) -> bool {
-        self.missing.is_empty() && self.mismatched.is_empty()
-    }
-}
-
-impl fmt::Display for ImportReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} variables loaded", self.loaded.len())?;
-        for (what, items) in [
-            ("reshaped", &self.reshaped),
-            ("not fitting", &self.mismatched),
-        ] {
-            for item in items {
-                let Conversion {
-                    name,
-                    from,
-                    to,
-                    how,
-                } = item;
-                write!(f, "\n{what}: {name} {from:?} -> {to:?} ({how})")?;
-            }
-        }
-        for (what, names) in [
-            ("missing in the file", &self.missing),
-            ("unexpected in the file", &self.unexpected),
-            ("skipped, not floating-point", &self.skipped),
-        ] {
-            if !names.is_empty() {
-                write!(f, "\n{what}: {}", names.join(", "))?;
-            }
-        }
-        Ok(())
-    }
+/// What becomes of each name, before anything is changed.
+#[derive(Default)]
+struct Plan {
+    changes: Vec<(Param, Tensor)>,
+    differences: Vec<Difference>,
+    missing: Vec<String>,
+    report: ImportReport,
 }
 
 impl PretrainedWeights {
-    /// Copies these weights into the variables of `store` under `prefix` ("" for all), which were built with `config`.
+    /// Copies these weights into the variables of `store` under `prefix` ("" for all), which were built with `config`: all of
+    /// them or none.
     ///
     /// RGB patch embeddings are summed to one gray channel, and a gray one spread evenly over several; position tables are
-    /// resampled to the grid of `config`; a position of the class token is added to the class token. What does not fit keeps its
-    /// value and is reported. Names of a decoder are only expected where the store has them under the same prefix.
+    /// resampled to the grid of `config`; a position of the class token is added to the class token. A file's decoder,
+    /// `mask_token` and classifier are left out where the store has no place for them. Every other tensor must find its
+    /// place, unless [`ImportOptions::allow_unused`](crate::ImportOptions::allow_unused) says otherwise.
     ///
     /// # Errors
-    /// [`Error::Architecture`] if not one variable finds its values; nothing is changed then.
+    /// [`Error::Misfit`] with every difference between the file's architecture and the model's, and the setting that takes it;
+    /// [`Error::Architecture`] if not one variable finds its values. Nothing is changed then.
     pub fn load(
         &self,
         store: &ParamStore,
@@ -92,66 +44,305 @@ impl PretrainedWeights {
             "" => String::new(),
             prefix => format!("{}.", prefix.trim_end_matches('.')),
         };
-        let mut report = ImportReport {
-            skipped: self.skipped().to_vec(),
-            ..ImportReport::default()
-        };
-        let mut known = BTreeSet::new();
-        let mut changes = Vec::new();
-        for param in store.params() {
-            let Some(name) = param.name().strip_prefix(&dotted) else {
-                continue;
-            };
-            known.insert(name.to_owned());
-            let Some(tensor) = self.tensors().get(name) else {
-                report.missing.push(name.to_owned());
-                continue;
-            };
-            let target = param.var().dims();
-            let conversion = |how| Conversion {
-                name: name.to_owned(),
-                from: tensor.dims().to_vec(),
-                to: target.to_vec(),
-                how,
-            };
-            match convert(name, tensor, target, self.tensors(), config)? {
-                Converted::Same => changes.push((param.clone(), tensor.clone())),
-                Converted::Changed(value, how) => {
-                    report.reshaped.push(conversion(how));
-                    changes.push((param.clone(), value));
-                }
-                Converted::No(how) => {
-                    report.mismatched.push(conversion(how));
-                    continue;
-                }
-            }
-            report.loaded.push(name.to_owned());
+        let params: Vec<_> = store
+            .params()
+            .into_iter()
+            .filter_map(|param| Some((param.name().strip_prefix(&dotted)?.to_owned(), param)))
+            .collect();
+        if !params
+            .iter()
+            .any(|(name, _)| self.tensors().contains_key(name))
+        {
+            return Err(self.strangers(params.len(), prefix));
         }
-        let names: BTreeMap<_, _> = self.tensors().iter().collect();
-        let strangers = names.into_keys().filter(|name| !known.contains(*name));
-        report.unexpected = strangers.cloned().collect();
-        if changes.is_empty() {
-            return Err(Error::Architecture {
-                reason: format!(
-                    "none of the {} variables under `{prefix}` is among the {} tensors; the file belongs to another model",
-                    known.len(),
-                    self.tensors().len()
-                ),
+        let mut plan = Plan {
+            report: ImportReport {
+                family: Some(self.family()),
+                key: self.key().map(str::to_owned),
+                other_keys: self.other_keys().to_vec(),
+                reshaped: self.changed().to_vec(),
+                normalisation: self.family().normalisation(),
+                ..ImportReport::default()
+            },
+            ..Plan::default()
+        };
+        self.compare(config, &mut plan)?;
+        let (eps, own) = (self.layer_norm_eps(), config.layer_norm_eps);
+        if eps != own {
+            let note = format!(
+                "layer_norm_eps is {own:e} here and {eps:e} in the models these weights are of"
+            );
+            plan.report.notes.push(note);
+        }
+        for (name, param) in &params {
+            self.fit(name, param, config, &mut plan)?;
+        }
+        if !plan.missing.is_empty() {
+            let names = std::mem::take(&mut plan.missing);
+            plan.differences.push(Difference::Missing { names });
+        }
+        self.rest(&params, config, &mut plan)?;
+        if !plan.differences.is_empty() {
+            return Err(Error::Misfit {
+                path: self.path().map_or_else(|| "the weights".into(), Into::into),
+                differences: plan.differences,
             });
         }
-        let values = changes
-            .into_iter()
-            .map(|(param, value)| {
-                let var = param.var();
-                let value = value.to_dtype(var.dtype())?.to_device(var.device())?;
-                Ok((param, value))
-            })
-            .collect::<candle_core::Result<Vec<_>>>()?;
+        let values = plan.changes.into_iter().map(|(param, value)| {
+            let var = param.var();
+            let value = value.to_dtype(var.dtype())?.to_device(var.device())?;
+            Ok((param, value))
+        });
+        let values = values.collect::<candle_core::Result<Vec<_>>>()?;
         for (param, value) in values {
             param.var().set(&value)?;
         }
-        Ok(report)
+        Ok(plan.report)
     }
+
+    fn strangers(&self, variables: usize, prefix: &str) -> Error {
+        let names: BTreeSet<_> = self
+            .tensors()
+            .keys()
+            .map(|name| self.origin(name))
+            .chain(self.outside().iter().map(String::as_str))
+            .collect();
+        let first: Vec<_> = names.iter().take(5).copied().collect();
+        Error::Architecture {
+            reason: format!(
+                "none of the {variables} variables under `{prefix}` is among the {} tensors, of which the first are {}; the file belongs to another model",
+                names.len(),
+                first.join(", ")
+            ),
+        }
+    }
+
+    /// Settings in which the file's architecture and the model's differ.
+    fn compare(&self, config: &VitConfig, plan: &mut Plan) -> Result<()> {
+        let Ok(file) = Shapes::of(self.tensors()) else {
+            return Ok(());
+        };
+        let lenient = self.options().allow_unused;
+        let mut found = Vec::new();
+        let setting = |field, file: String, model: String, tensor: &str| Difference::Setting {
+            field,
+            file,
+            model,
+            tensor: self.origin(tensor).to_owned(),
+        };
+        let number = |field, file: usize, model: usize, tensor: &str| {
+            setting(field, file.to_string(), model.to_string(), tensor)
+        };
+        let patch = "patch_embed.proj.weight";
+        if file.patch_size != config.patch_size {
+            found.push(number(
+                "patch_size",
+                file.patch_size,
+                config.patch_size,
+                patch,
+            ));
+        }
+        if file.width != config.width {
+            found.push(number("width", file.width, config.width, patch));
+        }
+        if file.depth != config.depth && !(lenient && file.depth > config.depth) {
+            let last = format!("blocks.{}.norm1.weight", file.depth.saturating_sub(1));
+            found.push(number("depth", file.depth, config.depth, &last));
+        }
+        let (known, source) = self.heads(&file);
+        if let Some(heads) = known.filter(|heads| *heads != config.heads) {
+            found.push(Difference::Heads {
+                file: heads,
+                model: config.heads,
+                source,
+            });
+        }
+        let hidden = (config.width as f64 * config.mlp_ratio).round();
+        if file.hidden > 0 && file.width == config.width && file.hidden as f64 != hidden {
+            let ratio = file.hidden as f64 / file.width as f64;
+            let (file, model) = (ratio.to_string(), config.mlp_ratio.to_string());
+            found.push(setting("mlp_ratio", file, model, "blocks.0.mlp.fc1.weight"));
+        }
+        if file.qkv_bias != config.qkv_bias && !(lenient && file.qkv_bias) {
+            let kind = if file.qkv_bias { "bias" } else { "weight" };
+            let tensor = format!("blocks.0.attn.qkv.{kind}");
+            let (file, model) = (file.qkv_bias.to_string(), config.qkv_bias.to_string());
+            found.push(setting("qkv_bias", file, model, &tensor));
+        }
+        if file.registers != config.registers && !(lenient && config.registers == 0) {
+            found.push(number(
+                "registers",
+                file.registers,
+                config.registers,
+                "register_tokens",
+            ));
+        }
+        let (fixed, learned) = (Positions::SinCos, Positions::Learned);
+        let positions = |file: Positions, model: Positions, tensor| {
+            setting("positions", file.to_string(), model.to_string(), tensor)
+        };
+        match (self.tensors().get("pos_embed"), config.positions) {
+            (None, Positions::Learned) => found.push(positions(fixed, learned, "cls_token")),
+            (Some(table), Positions::SinCos) if !lenient && !is_sin_cos(table, config.grid())? => {
+                found.push(positions(learned, fixed, "pos_embed"));
+            }
+            _ => {}
+        }
+        plan.differences = found;
+        Ok(())
+    }
+
+    /// The file's attention heads, and how they are known.
+    fn heads(&self, file: &Shapes) -> (Option<usize>, &'static str) {
+        if let Some(heads) = self.options().heads {
+            return (Some(heads), "as the caller says");
+        }
+        if let Some(own) = self.own() {
+            return (Some(own.heads), "as its metadata says");
+        }
+        match self.family() {
+            // Presets of this project have other heads than the published models.
+            Family::Venule => (None, ""),
+            _ => (
+                published_heads(file.width),
+                "as the published models of this width have",
+            ),
+        }
+    }
+
+    /// Finds the values of one variable.
+    fn fit(&self, name: &str, param: &Param, config: &VitConfig, plan: &mut Plan) -> Result<()> {
+        let mut source = name.to_owned();
+        if let Some(kind) = name.strip_prefix("norm.")
+            && !self.tensors().contains_key(name)
+        {
+            let stand_in = format!("fc_norm.{kind}");
+            let there = self.tensors().contains_key(&stand_in);
+            match (self.options().missing_norm, there) {
+                (MissingNorm::FcNorm, true) => {
+                    plan.report.notes.push(format!("{name} is the file's {stand_in}, which was trained on the mean of the patches"));
+                    source = stand_in;
+                }
+                (MissingNorm::Fresh, _) => {
+                    plan.report
+                        .notes
+                        .push(format!("{name} is not in the file and stays as it is"));
+                    return Ok(());
+                }
+                (_, true) => {
+                    if kind == "weight" {
+                        plan.differences.push(Difference::Norm);
+                    }
+                    return Ok(());
+                }
+                (_, false) => {}
+            }
+        }
+        let Some(tensor) = self.tensors().get(&source) else {
+            if !explains(&plan.differences, name) {
+                plan.missing.push(name.to_owned());
+            }
+            return Ok(());
+        };
+        let target = param.var().dims();
+        let conversion = |how| Conversion {
+            name: name.to_owned(),
+            from: tensor.dims().to_vec(),
+            to: target.to_vec(),
+            how,
+        };
+        let value = match convert(name, tensor, target, self.tensors(), config)? {
+            // A copy: a variable takes no tensor that shares its memory.
+            Converted::Same => tensor.copy()?,
+            Converted::Changed(value, how) => {
+                plan.report.reshaped.push(conversion(how));
+                value
+            }
+            Converted::No(how) => {
+                if !explains(&plan.differences, name) {
+                    plan.differences.push(Difference::Shape(conversion(how)));
+                }
+                return Ok(());
+            }
+        };
+        plan.changes.push((param.clone(), value));
+        plan.report.loaded.push(name.to_owned());
+        Ok(())
+    }
+
+    /// Tensors of the file that no variable took.
+    fn rest(&self, params: &[(String, Param)], config: &VitConfig, plan: &mut Plan) -> Result<()> {
+        let known: BTreeSet<_> = params.iter().map(|(name, _)| name.as_str()).collect();
+        let mut unused = Vec::new();
+        let mut left_out = Vec::new();
+        for name in self
+            .tensors()
+            .keys()
+            .filter(|name| !known.contains(name.as_str()))
+        {
+            let origin = self.origin(name).to_owned();
+            if name == "pos_embed" && is_sin_cos(&self.tensors()[name], config.grid())? {
+                plan.report.notes.push(format!(
+                    "{origin} is the fixed sine-cosine table, which the encoder computes"
+                ));
+            } else if may_be_left_out(name) {
+                left_out.push(origin);
+            } else if !explains(&plan.differences, name) {
+                unused.push(origin);
+            }
+        }
+        left_out.extend(self.outside().iter().chain(self.skipped()).cloned());
+        left_out.sort();
+        unused.sort();
+        plan.report.left_out = left_out;
+        match self.options().allow_unused {
+            true => plan.report.unused = unused,
+            false if unused.is_empty() => {}
+            false => plan.differences.push(Difference::Unused { names: unused }),
+        }
+        Ok(())
+    }
+}
+
+/// Whether a setting that differs is why a tensor does not fit or finds no place.
+fn explains(differences: &[Difference], name: &str) -> bool {
+    differences.iter().any(|difference| match difference {
+        Difference::Setting {
+            field, file, model, ..
+        } => match *field {
+            "width" => true,
+            "patch_size" => name == "patch_embed.proj.weight",
+            "mlp_ratio" => name.contains(".mlp."),
+            "qkv_bias" => name.ends_with(".attn.qkv.bias"),
+            "registers" => name == "register_tokens",
+            "positions" => name == "pos_embed" || name == "decoder_pos_embed",
+            "depth" => {
+                let fewer = file.parse::<usize>().ok().min(model.parse().ok());
+                let number: Option<usize> = name
+                    .strip_prefix("blocks.")
+                    .and_then(|rest| rest.split('.').next()?.parse().ok());
+                matches!((number, fewer), (Some(number), Some(fewer)) if number >= fewer)
+            }
+            _ => false,
+        },
+        _ => false,
+    })
+}
+
+/// Whether a position table, with or without a class token's entry, is the sine-cosine one of its grid.
+fn is_sin_cos(table: &Tensor, grid: (usize, usize)) -> candle_core::Result<bool> {
+    let Ok((1, count, width)) = table.dims3() else {
+        return Ok(false);
+    };
+    let Some((has_class, grid)) =
+        position_grid(count, grid).filter(|_| width > 0 && width % 4 == 0)
+    else {
+        return Ok(false);
+    };
+    let patches = table.narrow(1, usize::from(has_class), grid.0 * grid.1)?;
+    let fixed = sin_cos_positions(grid, width, table.dtype(), table.device())?;
+    let largest = (patches - fixed)?.abs()?.max_all()?.to_scalar::<f32>()?;
+    Ok(largest < SIN_COS_TOLERANCE)
 }
 
 enum Converted {

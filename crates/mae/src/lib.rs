@@ -24,15 +24,19 @@
 
 mod config;
 mod decoder;
+mod describe;
 mod error;
+mod export;
 mod from_tensors;
 mod import;
 mod mae;
 mod masked_encoder;
 mod masking;
-mod pickle_size;
+mod names;
+mod pickle;
 mod positions;
 mod pth;
+mod report;
 mod target;
 #[cfg(test)]
 mod testing;
@@ -42,12 +46,14 @@ mod windows;
 
 pub use config::{MaeConfig, Positions, VitConfig};
 pub use decoder::MaeDecoderConfig;
+pub use describe::{Description, Family, Normalisation};
 pub use error::{Error, Result};
-pub use import::{Conversion, ImportReport};
+pub use export::export_encoder;
 pub use mae::{Mae, Reconstruction};
 pub use masked_encoder::MaskedEncoder;
 pub use masking::Masking;
 pub use positions::sin_cos_positions;
+pub use report::{Conversion, Difference, ImportReport};
 pub use target::VesselWeight;
 pub use vit::VitEncoder;
-pub use weights::PretrainedWeights;
+pub use weights::{ImportOptions, MissingNorm, PretrainedWeights};

@@ -1,42 +1,53 @@
 //! State dicts in the zip archives that `torch.save` writes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use candle_core::pickle::{Object, Stack, TensorInfo};
 use candle_core::{DType, Device, Tensor};
 use zip::ZipArchive;
 
-use crate::pickle_size;
+use crate::names::{self, PREFERRED_KEYS};
+use crate::pickle::{Id, Pickle, Stored};
 use crate::{Error, Result};
-
-/// Keys under which training scripts store the state dict.
-const STATE_KEYS: [&str; 4] = ["model", "state_dict", "model_state_dict", "module"];
 
 /// Largest description of tensors that is read: a ViT-H with its optimizer needs a hundredth of it.
 const LARGEST_PICKLE: u64 = 64 << 20;
 
-/// How many times the file's length all storages may have that its tensors name.
+/// How many times the file's length the values of all tensors may have, which can share a storage.
 const SHARED: u64 = 8;
 
-/// Tensors by name as `f32`, and the names of those that are no floating-point tensors.
-pub(crate) type StateDict = (HashMap<String, Tensor>, Vec<String>);
+/// How deep a dictionary of tensors may lie in others.
+const DEEPEST: usize = 3;
 
-pub(crate) fn read_pth(path: &Path) -> Result<StateDict> {
-    let format = |reason: String| Error::Format {
+/// A dictionary of tensors.
+#[derive(Debug, Default)]
+pub(crate) struct StateDict {
+    /// As `f32`.
+    pub tensors: HashMap<String, Tensor>,
+    /// Names of what is no floating-point tensor.
+    pub skipped: Vec<String>,
+    /// Where in the file it lies, keys joined by dots; None at the top.
+    pub key: Option<String>,
+    /// Where others lie that could have been taken.
+    pub other_keys: Vec<String>,
+}
+
+type Archive = ZipArchive<BufReader<File>>;
+
+/// Reads the dictionary at `key`, or the one that holds a Vision Transformer.
+pub(crate) fn read_pth(path: &Path, key: Option<&str>) -> Result<StateDict> {
+    // The archive reader is not this crate's: a panic of it would be an application's.
+    catch_unwind(AssertUnwindSafe(|| read(path, key)))
+        .unwrap_or_else(|_| Err(format(path, "its structure is damaged; fetch it again")))
+}
+
+fn format(path: &Path, reason: impl Into<String>) -> Error {
+    Error::Format {
         path: path.to_owned(),
-        reason,
-    };
-    // The unpickler and the archive reader index what they parse: malformed files can make them panic.
-    match catch_unwind(AssertUnwindSafe(|| read(path))) {
-        Ok(Ok(state)) => Ok(state),
-        Ok(Err(reason)) => Err(format(reason)),
-        Err(_) => Err(format(
-            "its structure is damaged; fetch it again".to_owned(),
-        )),
+        reason: reason.into(),
     }
 }
 
@@ -44,73 +55,213 @@ fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-fn read(path: &Path) -> std::result::Result<StateDict, String> {
-    let file = File::open(path).map_err(text)?;
-    let length = file.metadata().map_err(text)?.len();
-    let mut archive = ZipArchive::new(BufReader::new(file)).map_err(text)?;
-    let pickle = archive
+fn read(path: &Path, key: Option<&str>) -> Result<StateDict> {
+    let (mut archive, length) = open(path)?;
+    let names: Vec<String> = archive
         .file_names()
-        .filter_map(std::result::Result::ok)
-        .find(|name| name.ends_with("data.pkl"))
-        .map(std::borrow::Cow::into_owned)
-        .ok_or("it holds no data.pkl; write it with torch.save(model.state_dict(), path)")?;
-    let folder = pickle.strip_suffix(".pkl").unwrap_or_default().to_owned();
+        .filter_map(|name| Some(name.ok()?.into_owned()))
+        .collect();
+    let pickle = names
+        .iter()
+        .find(|name| *name == "data.pkl" || name.ends_with("/data.pkl"));
+    let Some(pickle) = pickle else {
+        let reason = match names.iter().any(|name| name.ends_with(".npy")) {
+            true => "it is an archive of NumPy arrays; write them as .safetensors",
+            false => "it holds no data.pkl; write it with torch.save(model.state_dict(), path)",
+        };
+        return Err(format(path, reason));
+    };
+    let folder = pickle.strip_suffix("data.pkl").unwrap_or_default();
+    if names.contains(&format!("{folder}constants.pkl")) {
+        return Err(format(
+            path,
+            "it is a TorchScript program; write its weights with torch.save(torch.jit.load(path).state_dict(), new_path)",
+        ));
+    }
+    let order = format!("{folder}byteorder");
+    if names.contains(&order) && entry(&mut archive, &order, 16).is_ok_and(|order| order == b"big")
+    {
+        return Err(format(
+            path,
+            "its values are big-endian; write it again on a little-endian machine",
+        ));
+    }
+    let bytes = entry(&mut archive, pickle, LARGEST_PICKLE).map_err(|e| format(path, e))?;
+    let pickle = Pickle::read(&bytes).map_err(|e| format(path, e))?;
+    let chosen = choose(path, &pickle, key)?;
 
-    let bytes = entry(&mut archive, &pickle, LARGEST_PICKLE)?;
-    pickle_size::check(&bytes)?;
-    let mut stack = Stack::empty();
-    stack.read_loop(&mut bytes.as_slice()).map_err(text)?;
-    let root = stack.finalize().map_err(text)?;
-
-    let (mut tensors, mut skipped) = (HashMap::new(), Vec::new());
-    // Tensors may share a storage, which each of them reads anew.
-    let mut budget = length.saturating_mul(SHARED);
-    for (key, value) in state_dict(root)? {
-        let Object::Unicode(name) = &key else {
+    let mut state = StateDict {
+        key: chosen.key,
+        other_keys: chosen.others,
+        ..StateDict::default()
+    };
+    let mut by_storage = BTreeMap::<&str, Vec<(&str, Stored<'_>, DType)>>::new();
+    for &(name, value) in chosen.pairs {
+        let Some(name) = pickle.text(name) else {
             continue;
         };
-        let name = name.clone();
-        match value.into_tensor_info(key, Path::new(&folder)) {
-            Ok(Some(info)) if info.dtype.is_float() => {
-                let tensor = tensor(&mut archive, &info, length, &mut budget)
-                    .map_err(|reason| format!("tensor `{name}`: {reason}"))?;
-                tensors.insert(name, tensor);
+        let stored = pickle.tensor(value).transpose();
+        let stored = stored.map_err(|e| format(path, format!("tensor `{name}`: {e}")))?;
+        match stored.and_then(|stored| Some((stored.dtype?, stored))) {
+            Some((dtype, stored)) => {
+                let place = by_storage.entry(stored.storage).or_default();
+                place.push((name, stored, dtype));
             }
-            // Integer and boolean tensors, and values that are no tensors at all.
-            _ => skipped.push(name),
+            None => state.skipped.push(name.to_owned()),
         }
     }
-    Ok((tensors, skipped))
+    let mut budget = length.saturating_mul(SHARED);
+    for (storage, wanted) in by_storage {
+        // Archives of torch.save are not compressed: no storage is larger than the file.
+        let bytes = match wanted.iter().all(|(_, stored, _)| stored.dims.contains(&0)) {
+            true => Ok(Vec::new()),
+            false => entry(&mut archive, &format!("{folder}data/{storage}"), length),
+        };
+        // Tensors that are the same part of a storage share their memory here too.
+        let mut views = HashMap::new();
+        for (name, stored, dtype) in wanted {
+            let bytes = bytes.as_ref().map_err(Clone::clone);
+            let view = (stored.offset, stored.dims.clone(), stored.strides.clone());
+            let tensor = match views.get(&view) {
+                Some(tensor) => Ok(Tensor::clone(tensor)),
+                None => bytes.and_then(|bytes| tensor(bytes, &stored, dtype, &mut budget)),
+            };
+            let tensor = tensor.map_err(|e| format(path, format!("tensor `{name}`: {e}")))?;
+            views.insert(view, tensor.clone());
+            state.tensors.insert(name.to_owned(), tensor);
+        }
+    }
+    Ok(state)
 }
 
-/// The dictionary of tensors: under one of the usual keys, or the whole file.
-fn state_dict(root: Object) -> std::result::Result<Vec<(Object, Object)>, String> {
-    let Object::Dict(mut pairs) = root else {
-        return Err(
-            "it holds no dictionary of tensors; write it with torch.save(model.state_dict(), path)"
-                .to_owned(),
-        );
+/// The archive and the file's length.
+fn open(path: &Path) -> Result<(Archive, u64)> {
+    let io = |source| Error::Io {
+        path: path.to_owned(),
+        source,
     };
-    for wanted in STATE_KEYS {
-        let place = pairs.iter().position(|(key, value)| {
-            matches!((key, value), (Object::Unicode(key), Object::Dict(_)) if key == wanted)
+    let mut file = File::open(path).map_err(io)?;
+    let length = file.metadata().map_err(io)?.len();
+    // The directory of a zip archive is its end, at most a comment of 64 KiB before the last byte.
+    let tail = length.min(22 + (1 << 16));
+    file.seek(SeekFrom::Start(length - tail)).map_err(io)?;
+    let mut end = Vec::new();
+    Read::by_ref(&mut file)
+        .take(tail)
+        .read_to_end(&mut end)
+        .map_err(io)?;
+    if !end.windows(4).any(|window| window == b"PK\x05\x06") {
+        return Err(Error::CutOff {
+            path: path.to_owned(),
         });
-        if let Some(place) = place
-            && let (_, Object::Dict(inner)) = pairs.swap_remove(place)
-        {
-            return Ok(inner);
-        }
     }
-    Ok(pairs)
+    file.rewind().map_err(io)?;
+    let archive = ZipArchive::new(BufReader::new(file)).map_err(|e| format(path, text(e)))?;
+    Ok((archive, length))
+}
+
+struct Chosen<'p> {
+    key: Option<String>,
+    others: Vec<String>,
+    pairs: &'p [(Id, Id)],
+}
+
+/// The dictionaries of a file with their keys joined by dots, each once, those above before those below.
+fn dictionaries<'p>(pickle: &'p Pickle<'_>) -> Vec<(String, &'p [(Id, Id)])> {
+    let Some(root) = pickle.dict(pickle.root()) else {
+        return Vec::new();
+    };
+    let mut seen = HashSet::from([pickle.root()]);
+    let mut found = vec![(String::new(), root)];
+    let mut level = 0..1;
+    for _ in 0..DEEPEST {
+        for place in level.clone() {
+            let (key, pairs) = (found[place].0.clone(), found[place].1);
+            for &(name, value) in pairs {
+                if let (Some(name), Some(inner)) = (pickle.text(name), pickle.dict(value))
+                    && seen.insert(value)
+                {
+                    let dot = if key.is_empty() { "" } else { "." };
+                    found.push((format!("{key}{dot}{name}"), inner));
+                }
+            }
+        }
+        level = level.end..found.len();
+    }
+    found
+}
+
+fn last(key: &str) -> &str {
+    key.rsplit('.').next().unwrap_or(key)
+}
+
+/// The dictionary at `key`, else the one with a Vision Transformer in it.
+fn choose<'p>(path: &Path, pickle: &'p Pickle<'_>, key: Option<&str>) -> Result<Chosen<'p>> {
+    let all = dictionaries(pickle);
+    let Some((_, root)) = all.first() else {
+        let what = match pickle.class(pickle.root()) {
+            Some((module, name)) => format!("a whole object of the class {module}.{name}"),
+            None => "no dictionary of tensors".to_owned(),
+        };
+        return Err(format(
+            path,
+            format!("it holds {what}; write it with torch.save(model.state_dict(), path)"),
+        ));
+    };
+    let transformer = |pairs: &[(Id, Id)]| {
+        pairs.iter().any(|&(name, value)| {
+            pickle.text(name).is_some_and(names::is_landmark) && pickle.tensor(value).is_some()
+        })
+    };
+    let candidates: Vec<_> = all.iter().filter(|(_, pairs)| transformer(pairs)).collect();
+    let chosen = match key {
+        // A key that is none of a dictionary may still begin the names of a flat one.
+        Some(wanted) => {
+            let here = |key: &str| key == wanted || last(key) == wanted;
+            let below = |key: &str| key.starts_with(&format!("{wanted}."));
+            candidates
+                .iter()
+                .find(|(key, _)| here(key))
+                .or_else(|| candidates.iter().find(|(key, _)| below(key)))
+                .copied()
+                .or_else(|| all.iter().find(|(key, _)| here(key)))
+                .or_else(|| all.first().filter(|(_, root)| transformer(root)))
+        }
+        None => match candidates[..] {
+            [only] => Some(only),
+            [] => all.first().filter(|(_, root)| {
+                root.iter()
+                    .any(|&(_, value)| pickle.tensor(value).is_some())
+            }),
+            _ => PREFERRED_KEYS
+                .iter()
+                .find_map(|key| candidates.iter().find(|(path, _)| last(path) == *key))
+                .or_else(|| candidates.iter().find(|(key, _)| key.is_empty()))
+                .copied(),
+        },
+    };
+    let Some((found, pairs)) = chosen else {
+        let named = root.iter().filter_map(|&(name, _)| pickle.text(name));
+        return Err(Error::Key {
+            path: path.to_owned(),
+            wanted: key.map(str::to_owned),
+            keys: named.map(str::to_owned).collect(),
+            transformers: candidates.iter().map(|(key, _)| key.clone()).collect(),
+        });
+    };
+    let others = candidates.iter().filter(|(key, _)| key != found);
+    Ok(Chosen {
+        key: (!found.is_empty()).then(|| found.clone()),
+        others: others.map(|(key, _)| key.clone()).collect(),
+        pairs,
+    })
 }
 
 /// Content of an archive's entry of at most `limit` bytes.
-fn entry(
-    archive: &mut ZipArchive<BufReader<File>>,
-    name: &str,
-    limit: u64,
-) -> std::result::Result<Vec<u8>, String> {
-    let reader = archive.by_name(name).map_err(text)?;
+fn entry(archive: &mut Archive, name: &str, limit: u64) -> std::result::Result<Vec<u8>, String> {
+    let reader = archive
+        .by_name(name)
+        .map_err(|error| format!("its entry {name}: {error}; fetch it again"))?;
     let size = reader.size();
     if size > limit {
         return Err(format!(
@@ -118,7 +269,10 @@ fn entry(
         ));
     }
     let mut bytes = Vec::new();
-    reader.take(limit).read_to_end(&mut bytes).map_err(text)?;
+    reader
+        .take(limit)
+        .read_to_end(&mut bytes)
+        .map_err(|error| format!("its entry {name}: {error}; fetch it again"))?;
     if bytes.len() as u64 != size {
         return Err(format!(
             "its entry {name} has {} of {size} bytes; fetch it again",
@@ -138,50 +292,63 @@ fn place(mut i: usize, dims: &[usize], strides: &[usize]) -> usize {
     place
 }
 
-/// One tensor as `f32`, gathered from its storage by its strides. Archives of `torch.save` are not compressed: no storage is
-/// larger than the file.
+/// Whether values lie one after another in the order of their places.
+fn is_row_major(dims: &[usize], strides: &[usize]) -> bool {
+    let mut step = 1;
+    dims.iter().zip(strides).rev().all(|(&dim, &stride)| {
+        let right = dim == 1 || stride == step;
+        step *= dim;
+        right
+    })
+}
+
+/// One tensor as `f32`, gathered from its storage by its strides.
 fn tensor(
-    archive: &mut ZipArchive<BufReader<File>>,
-    info: &TensorInfo,
-    file_length: u64,
+    bytes: &[u8],
+    stored: &Stored<'_>,
+    dtype: DType,
     budget: &mut u64,
 ) -> std::result::Result<Tensor, String> {
-    let size = info.dtype.size_in_bytes();
-    if info.layout.dims().contains(&0) {
-        return Tensor::zeros(info.layout.dims(), DType::F32, &Device::Cpu).map_err(text);
-    }
-    let bytes = entry(archive, &info.path, file_length)?;
-    *budget = budget
-        .checked_sub(bytes.len() as u64)
-        .ok_or("too many tensors share its storage")?;
-    let stored = bytes.len() / size;
-    let (dims, strides) = (info.layout.dims(), info.layout.stride());
+    let size = dtype.size_in_bytes();
+    let (dims, strides) = (stored.dims.as_slice(), stored.strides.as_slice());
+    let (first, held) = (stored.offset, bytes.len() / size);
     let count = dims
         .iter()
         .try_fold(1usize, |count, &dim| count.checked_mul(dim));
-    let first = info.layout.start_offset() / size;
     let last = dims
         .iter()
         .zip(strides)
         .try_fold(first, |last, (&dim, &stride)| {
             last.checked_add(dim.saturating_sub(1).checked_mul(stride)?)
         });
-    let fits = count.is_some_and(|count| count <= stored) && last.is_some_and(|last| last < stored);
-    let (true, Some(count)) = (fits && dims.len() == strides.len(), count) else {
-        return Err(format!(
-            "its shape {dims:?} does not fit the {stored} values stored for it"
-        ));
+    let count = match (count, last) {
+        (Some(0), _) => 0,
+        (Some(count), Some(last)) if last < held => count,
+        _ => {
+            return Err(format!(
+                "its shape {dims:?} does not fit the {held} values stored for it; fetch it again"
+            ));
+        }
     };
-    let storage =
-        Tensor::from_raw_buffer(&bytes[..stored * size], info.dtype, &[stored], &Device::Cpu)
-            .and_then(|storage| storage.to_dtype(DType::F32)?.to_vec1::<f32>())
-            .map_err(text)?;
-    let values: Vec<f32> = if info.layout.is_contiguous() {
-        storage[first..first + count].to_vec()
+    *budget = (count as u64)
+        .checked_mul(4)
+        .and_then(|bytes| budget.checked_sub(bytes))
+        .ok_or("it and the tensors before it unfold to many times the file's length")?;
+    let gathered: Vec<u8>;
+    let values = if count == 0 {
+        &[]
+    } else if is_row_major(dims, strides) {
+        &bytes[first * size..(first + count) * size]
     } else {
-        (0..count)
-            .map(|i| storage[first + place(i, dims, strides)])
-            .collect()
+        gathered = (0..count)
+            .flat_map(|i| {
+                let start = (first + place(i, dims, strides)) * size;
+                bytes[start..start + size].iter().copied()
+            })
+            .collect();
+        &gathered
     };
-    Tensor::from_vec(values, dims, &Device::Cpu).map_err(text)
+    Tensor::from_raw_buffer(values, dtype, dims, &Device::Cpu)
+        .and_then(|tensor| tensor.to_dtype(DType::F32))
+        .map_err(text)
 }

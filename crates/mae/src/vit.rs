@@ -13,8 +13,8 @@ use crate::{MaskedEncoder, Masking, Result, VitConfig};
 /// A Vision Transformer encoder (Dosovitskiy et al. 2021) for images of any size that the patch size divides.
 ///
 /// Variables, in the public MAE / timm layout: `patch_embed.proj.weight` (width, C, p, p) and `.bias`, `cls_token`
-/// (1, 1, width), `pos_embed` (1, N, width) where positions are learned, `blocks.N.…`, `norm.weight` and `.bias`. The class
-/// token carries no position.
+/// (1, 1, width), `register_tokens` (1, R, width) where there are some, `pos_embed` (1, N, width) where positions are learned,
+/// `blocks.N.…`, `norm.weight` and `.bias`. Class and register tokens carry no position.
 ///
 /// Its stages are 0 for patch embedding, class token and positions, and N + 1 for block N; the final norm lies behind them.
 ///
@@ -26,6 +26,7 @@ pub struct VitEncoder {
     patch_weight: Param,
     patch_bias: Param,
     cls_token: Param,
+    registers: Option<Param>,
     positions: PositionTable,
     blocks: Vec<Block>,
     /// Of each block, for checkpointing.
@@ -74,6 +75,14 @@ impl VitEncoder {
                 "cls_token",
                 Init::TruncatedNormal(0.02),
             )?,
+            registers: match config.registers {
+                0 => None,
+                count => Some(params.get_undecayed(
+                    (1, count, width),
+                    "register_tokens",
+                    Init::TruncatedNormal(0.02),
+                )?),
+            },
             positions: PositionTable::new(
                 config.positions,
                 config.grid(),
@@ -102,8 +111,8 @@ impl VitEncoder {
         patch_grid(images, self.config.in_channels, self.config.patch_size)
     }
 
-    /// Tokens after the last block and norm: (B, 1 + K, width), the class token first, then the patches that `keep` (B, K)
-    /// of `u32` names, in its order; without `keep` all N patches row by row.
+    /// Tokens after the last block and norm: (B, 1 + R + K, width), the class token first, then the R registers and the patches
+    /// that `keep` (B, K) of `u32` names, in its order; without `keep` all N patches row by row.
     ///
     /// # Errors
     /// If the images do not fit ([`VitEncoder::grid`]) or `keep` names a patch that does not exist.
@@ -132,7 +141,7 @@ impl VitEncoder {
         })
     }
 
-    /// Class token and embedded patches (B, 1 + K, width).
+    /// Class token, registers and embedded patches (B, 1 + R + K, width).
     fn embed(&self, images: &Tensor, keep: Option<&Tensor>) -> TensorResult<Tensor> {
         let grid = self.grid(images)?;
         let (width, values) = (self.config.width, self.config.patch_values());
@@ -151,7 +160,13 @@ impl VitEncoder {
         let tokens = linear(&patches, &weight, Some(&self.patch_bias.tensor()))?;
         let tokens = tokens.broadcast_add(&positions)?;
         let class = self.cls_token.tensor().broadcast_as((batch, 1, width))?;
-        Tensor::cat(&[class.contiguous()?, tokens], 1)
+        let class = class.contiguous()?;
+        let Some(registers) = &self.registers else {
+            return Tensor::cat(&[class, tokens], 1);
+        };
+        let shape = (batch, self.config.registers, width);
+        let registers = registers.tensor().broadcast_as(shape)?.contiguous()?;
+        Tensor::cat(&[class, registers, tokens], 1)
     }
 
     /// The map after each tapped depth, of `images` seen at once.
@@ -167,7 +182,9 @@ impl VitEncoder {
             }
             tokens = self.block(i, &tokens, mode)?;
             if taps.contains(&(i + 1)) {
-                let patches = self.norm.forward(&tokens)?.narrow(1, 1, rows * columns)?;
+                let first = 1 + self.config.registers;
+                let patches = self.norm.forward(&tokens)?;
+                let patches = patches.narrow(1, first, rows * columns)?;
                 let map = patches.transpose(1, D::Minus1)?.contiguous()?;
                 maps.push(map.reshape((batch, width, rows, columns))?);
             }
@@ -215,7 +232,7 @@ impl Encoder for VitEncoder {
     fn stage_of(&self, name: &str) -> Option<usize> {
         let (first, rest) = name.split_once('.').unwrap_or((name, ""));
         match first {
-            "patch_embed" | "cls_token" | "pos_embed" => Some(0),
+            "patch_embed" | "cls_token" | "register_tokens" | "pos_embed" => Some(0),
             "blocks" => {
                 let number: usize = rest.split('.').next()?.parse().ok()?;
                 (number < self.config.depth).then_some(number + 1)
@@ -238,9 +255,9 @@ impl MaskedEncoder for VitEncoder {
         self.config.width
     }
 
-    /// The class token.
+    /// The class token and the registers.
     fn extra_tokens(&self) -> usize {
-        1
+        1 + self.config.registers
     }
 
     fn forward_visible(

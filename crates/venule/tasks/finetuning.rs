@@ -162,9 +162,6 @@ impl Finetuning {
         let report = weights
             .load(self.model.store(), "encoder", config)
             .map_err(|error| unfit(error.to_string()))?;
-        if report.loaded.is_empty() || !report.is_complete() {
-            return Err(unfit(report.to_string()));
-        }
         self.name_encoder(path);
         Ok(report)
     }
