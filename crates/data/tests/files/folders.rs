@@ -128,6 +128,16 @@ fn masks_among_photographs_are_no_photographs() {
 }
 
 #[test]
+fn drive_as_it_is_unpacked_holds_forty_photographs() {
+    let Some(root) = crate::real::data("DRIVE") else {
+        return;
+    };
+    let test = FolderSet::unlabelled(root.join("test")).unwrap();
+    assert_eq!(test.len(), 20, "{test}");
+    assert_eq!(FolderSet::unlabelled(&root).unwrap().len(), 40);
+}
+
+#[test]
 fn masks_are_told_by_name_and_by_content_where_the_folder_says_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
