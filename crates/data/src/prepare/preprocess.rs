@@ -8,7 +8,7 @@ use super::clahe::Clahe;
 use super::resize::{resize_mask, resize_plane};
 use super::scale::Resize;
 use super::wiener::{check_window, wiener};
-use crate::{Error, Mask, Plane, Raster, Result, Sample, equivalent_diameter};
+use crate::{Error, Mask, Plane, Result, Sample, equivalent_diameter};
 
 /// Relative difference in diameter below which resampling costs more detail than the scale is worth.
 const DIAMETER_TOLERANCE: f64 = 0.05;

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use crate::{Error, Mask, Result, Sample, read_image, read_mask};
+use crate::{Mask, Result, Sample, read_image, read_mask};
 
 /// Where the parts of one sample lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl SampleFiles {
     /// Reads the files.
     ///
     /// # Errors
-    /// Those of [`read_image`] and [`read_mask`]; [`Error::SizeMismatch`], naming the file, if a map's size is not the photograph's.
+    /// Those of [`read_image`] and [`read_mask`]; [`Error::SizeMismatch`](crate::Error::SizeMismatch), naming the file, if a map's size is not the photograph's.
     pub fn load(&self) -> Result<Sample> {
         let image = read_image(&self.image)?;
         let size = (image.width() as usize, image.height() as usize);

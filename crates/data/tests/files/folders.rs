@@ -16,12 +16,15 @@ fn photo(root: &Path, name: &str, red: u8) {
     image.save(path).unwrap();
 }
 
-/// A label, gray, of two values.
+/// A label of two values.
 fn label(root: &Path, name: &str) {
     let path = root.join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let image = GrayImage::from_fn(40, 40, |x, _| Luma([if x % 9 == 0 { 255 } else { 0 }]));
-    image.save(path).unwrap();
+    image::DynamicImage::from(image)
+        .into_rgb8()
+        .save(path)
+        .unwrap();
 }
 
 fn ids(set: &FolderSet) -> Vec<&str> {
@@ -122,6 +125,16 @@ fn masks_among_photographs_are_no_photographs() {
         error.contains("no photograph") && error.contains("01_test_mask.gif (a mask"),
         "{error}"
     );
+}
+
+#[test]
+fn drive_as_it_is_unpacked_holds_forty_photographs() {
+    let Some(root) = crate::real::data("DRIVE") else {
+        return;
+    };
+    let test = FolderSet::unlabelled(root.join("test")).unwrap();
+    assert_eq!(test.len(), 20, "{test}");
+    assert_eq!(FolderSet::unlabelled(&root).unwrap().len(), 40);
 }
 
 #[test]
