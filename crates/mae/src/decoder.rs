@@ -78,6 +78,7 @@ impl MaeDecoderConfig {
         VitConfig {
             image_size: self.grid,
             patch_size: 1,
+            registers: 0,
             in_channels: 1,
             width: self.width,
             depth: self.depth,
