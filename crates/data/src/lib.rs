@@ -65,14 +65,19 @@ pub use crop::PixelBox;
 pub use dataset::{Concat, Dataset, InMemory};
 pub use epoch::Epoch;
 pub use error::{Error, Result};
-pub use fov::{crop_to_fov, detect_fov, equivalent_diameter, full_frame, paste_back};
+pub use fov::{FundusWarning, detect_fov, equivalent_diameter, examine, full_frame};
 pub use loader::{AugmentedSet, Loader, LoaderConfig, Source};
 pub use overlay::{mask_image, overlay, probability_image};
 pub use prepared::{FovPolicy, Prepared};
 pub use prepared_set::PreparedSet;
 pub use preprocess::{Channel, Preprocess, Resize};
 pub use raster::{Mask, Plane, Raster};
-pub use read::{MAX_PIXELS, read_image, read_mask, read_probability};
+pub use read::{
+    FileKind, LabelCheck, LabelReading, LabelValue, MAX_PIXELS, MaskRule, Note, Photograph,
+    PredictionRange, PredictionScale, ReadMask, ReadOptions, check_fov, check_label,
+    check_orientation, file_kind, read_image, read_mask, read_mask_with, read_photograph,
+    read_probability,
+};
 pub use recolored::RecoloredSet;
 pub use resize::{resize_mask, resize_plane};
 pub use sample::Sample;
