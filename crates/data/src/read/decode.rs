@@ -136,12 +136,12 @@ fn decode_tiff(
                 let file = pages.with_first(page, false);
                 decode_page(path, &pages, Some(page), &file, is_map)
             };
-            let [red, green, blue] = &channels;
+            let [red, green, blue] = &*channels;
             let (red, orientation) = read(red)?;
             let joined = join([red, read(green)?.0, read(blue)?.0]);
             let image = joined
                 .ok_or_else(|| failed(path, NAME, "its channels are not gray of 8 or 16 bits"))?;
-            let [page, ..] = channels;
+            let [page, ..] = *channels;
             (image, orientation, Some(page), Some(note))
         }
     };

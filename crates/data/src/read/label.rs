@@ -349,13 +349,7 @@ fn shades(pixels: &Pixels<'_>) -> Judged {
     if middle * 20 >= drawn && flat * 20 >= middle && flat > 0 {
         return Err(CLASSES);
     }
-    let hidden =
-        pixels.hides_brightness() && most > 0.0 && !pixels.iter().any(|p| pixels.is_bright(p));
-    if hidden {
-        Err(HIDDEN)
-    } else {
-        threshold(pixels)
-    }
+    threshold(pixels)
 }
 
 /// Pixels between a quarter and three quarters of white, and those of them all of whose neighbours are nearly alike.

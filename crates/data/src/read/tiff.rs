@@ -15,7 +15,7 @@ pub(super) enum Choice {
     /// Another one.
     Page(Page, Option<Note>),
     /// Gray pages that are red, green and blue.
-    Channels([Page; 3], Note),
+    Channels(Box<[Page; 3]>, Note),
 }
 
 /// Decides which of a TIFF's pages is the photograph.
@@ -88,7 +88,8 @@ pub(super) fn choose(path: &Path, pages: &Pages<'_>, options: &ReadOptions) -> R
         _ if pages.are_channels(&photographs) => {
             let page = |index: usize| list[photographs[index]].clone();
             let note = Note::ChannelsJoined { pages: 3 };
-            Ok(Choice::Channels([page(0), page(1), page(2)], note))
+            let channels = Box::new([page(0), page(1), page(2)]);
+            Ok(Choice::Channels(channels, note))
         }
         _ => {
             let size = |&index: &usize| {

@@ -207,7 +207,7 @@ fn several_classes_are_refused_unless_their_values_are_named() {
         let path = saved(folder.path(), "classes.png", image);
         let message = refusal(&path);
         // Two stripes of 4 x 40; two of 4 rows by the other 40 columns.
-        let [_, one, two] = palette.map(|c| LabelValue::from_str_of(c));
+        let [_, one, two] = palette.map(value_of);
         assert!(
             message.contains(&format!("{one}: 320 pixels")),
             "{index}: {message}"
@@ -227,14 +227,8 @@ fn several_classes_are_refused_unless_their_values_are_named() {
     }
 }
 
-trait OfColour {
-    fn from_str_of(colour: [u8; 3]) -> LabelValue;
-}
-
-impl OfColour for LabelValue {
-    fn from_str_of([r, g, b]: [u8; 3]) -> LabelValue {
-        format!("{r},{g},{b}").parse().unwrap()
-    }
+fn value_of([r, g, b]: [u8; 3]) -> LabelValue {
+    format!("{r},{g},{b}").parse().unwrap()
 }
 
 #[test]

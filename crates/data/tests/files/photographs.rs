@@ -31,7 +31,7 @@ fn levels() -> RgbImage {
 fn few_bits_in_sixteen_are_stretched_by_their_own_depth() {
     let folder = tempfile::tempdir().unwrap();
     let twin = levels();
-    assert!(twin.iter().any(|&value| value == 255));
+    assert!(twin.contains(&255));
     for bits in [8u32, 10, 12, 14] {
         for with_low_bits in [false, true] {
             let deep = ImageBuffer::from_fn(32, 24, |x, y| {
