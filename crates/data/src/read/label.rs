@@ -110,13 +110,11 @@ pub fn read_mask_with(path: impl AsRef<Path>, rule: &MaskRule) -> Result<ReadMas
         decoded.image.width() as usize,
         decoded.image.height() as usize,
     );
-    if let DynamicImage::ImageLuma8(gray) = &decoded.image
-        && *rule == MaskRule::AsMeant
-        && gray.iter().all(|&value| value == 0 || value == 255)
+    if *rule == MaskRule::AsMeant
+        && let Some(data) = black_and_white(&decoded.image)
     {
-        // The kind in which most sets come.
         return Ok(ReadMask {
-            mask: Mask::new(size.0, size.1, gray.iter().map(|&v| v == 255).collect())?,
+            mask: Mask::new(size.0, size.1, data)?,
             reading: None,
         });
     }
@@ -149,6 +147,25 @@ pub fn read_mask_with(path: impl AsRef<Path>, rule: &MaskRule) -> Result<ReadMas
             reading,
         }),
         Err(reason) => Err(ambiguous(path, reason, pixels.described())),
+    }
+}
+
+/// The mask of an image of nothing but opaque black and white, as most sets come: faster than by looking at its values.
+fn black_and_white(image: &DynamicImage) -> Option<Vec<bool>> {
+    fn marked<const N: usize>(samples: &[u8], alpha: usize) -> Option<Vec<bool>> {
+        let colours = N - alpha;
+        let value = |pixel: &[u8; N]| {
+            let (first, opaque) = (pixel[0], pixel[colours..] == [255; 1][..alpha]);
+            let plain = matches!(first, 0 | 255) && pixel[..colours].iter().all(|&v| v == first);
+            (plain && opaque).then_some(first == 255)
+        };
+        samples.as_chunks::<N>().0.iter().map(value).collect()
+    }
+    match image {
+        DynamicImage::ImageLuma8(image) => marked::<1>(image.as_raw(), 0),
+        DynamicImage::ImageRgb8(image) => marked::<3>(image.as_raw(), 0),
+        DynamicImage::ImageRgba8(image) => marked::<4>(image.as_raw(), 1),
+        _ => None,
     }
 }
 
