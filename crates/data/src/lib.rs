@@ -25,7 +25,7 @@
 //! ```
 //!
 //! # Parts that stand alone
-//! [`read_image`], [`read_mask`] and [`read_probability`] within bounds on memory; [`detect_fov`]; [`Clahe`], [`wiener`]; [`resize_plane`];
+//! [`read_photograph`], [`read_mask_with`] and [`PredictionRange`], which say what they read, within bounds on memory; [`detect_fov`], [`examine`]; [`Clahe`], [`wiener`]; [`resize_plane`];
 //! [`overlay`]; [`write_png`], which never leaves half a file.
 #![forbid(unsafe_code)]
 
