@@ -163,7 +163,7 @@ fn truncated_and_foreign_images_are_named() {
         let found = place.error();
         assert!(matches!(
             found,
-            Error::Data(DataError::UnknownFormat { .. })
+            Error::Data(DataError::UnreadFormat { .. })
         ));
         assert_says(&found, &[name, "PNG"]);
     }

@@ -189,15 +189,111 @@ pub enum Error {
         /// Most pixels read.
         limit: u64,
     },
-    /// A mask is not black and white: thresholding it at half of the range would lose it silently.
-    #[error("the brightest value of mask {} is {brightest} of {maximum}, so no pixel would count as marked; store marked pixels as {maximum}", path.display())]
-    MaskRange {
+    /// A file is known, and not read.
+    #[error("{} is {what}, which is not read: {remedy}", path.display())]
+    UnreadFormat {
         /// The file at fault.
         path: PathBuf,
-        /// The greatest value in it.
-        brightest: u32,
-        /// The greatest value its format allows.
+        /// What it is, and what contradicts its name.
+        what: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A TIFF holds several photographs.
+    #[error("{} holds {photographs} photographs ({sizes}), but one was expected; choose one by its page (`--page 1`), or save each to a file of its own", path.display())]
+    SeveralPages {
+        /// The file at fault.
+        path: PathBuf,
+        /// Number of photographs.
+        photographs: usize,
+        /// Pages and sizes of the first of them.
+        sizes: String,
+    },
+    /// A page was asked for that a file does not have.
+    #[error("{} has no page {page}; it has {pages}, counted from 1", path.display())]
+    NoPage {
+        /// The file.
+        path: PathBuf,
+        /// The page asked for.
+        page: usize,
+        /// Number of pages there are.
+        pages: usize,
+    },
+    /// Which pixels of a mask are marked cannot be told.
+    #[error("cannot tell which pixels of mask {} are marked: {reason} ({values}); store marked pixels as 255 and all others as 0, or say which values count (`--label-value`)", path.display())]
+    AmbiguousMask {
+        /// The file at fault.
+        path: PathBuf,
+        /// Why.
+        reason: &'static str,
+        /// The values found, with numbers of pixels.
+        values: String,
+    },
+    /// No pixel of a mask has a value that was said to count.
+    #[error("no pixel of mask {} has a value that counts ({wanted}); it holds {values}: name one of these (`--label-value`)", path.display())]
+    LabelValueAbsent {
+        /// The file at fault.
+        path: PathBuf,
+        /// The values asked for.
+        wanted: String,
+        /// The values found, with numbers of pixels.
+        values: String,
+    },
+    /// A label marks nothing in the field of view.
+    #[error("label {} marks none of {pixels} pixels in the field of view; check that it is the right file, or say that labels may be empty (`--allow-empty-labels`)", path.display())]
+    EmptyLabel {
+        /// The file at fault.
+        path: PathBuf,
+        /// Pixels in the field of view.
+        pixels: usize,
+    },
+    /// A label marks most of the field of view.
+    #[error("label {} marks {vessels} of {pixels} pixels in the field of view ({:.1} %), but vessels cover 8 to 14 %: are black and white exchanged? Store vessels white on black, or say that labels may mark most (`--allow-majority-labels`)", path.display(), 100.0 * *vessels as f64 / (*pixels).max(1) as f64)]
+    MajorityLabel {
+        /// The file at fault.
+        path: PathBuf,
+        /// Pixels marked in the field of view.
+        vessels: usize,
+        /// Pixels in the field of view.
+        pixels: usize,
+    },
+    /// A mask of the field of view marks the border.
+    #[error("field of view {} holds the four corners and not the centre ({marked} of {pixels} pixels): are black and white exchanged? Store the retina white on black, or leave the mask out", path.display())]
+    InvertedFieldOfView {
+        /// The file at fault.
+        path: PathBuf,
+        /// Pixels marked.
+        marked: usize,
+        /// Pixels in all.
+        pixels: usize,
+    },
+    /// A mask of the field of view marks nothing.
+    #[error("field of view {} marks no pixel; give another mask, or leave it out", path.display())]
+    EmptyFieldOfViewMask {
+        /// The file at fault.
+        path: PathBuf,
+    },
+    /// Predictions are written in another range than their samples'.
+    #[error("the greatest value of all predictions in {} is {greatest} of {maximum} (in {}), so no pixel could pass half of white; store probabilities from 0 to {maximum}, or masks of two values", folder.display(), file.display())]
+    PredictionRange {
+        /// The folder at fault.
+        folder: PathBuf,
+        /// The file with the greatest value.
+        file: PathBuf,
+        /// That value.
+        greatest: u32,
+        /// The greatest value that samples can hold.
         maximum: u32,
+    },
+    /// A photograph was turned or mirrored by its EXIF orientation, and its map may not be.
+    #[error("EXIF orientation {orientation} turned or mirrored photograph {}, and {} carries none: whether it fits the picture as shown or as stored cannot be told; save the photograph upright without the tag, or remove the tag if the map was drawn over the stored pixels", photograph.display(), map.display())]
+    TurnedPhotograph {
+        /// The photograph.
+        photograph: PathBuf,
+        /// Its orientation, 2 to 8.
+        orientation: u8,
+        /// The label, field of view or prediction.
+        map: PathBuf,
     },
     /// A folder lacks a part of its data set's layout.
     #[error("{} is not a folder; {expected}", path.display())]

@@ -1,11 +1,13 @@
 use image::RgbImage;
-use image::imageops::crop_imm;
 
-use crate::{Error, Mask, PixelBox, Raster, Result, Sample};
+use crate::{Error, Mask, Result};
 
 mod circle;
+mod examine;
 mod hull;
 mod outline;
+
+pub use examine::{FundusWarning, examine};
 
 use circle::Disc;
 use outline::Outline;
@@ -72,76 +74,6 @@ pub fn full_frame(size: (usize, usize)) -> Mask {
 /// Diameter in pixels of the disc that has as many pixels as the field of view: 2·√(n/π).
 pub fn equivalent_diameter(fov: &Mask) -> f64 {
     2.0 * (fov.count() as f64 / std::f64::consts::PI).sqrt()
-}
-
-/// Cuts photograph, labels and field of view to the box around a field of view, and tells which box that is.
-///
-/// ```
-/// use venule_data::{Mask, PixelBox, Sample, crop_to_fov, paste_back};
-/// let sample = Sample::unlabelled("a", image::RgbImage::new(6, 5));
-/// let fov = Mask::from_fn(6, 5, |x, y| (1..4).contains(&x) && y < 2);
-/// let (part, bounds) = crop_to_fov(&sample, &fov)?;
-/// assert_eq!(bounds, PixelBox { left: 1, top: 0, width: 3, height: 2 });
-/// assert_eq!(part.size(), (3, 2));
-/// let restored = paste_back(part.fov.as_ref().unwrap(), bounds, sample.size(), false)?;
-/// assert_eq!(restored, fov);
-/// # Ok::<(), venule_data::Error>(())
-/// ```
-///
-/// # Errors
-/// [`Error::SizeMismatch`] if the maps differ in size; [`Error::EmptyFieldOfView`].
-pub fn crop_to_fov(sample: &Sample, fov: &Mask) -> Result<(Sample, PixelBox)> {
-    sample.check_sizes()?;
-    fov.expect_size(
-        &format!("the field of view of sample '{}'", sample.id),
-        sample.size(),
-    )?;
-    let bounds = PixelBox::around(fov).ok_or_else(|| Error::EmptyFieldOfView {
-        id: sample.id.clone(),
-    })?;
-    let cut = |mask: &Option<Mask>| mask.as_ref().map(|mask| mask.crop(bounds)).transpose();
-    let image = crop_imm(
-        &sample.image,
-        bounds.left as u32,
-        bounds.top as u32,
-        bounds.width as u32,
-        bounds.height as u32,
-    );
-    let part = Sample {
-        id: sample.id.clone(),
-        image: image.to_image(),
-        label: cut(&sample.label)?,
-        second_label: cut(&sample.second_label)?,
-        fov: Some(fov.crop(bounds)?),
-        fov_diameter: sample.fov_diameter,
-    };
-    Ok((part, bounds))
-}
-
-/// Puts what was made of a box of an image back into its place; `outside` fills the rest. `size` is the image's (width, height).
-///
-/// # Errors
-/// [`Error::SizeMismatch`] if `part` has not the box's size; [`Error::InvalidConfig`] if the box leaves the image.
-pub fn paste_back<T: Copy>(
-    part: &Raster<T>,
-    bounds: PixelBox,
-    size: (usize, usize),
-    outside: T,
-) -> Result<Raster<T>> {
-    part.expect_size("the part to paste back", (bounds.width, bounds.height))?;
-    let after =
-        |start: usize, length: usize, limit: usize| limit.checked_sub(start)?.checked_sub(length);
-    let (Some(right), Some(bottom)) = (
-        after(bounds.left, bounds.width, size.0),
-        after(bounds.top, bounds.height, size.1),
-    ) else {
-        return Err(Error::InvalidConfig {
-            field: "the box to paste into",
-            found: format!("{bounds:?} of {}x{} pixels", size.0, size.1),
-            expected: "inside the image",
-        });
-    };
-    part.pad((bounds.left, bounds.top), (right, bottom), outside)
 }
 
 fn not_found(reason: &str) -> Error {

@@ -32,7 +32,8 @@
 //! (layouts of data sets: one file each, and a row in one table, [`Layout`]).
 //!
 //! # Parts that stand alone
-//! [`read_image`], [`read_mask`] and [`read_probability`] within bounds on memory; [`detect_fov`]; [`Clahe`], [`wiener`], [`gaussian_blur`]; [`resize_plane`];
+//! [`read_photograph`], [`read_mask_with`] and [`PredictionRange`], which say what they read, within bounds on memory; [`detect_fov`], [`examine`]; [`Clahe`], [`wiener`], [`gaussian_blur`];
+//! [`resize_plane`];
 //! [`overlay`]; [`write_png`], which never leaves half a file.
 #![forbid(unsafe_code)]
 
@@ -60,7 +61,7 @@ pub use augment::{Augment, ColorJitter, CropCentre, Elastic, Jitter, Transform};
 pub use checksum::Checksum;
 pub use dataset::{Dataset, InMemory};
 pub use error::{Error, Result};
-pub use fov::{crop_to_fov, detect_fov, equivalent_diameter, full_frame, paste_back};
+pub use fov::{FundusWarning, detect_fov, equivalent_diameter, examine, full_frame};
 pub use load::{AugmentedSet, Batch, Batcher, Epoch, Loader, LoaderConfig, RecoloredSet, Source};
 pub use overlay::{mask_image, overlay, probability_image};
 pub use prepare::{
@@ -68,7 +69,12 @@ pub use prepare::{
     resize_mask, resize_plane, vesselness, wiener,
 };
 pub use raster::{Mask, Plane, Raster};
-pub use read::{MAX_PIXELS, read_image, read_mask, read_probability};
+pub use read::{
+    FileKind, LabelCheck, LabelReading, LabelValue, MAX_PIXELS, MaskRule, Note, Photograph,
+    PredictionRange, PredictionScale, ReadMask, ReadOptions, check_fov, check_label,
+    check_orientation, file_kind, read_image, read_mask, read_mask_with, read_photograph,
+    read_probability,
+};
 pub use sample::Sample;
 pub use sets::{
     DatasetSpec, FolderSet, Layout, LeftOut, LeftOutReason, NamePattern, SampleFiles, Split,

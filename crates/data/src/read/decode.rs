@@ -2,9 +2,13 @@ use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
-use super::{MAX_PIXELS, gray_gif, jpeg, plain_tiff};
+use super::kind::{FileKind, format_of, kind_of, lie};
+use super::pages::{Page, Pages};
+use super::tiff::{Choice, choose, join, unusual};
+use super::{MAX_PIXELS, Note, ReadOptions, frames, jpeg};
 use crate::{Error, Result};
 
 /// Most bytes a decoder may claim beside pixels, for headers and what is packed into them, such as colour profiles.
@@ -13,49 +17,170 @@ const HEADER_BYTES: u64 = 32 << 20;
 /// Most bytes it may claim a pixel: 16-bit RGBA, and as much again to work in.
 const PIXEL_BYTES: u64 = 2 * 8;
 
-/// The readable format that bytes begin like, with its name.
-pub(super) fn format_of(bytes: &[u8]) -> Option<(ImageFormat, &'static str)> {
-    let format = image::guess_format(bytes).ok()?;
-    let name = match format {
-        ImageFormat::Png => "PNG",
-        ImageFormat::Jpeg => "JPEG",
-        ImageFormat::Tiff => "TIFF",
-        ImageFormat::Gif => "GIF",
-        ImageFormat::Bmp => "BMP",
-        ImageFormat::Pnm => "PNM",
-        _ => return None,
-    };
-    Some((format, name))
+/// An image as its file holds it, upright.
+pub(super) struct Decoded {
+    pub(super) image: DynamicImage,
+    pub(super) format: ImageFormat,
+    /// EXIF orientation, which has been applied.
+    pub(super) orientation: u8,
+    /// The greatest sample that the file says it has, or 0.
+    pub(super) max_sample: u64,
+    pub(super) notes: Vec<Note>,
 }
 
-/// Decodes an image file's bytes and turns it upright.
-pub(super) fn decode(path: &Path, bytes: Vec<u8>) -> Result<DynamicImage> {
+/// Decodes an image file's bytes and turns it upright. Maps may have floating-point samples in 0 to 1, which become 16-bit ones.
+pub(super) fn decode(
+    path: &Path,
+    bytes: Vec<u8>,
+    options: &ReadOptions,
+    is_map: bool,
+) -> Result<Decoded> {
     let Some((format, name)) = format_of(&bytes) else {
-        return Err(Error::UnknownFormat {
-            path: path.to_owned(),
-            begins: beginning(&bytes),
-        });
-    };
-    let failed = |reason: String| Error::Decode {
-        path: path.to_owned(),
-        format: name,
-        reason,
+        return Err(not_read(path, &bytes));
     };
     // The JPEG decoder fills what a truncated file lacks with gray and reports nothing.
     if format == ImageFormat::Jpeg
         && let Some(what) = jpeg::lacks(&bytes)
     {
-        return Err(failed(what.to_owned()));
+        return Err(failed(path, name, what));
     }
     // A last wall: a panic in a decoder must end in an error about this file, not in the end of a long training run.
-    let image = catch_unwind(AssertUnwindSafe(|| decode_as(path, format, name, &bytes)))
-        .unwrap_or_else(|_| Err(failed("the decoder gave up on malformed data".to_owned())))?;
-    match image {
+    let decoded = catch_unwind(AssertUnwindSafe(|| match format {
+        ImageFormat::Tiff => decode_tiff(path, bytes, options, is_map),
+        _ => decode_first(path, format, name, &bytes, options),
+    }))
+    .unwrap_or_else(|_| Err(failed(path, name, "the decoder gave up on malformed data")))?;
+    match decoded.image {
         DynamicImage::ImageRgb32F(_) | DynamicImage::ImageRgba32F(_) => Err(failed(
-            "samples are floating point, whose range is unknown".to_owned(),
+            path,
+            name,
+            "samples are floating point, whose range is unknown",
         )),
-        image => Ok(image),
+        _ => Ok(decoded),
     }
+}
+
+fn failed(path: &Path, format: &'static str, reason: impl ToString) -> Error {
+    Error::Decode {
+        path: path.to_owned(),
+        format,
+        reason: reason.to_string(),
+    }
+}
+
+/// The error for bytes of no readable format.
+fn not_read(path: &Path, bytes: &[u8]) -> Error {
+    match kind_of(bytes) {
+        FileKind::Unread { what, name, remedy } => Error::UnreadFormat {
+            path: path.to_owned(),
+            what: format!("{what}{}", lie(path, name)),
+            remedy,
+        },
+        _ => Error::UnknownFormat {
+            path: path.to_owned(),
+            begins: beginning(bytes),
+        },
+    }
+}
+
+/// Formats of one image a file, or of which the first counts.
+fn decode_first(
+    path: &Path,
+    format: ImageFormat,
+    name: &'static str,
+    bytes: &[u8],
+    options: &ReadOptions,
+) -> Result<Decoded> {
+    if let Some(page) = options.page.filter(|&page| page != 1) {
+        return Err(Error::NoPage {
+            path: path.to_owned(),
+            page,
+            pages: 1,
+        });
+    }
+    let (image, orientation) = decode_as(path, format, name, bytes)?;
+    let frames = frames::count(format, bytes);
+    Ok(Decoded {
+        image,
+        format,
+        orientation,
+        max_sample: 0,
+        notes: (frames > 1)
+            .then_some(Note::FirstFrame { frames })
+            .into_iter()
+            .collect(),
+    })
+}
+
+fn decode_tiff(
+    path: &Path,
+    bytes: Vec<u8>,
+    options: &ReadOptions,
+    is_map: bool,
+) -> Result<Decoded> {
+    const NAME: &str = "TIFF";
+    let pages = Pages::of(&bytes);
+    let (image, orientation, page, note) = match choose(path, &pages, options)? {
+        Choice::First(note) => {
+            let first = pages.list.first();
+            let (image, orientation) = decode_page(path, &pages, first, &bytes, is_map)?;
+            (image, orientation, first.cloned(), note)
+        }
+        Choice::Page(page, note) => {
+            let file = pages.with_first(&page, false);
+            let (image, orientation) = decode_page(path, &pages, Some(&page), &file, is_map)?;
+            (image, orientation, Some(page), note)
+        }
+        Choice::Channels(channels, note) => {
+            let read = |page: &Page| {
+                let file = pages.with_first(page, false);
+                decode_page(path, &pages, Some(page), &file, is_map)
+            };
+            let [red, green, blue] = &*channels;
+            let (red, orientation) = read(red)?;
+            let joined = join([red, read(green)?.0, read(blue)?.0]);
+            let image = joined
+                .ok_or_else(|| failed(path, NAME, "its channels are not gray of 8 or 16 bits"))?;
+            let [page, ..] = *channels;
+            (image, orientation, Some(page), Some(note))
+        }
+    };
+    Ok(Decoded {
+        image,
+        format: ImageFormat::Tiff,
+        orientation,
+        max_sample: page.map_or(0, |page| page.max_sample),
+        notes: note.into_iter().collect(),
+    })
+}
+
+/// The page that comes first in `file`, with its orientation.
+fn decode_page(
+    path: &Path,
+    pages: &Pages<'_>,
+    page: Option<&Page>,
+    file: &[u8],
+    is_map: bool,
+) -> Result<(DynamicImage, u8)> {
+    const NAME: &str = "TIFF";
+    let own = page.and_then(|page| {
+        let pixels = page.width.saturating_mul(page.height).min(MAX_PIXELS);
+        unusual(pages, page, is_map, HEADER_BYTES + PIXEL_BYTES * pixels)
+    });
+    match own {
+        Some(image) => {
+            let orientation = page.map_or(1, |page| page.orientation);
+            let image = image.map_err(|reason| failed(path, NAME, reason))?;
+            Ok(upright(image, Orientation::from_exif(orientation)))
+        }
+        None => decode_as(path, ImageFormat::Tiff, NAME, file),
+    }
+}
+
+fn upright(mut image: DynamicImage, orientation: Option<Orientation>) -> (DynamicImage, u8) {
+    let orientation = orientation.unwrap_or(Orientation::NoTransforms);
+    image.apply_orientation(orientation);
+    (image, orientation.to_exif())
 }
 
 fn decode_as(
@@ -63,12 +188,8 @@ fn decode_as(
     format: ImageFormat,
     name: &'static str,
     bytes: &[u8],
-) -> Result<DynamicImage> {
-    let failed = |cause: image::ImageError| Error::Decode {
-        path: path.to_owned(),
-        format: name,
-        reason: cause.to_string(),
-    };
+) -> Result<(DynamicImage, u8)> {
+    let failed = |cause: image::ImageError| failed(path, name, cause);
     let decoder = |most: u64| {
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
         let mut limits = Limits::default();
@@ -87,26 +208,13 @@ fn decode_as(
             limit: MAX_PIXELS,
         });
     }
-    // The kinds in which data sets come, faster.
-    let common = match format {
-        ImageFormat::Tiff => plain_tiff::decode(bytes),
-        ImageFormat::Gif => gray_gif::decode(bytes),
-        _ => None,
-    };
-    if let Some(image) = common {
-        return Ok(image);
-    }
     let mut decoder = decoder(HEADER_BYTES + PIXEL_BYTES * pixels)?;
     let orientation = decoder.orientation().map_err(failed)?;
-    let mut image = DynamicImage::from_decoder(decoder).map_err(failed)?;
-    image.apply_orientation(orientation);
-    Ok(image)
+    let image = DynamicImage::from_decoder(decoder).map_err(failed)?;
+    Ok(upright(image, Some(orientation)))
 }
 
 fn beginning(bytes: &[u8]) -> String {
-    if bytes.is_empty() {
-        return "nothing: it is empty".to_owned();
-    }
     let start: Vec<String> = bytes
         .iter()
         .take(8)

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use flate2::read::GzDecoder;
 
+use super::kind::{FileKind, kind_of};
 use crate::{Error, Result};
 
 /// Most bytes read from a file, and most bytes a gzip stream may unpack to: room for [`MAX_PIXELS`](crate::MAX_PIXELS)
@@ -69,19 +70,43 @@ pub(crate) fn looks_like_image(path: &Path) -> bool {
     {
         return true;
     }
-    let mut start = Vec::new();
-    let Ok(mut file) = File::open(path) else {
-        return false;
+    matches!(file_kind(path), Ok(FileKind::Readable(_)))
+}
+
+/// What a file's first bytes, unpacked if they are gzip, say that it is, to tell why it is left out of a folder.
+///
+/// ```
+/// use venule_data::{FileKind, file_kind};
+/// let path = std::env::temp_dir().join("venule_doc_file_kind.jpg");
+/// std::fs::write(&path, b"RIFF\x24\0\0\0WEBPVP8 ")?;
+/// let FileKind::Unread { name, remedy, .. } = file_kind(&path)? else { panic!() };
+/// assert_eq!((name, remedy), ("WebP", "convert it to PNG"));
+/// # std::fs::remove_file(&path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`Error::NotAFile`], [`Error::Io`].
+pub fn file_kind(path: impl AsRef<Path>) -> Result<FileKind> {
+    let path = path.as_ref();
+    let failed = |source| Error::Io {
+        path: path.to_owned(),
+        source,
     };
-    if file.by_ref().take(512).read_to_end(&mut start).is_err() {
-        return false;
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(Error::NotAFile {
+            path: path.to_owned(),
+        });
     }
+    let mut start = Vec::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(512).read_to_end(&mut start).map_err(failed)?;
     if start.starts_with(&GZIP) {
-        let mut unpacked = [0; 16];
-        let read = GzDecoder::new(start.as_slice())
-            .read(&mut unpacked)
-            .unwrap_or(0);
-        start = unpacked[..read].to_vec();
+        let mut unpacked = Vec::new();
+        // The end of a stream that is cut here is no error.
+        let _ = GzDecoder::new(start.as_slice()).read_to_end(&mut unpacked);
+        unpacked.truncate(512);
+        start = unpacked;
     }
-    super::decode::format_of(&start).is_some()
+    Ok(kind_of(&start))
 }

@@ -202,7 +202,7 @@ fn fate(path: &Path, expected: &Fate) -> Fate {
     let read = read_image(path);
     // A label of the same bytes must not cost more; a dark one is none.
     match (&read, read_mask(path)) {
-        (Ok(_), Err(error)) => assert!(matches!(error, Error::MaskRange { .. }), "{error}"),
+        (Ok(_), Err(error)) => assert!(matches!(error, Error::AmbiguousMask { .. }), "{error}"),
         (read, mask) => assert_eq!(read.is_ok(), mask.is_ok()),
     }
     match read {

@@ -4,6 +4,8 @@ use std::io::Write;
 
 use flate2::write::ZlibEncoder;
 use flate2::{Compression, Crc};
+use proptest::prelude::ProptestConfig;
+use proptest::test_runner::RngSeed;
 
 /// `count` zeros, packed by zlib: a thousandth of them.
 pub fn zlib_zeros(count: usize) -> Vec<u8> {
@@ -158,4 +160,101 @@ pub fn lzw_zeros(count: usize, in_gif: bool) -> Vec<u8> {
     put(END, if next == 0 { 9 } else { width.min(12) });
     put(0, 7);
     bytes
+}
+
+/// Cases of a property from a fixed seed, or from that in `PROPTEST_RNG_SEED`.
+pub fn fixed(cases: u32) -> ProptestConfig {
+    let seed = std::env::var("PROPTEST_RNG_SEED").ok();
+    let seed = seed
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or(20_261_129);
+    ProptestConfig {
+        rng_seed: RngSeed::Fixed(seed),
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(cases)
+    }
+}
+
+/// One page of a TIFF: its tags beside those of size and strip, and the bytes of its one strip.
+#[derive(Clone, Default)]
+pub struct TiffPage {
+    pub size: (u32, u32),
+    pub tags: Vec<(u16, TiffValue)>,
+    pub strip: Vec<u8>,
+}
+
+#[derive(Clone)]
+pub enum TiffValue {
+    Shorts(Vec<u16>),
+    Long(u32),
+    Text(&'static str),
+}
+
+/// An uncompressed TIFF, or BigTIFF, of these pages.
+pub fn tiff_of(big: bool, pages: &[TiffPage]) -> Vec<u8> {
+    let word = if big { 8 } else { 4 };
+    let number = |value: u64, width: usize| value.to_le_bytes()[..width].to_vec();
+    let mut file = match big {
+        true => b"II\x2b\0\x08\0\0\0".to_vec(),
+        false => b"II*\0".to_vec(),
+    };
+    // Where the offset of the next directory goes.
+    let mut link = file.len();
+    file.extend(number(0, word));
+    for page in pages {
+        let strip = file.len() as u64;
+        file.extend(&page.strip);
+        let mut tags = page.tags.clone();
+        tags.push((256, TiffValue::Long(page.size.0)));
+        tags.push((257, TiffValue::Long(page.size.1)));
+        tags.push((259, TiffValue::Shorts(vec![1])));
+        tags.push((273, TiffValue::Long(strip as u32)));
+        tags.push((278, TiffValue::Long(page.size.1)));
+        tags.push((279, TiffValue::Long(page.strip.len() as u32)));
+        tags.sort_by_key(|(tag, _)| *tag);
+        let mut entries = Vec::new();
+        for (tag, value) in &tags {
+            let (kind, count, bytes) = match value {
+                TiffValue::Shorts(values) => {
+                    let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+                    (3, values.len(), bytes)
+                }
+                TiffValue::Long(value) => (4, 1, value.to_le_bytes().to_vec()),
+                TiffValue::Text(text) => (2, text.len() + 1, [text.as_bytes(), &[0]].concat()),
+            };
+            entries.extend(number(u64::from(*tag), 2));
+            entries.extend(number(kind, 2));
+            entries.extend(number(count as u64, word));
+            let mut place: Vec<u8> = bytes;
+            if place.len() > word {
+                let at = file.len() as u64;
+                file.extend(&place);
+                place = number(at, word);
+            }
+            place.resize(word, 0);
+            entries.extend(place);
+        }
+        let at = file.len() as u64;
+        file[link..link + word].copy_from_slice(&number(at, word));
+        file.extend(number(tags.len() as u64, if big { 8 } else { 2 }));
+        file.extend(entries);
+        link = file.len();
+        file.extend(number(0, word));
+    }
+    file
+}
+
+/// A gray or RGB page of 8-bit samples.
+pub fn page(size: (u32, u32), samples: &[u8]) -> TiffPage {
+    let channels = samples.len() as u32 / (size.0 * size.1);
+    let photometric = if channels == 1 { 1 } else { 2 };
+    TiffPage {
+        size,
+        tags: vec![
+            (258, TiffValue::Shorts(vec![8; channels as usize])),
+            (262, TiffValue::Shorts(vec![photometric])),
+            (277, TiffValue::Shorts(vec![channels as u16])),
+        ],
+        strip: samples.to_vec(),
+    }
 }

@@ -1,8 +1,7 @@
 use image::{Rgb, RgbImage};
 use proptest::prelude::*;
 use venule_data::{
-    Error, Mask, PixelBox, Sample, crop_to_fov, detect_fov, equivalent_diameter, full_frame,
-    paste_back,
+    Error, FundusWarning, Mask, detect_fov, equivalent_diameter, examine, full_frame,
 };
 
 pub fn intersection_over_union(a: &Mask, b: &Mask) -> f64 {
@@ -118,53 +117,84 @@ fn frame_and_diameter() {
     assert_eq!(equivalent_diameter(&Mask::filled(3, 3, false)), 0.0);
 }
 
+/// A retina with dark vessels, of a field of view as wide as the frame is high, whose pixels `tint` colours.
+fn retina(side: u32, tint: impl Fn(f64) -> [f64; 3]) -> RgbImage {
+    let middle = f64::from(side) / 2.0;
+    RgbImage::from_fn(side + side / 4, side, |x, y| {
+        let (x, y) = (f64::from(x) - middle * 1.25, f64::from(y) - middle);
+        if x.hypot(y) > middle - 2.0 {
+            return Rgb([2; 3]);
+        }
+        let vessel = (x / middle * 30.0).rem_euclid(8.0) < 1.0;
+        Rgb(tint(if vessel { 0.7 } else { 1.0 }).map(|value| value as u8))
+    })
+}
+
 #[test]
-fn an_empty_field_of_view_cannot_be_cropped_to() {
-    let sample = Sample::unlabelled("a", RgbImage::new(4, 4));
-    let error = crop_to_fov(&sample, &Mask::filled(4, 4, false)).unwrap_err();
-    assert!(matches!(error, Error::EmptyFieldOfView { .. }), "{error}");
-    let error = crop_to_fov(&sample, &Mask::filled(4, 5, true)).unwrap_err();
-    assert!(matches!(error, Error::SizeMismatch { .. }), "{error}");
-    let outside = PixelBox {
-        left: 3,
-        top: 0,
-        width: 2,
-        height: 1,
+fn what_is_odd_in_a_photograph_is_told() {
+    let of = |image: RgbImage| {
+        let fov = detect_fov(&image).unwrap();
+        examine(&image, &fov).unwrap()
     };
-    let part = Mask::filled(2, 1, true);
-    assert!(paste_back(&part, outside, (4, 4), false).is_err());
-    assert!(
-        paste_back(
-            &part,
-            PixelBox {
-                width: 1,
-                ..outside
-            },
-            (4, 4),
-            false
-        )
-        .is_err()
+    let orange = |light: f64| [180.0, 90.0 * light, 40.0];
+    assert_eq!(of(retina(320, orange)), []);
+    // A quarter of the light is a dark photograph, which is sound.
+    let dark = |light: f64| orange(light).map(|value| value / 4.0);
+    assert_eq!(of(retina(320, dark)), []);
+    assert_eq!(
+        of(retina(320, |light| [120.0 * light; 3])),
+        [FundusWarning::Gray]
     );
+    assert_eq!(
+        of(retina(320, |light| [120.0 / light; 3])),
+        [FundusWarning::BrightVessels]
+    );
+    let found = of(retina(320, |light| [40.0, 60.0 * light, 180.0]));
+    assert!(
+        matches!(found[..], [FundusWarning::NotAFundus { reddish }] if reddish < 0.1),
+        "{found:?}"
+    );
+    let found = of(retina(320, |light| [180.0, 90.0 + light.floor(), 40.0]));
+    assert!(
+        matches!(found[..], [FundusWarning::LowContrast { .. }]),
+        "{found:?}"
+    );
+    let found = of(retina(120, orange));
+    assert!(
+        matches!(found[..], [FundusWarning::LowResolution { diameter }] if (diameter - 116.0).abs() < 4.0),
+        "{found:?}"
+    );
+    for warning in found {
+        assert!(warning.to_string().contains("pixels wide"), "{warning}");
+    }
+}
+
+#[test]
+fn a_doubtful_field_of_view_is_told() {
+    let image = retina(320, |light| [180.0, 90.0 * light, 40.0]);
+    let fov = detect_fov(&image).unwrap();
+    // The left half of it: the rest lies outside, and is bright.
+    let half = Mask::from_fn(fov.width(), fov.height(), |x, y| {
+        x < 120 && fov.get(x, y) == Some(&true)
+    });
+    let found = examine(&image, &half).unwrap();
+    assert!(
+        found.iter().any(
+            |warning| matches!(warning, FundusWarning::CutFieldOfView { share } if *share < 0.5)
+        ),
+        "{found:?}"
+    );
+    let strip = Mask::from_fn(fov.width(), fov.height(), |x, _| x < 20);
+    let found = examine(&image, &strip).unwrap();
+    let doubtful = |w: &FundusWarning| matches!(w, FundusWarning::DoubtfulFieldOfView { .. });
+    assert!(found.iter().any(doubtful), "{found:?}");
+    assert!(examine(&image, &Mask::filled(4, 4, true)).is_err());
+    let empty = Mask::filled(fov.width(), fov.height(), false);
+    assert!(examine(&image, &empty).is_err());
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    #[test]
-    fn cropping_then_pasting_back_restores_all_maps(
-        (width, height) in (2usize..20, 2usize..20),
-        seed in any::<u64>(),
-    ) {
-        let bit = |x: usize, y: usize| seed.rotate_left((7 * x + 13 * y) as u32) % 3 == 0;
-        let fov = Mask::from_fn(width, height, |x, y| bit(x, y) || (x, y) == (1, 1));
-        let mut sample = Sample::unlabelled("a", RgbImage::from_fn(width as u32, height as u32, |x, y| Rgb([x as u8, y as u8, 0])));
-        sample.label = Some(fov.clone());
-        let (part, bounds) = crop_to_fov(&sample, &fov).unwrap();
-        part.check_sizes().unwrap();
-        prop_assert_eq!(part.image.get_pixel(0, 0).0, [bounds.left as u8, bounds.top as u8, 0]);
-        let label = paste_back(&part.label.unwrap(), bounds, (width, height), false).unwrap();
-        prop_assert_eq!(label, fov);
-    }
+    #![proptest_config(crate::build::fixed(64))]
 
     #[test]
     fn any_picture_is_found_or_refused(width in 0u32..80, height in 0u32..80, seed in any::<u64>(), block in 1u32..30) {
@@ -175,6 +205,7 @@ proptest! {
         if let Ok(fov) = detect_fov(&image) {
             prop_assert_eq!(fov.size(), (width as usize, height as usize));
             prop_assert!(fov.count() > 0);
+            prop_assert!(examine(&image, &fov).is_ok());
         }
     }
 }

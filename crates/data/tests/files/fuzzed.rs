@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 use venule_data::{
-    DatasetSpec, Error, FolderSet, Layout, NamePattern, SampleFiles, Split, read_image, read_mask,
-    read_probability,
+    DatasetSpec, Error, FolderSet, LabelValue, Layout, MaskRule, NamePattern, SampleFiles, Split,
+    read_image, read_mask_with, read_probability,
 };
 
 thread_local! {
@@ -31,7 +31,8 @@ fn with_file<T>(bytes: &[u8], read: impl FnOnce(&Path) -> T) -> T {
 pub fn image(bytes: &[u8]) -> bool {
     with_file(bytes, |path| {
         let Ok(image) = read_image(path) else {
-            assert!(read_probability(path).is_err());
+            // Floating-point maps are no photographs.
+            let _ = read_probability(path);
             return false;
         };
         match read_probability(path) {
@@ -48,24 +49,33 @@ pub fn image(bytes: &[u8]) -> bool {
     })
 }
 
-/// Bytes as a label: an error, or the photograph's pixels above 127. Returns whether it is a label.
+/// Bytes as a label: an error, or a mask of the photograph's size, and of its pixels above 127 if it is said to be read in no other
+/// way and nothing in it is transparent. Returns whether it is a label.
 pub fn mask(bytes: &[u8]) -> bool {
-    with_file(bytes, |path| match (read_mask(path), read_image(path)) {
-        (Ok(mask), Ok(image)) => {
-            assert_eq!(
-                mask.size(),
-                (image.width() as usize, image.height() as usize)
-            );
-            let bright = image.pixels().map(|pixel| pixel.0.iter().all(|&v| v > 127));
-            assert!(bright.eq(mask.data().iter().copied()));
-            true
+    let rule = MaskRule::default();
+    with_file(bytes, |path| {
+        match (read_mask_with(path, &rule), read_image(path)) {
+            (Ok(read), Ok(image)) => {
+                let size = (image.width() as usize, image.height() as usize);
+                assert_eq!(read.mask.size(), size);
+                if let Some(reading) = read.reading {
+                    assert_ne!(reading.background, reading.vessel);
+                }
+                let values = MaskRule::Values(vec![LabelValue::Gray(255)]);
+                if let Ok(white) = read_mask_with(path, &values) {
+                    assert_eq!(white.mask.size(), size);
+                }
+                true
+            }
+            (Err(Error::AmbiguousMask { .. }), Ok(_)) | (Err(_), Err(_)) => false,
+            // Floating-point maps, whose range is known, where photographs have none.
+            (Ok(_), Err(Error::Decode { .. })) => true,
+            (mask, image) => panic!(
+                "the label is {:?}, the photograph {:?}",
+                mask.map(|read| read.mask.size()),
+                image.map(|image| image.dimensions())
+            ),
         }
-        (Err(Error::MaskRange { .. }), Ok(_)) | (Err(_), Err(_)) => false,
-        (mask, image) => panic!(
-            "the label is {:?}, the photograph {:?}",
-            mask.map(|mask| mask.size()),
-            image.map(|image| image.dimensions())
-        ),
     })
 }
 

@@ -8,11 +8,13 @@ mod folders;
 mod fov;
 mod fuzzed;
 mod hostile;
+mod labels;
 mod layouts;
 #[cfg(target_os = "linux")]
 mod loader_memory;
 #[cfg(target_os = "linux")]
 mod memory;
+mod photographs;
 mod read;
 mod real;
 mod replay;

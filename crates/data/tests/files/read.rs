@@ -3,8 +3,8 @@ use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use image::{GrayImage, ImageBuffer, Luma, Rgb, RgbImage};
-use venule_data::{Error, read_image, read_mask};
+use image::{ImageBuffer, Luma, Rgb, RgbImage};
+use venule_data::{read_image, read_mask};
 
 pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -120,76 +120,17 @@ fn one_bit_masks_read_alike() {
 }
 
 #[test]
-fn a_colour_mask_wants_all_channels_and_ignores_alpha() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("mask.png");
-    let pixels = [
-        [255, 255, 255, 0],
-        [128, 128, 128, 255],
-        [255, 255, 127, 255],
-        [0, 0, 0, 255],
-    ];
-    let image = image::RgbaImage::from_raw(4, 1, pixels.concat()).unwrap();
-    image.save(&path).unwrap();
-    assert_eq!(read_mask(&path).unwrap().data(), [true, true, false, false]);
-}
-
-#[test]
 fn sixteen_bit_masks_are_thresholded_at_half_of_their_range() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mask.png");
-    // 127 * 257 = 32,639 is gray 127; 128 * 257 = 32,896 is gray 128.
-    let image: ImageBuffer<Luma<u16>, _> =
-        ImageBuffer::from_raw(4, 1, vec![0, 32_639, 32_896, 65_535]).unwrap();
+    // A ramp of more levels than are told apart: 127 * 257 = 32,639 is gray 127; 128 * 257 = 32,896 is gray 128.
+    let levels = [
+        0, 9000, 18_000, 32_639, 32_896, 40_000, 50_000, 60_000, 62_000, 65_535,
+    ];
+    let image: ImageBuffer<Luma<u16>, _> = ImageBuffer::from_raw(10, 1, levels.to_vec()).unwrap();
     image.save(&path).unwrap();
-    assert_eq!(read_mask(&path).unwrap().data(), [false, false, true, true]);
-}
-
-#[test]
-fn a_mask_of_class_numbers_is_an_error_and_an_empty_one_is_not() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("mask.png");
-    GrayImage::from_raw(2, 1, vec![0, 1])
-        .unwrap()
-        .save(&path)
-        .unwrap();
-    let error = read_mask(&path).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            Error::MaskRange {
-                brightest: 1,
-                maximum: 255,
-                ..
-            }
-        ),
-        "{error}"
-    );
-    let wide: ImageBuffer<Luma<u16>, _> = ImageBuffer::from_raw(2, 1, vec![0, 255]).unwrap();
-    wide.save(&path).unwrap();
-    let error = read_mask(&path).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            Error::MaskRange {
-                brightest: 255,
-                maximum: 65_535,
-                ..
-            }
-        ),
-        "{error}"
-    );
-    GrayImage::from_raw(2, 1, vec![3, 100])
-        .unwrap()
-        .save(&path)
-        .unwrap();
-    let error = read_mask(&path).unwrap_err();
-    assert!(
-        matches!(error, Error::MaskRange { brightest: 100, .. }),
-        "{error}"
-    );
-    GrayImage::new(2, 1).save(&path).unwrap();
-    assert_eq!(read_mask(&path).unwrap().count(), 0);
+    let found = read_mask(&path).unwrap();
+    assert_eq!(found.data(), levels.map(|level| level > 32_767));
 }
 
 #[test]
@@ -237,19 +178,35 @@ fn what_is_no_readable_image_is_an_error_that_names_the_file() {
         assert!(message.contains(expected), "{message}");
         assert!(message.contains(&path.display().to_string()), "{message}");
     }
-    let contents: [(&[u8], &str); 6] = [
-        (b"", "empty"),
-        (b"just text", "bytes 6a 75 73 74"),
+    let dicom = [&[0; 128], b"DICM".as_slice()].concat();
+    let contents: [(&[u8], &str); 12] = [
+        (
+            b"",
+            "is an empty file, which is not read: fetch or save it again",
+        ),
+        (b"just text", "is a text"),
+        (b"\x07\xc8\x03", "bytes 07 c8 03"),
         (
             b"RIFF\x24\0\0\0WEBPVP8 ",
-            "not an image in a readable format",
+            "a WebP picture, which is not read: convert it to PNG",
+        ),
+        (&dicom, "a DICOM file, which is not read: convert it to PNG"),
+        (
+            b"\0\0\0\x0cjP  \r\n\x87\n\0",
+            "a JPEG 2000 picture, which is not read: convert it to PNG",
+        ),
+        (
+            b"version https://git-lfs.github.com/spec/v1\n",
+            "a Git LFS pointer, which is not read: run `git lfs pull`",
+        ),
+        (
+            b"<!DOCTYPE html><html>",
+            "an HTML page, which is not read: the download failed, fetch it again",
         ),
         (b"\x1f\x8b\x08\0\0\0\0\0\0\0broken", "gzip"),
-        (
-            &gzip(&gzip(b"P5 1 1 255 \0")),
-            "not an image in a readable format",
-        ),
+        (&gzip(&gzip(b"P5 1 1 255 \0")), "a gzip file in a gzip file"),
         (&gzip(b""), "empty"),
+        (&gzip(b"%PDF-1.4"), "a PDF document"),
     ];
     for (bytes, expected) in contents {
         let (_folder, path) = file(bytes);
@@ -257,4 +214,16 @@ fn what_is_no_readable_image_is_an_error_that_names_the_file() {
         assert!(message.contains(expected), "{message}");
         assert!(message.contains(&path.display().to_string()), "{message}");
     }
+}
+
+#[test]
+fn a_name_that_lies_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("photo.jpg");
+    std::fs::write(&path, b"RIFF\x24\0\0\0WEBPVP8 ").unwrap();
+    let message = read_image(&path).unwrap_err().to_string();
+    assert!(
+        message.contains("a WebP picture (though its name ends in .jpg)"),
+        "{message}"
+    );
 }

@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use image::{ImageFormat, Rgb, RgbImage};
-use venule_data::{read_image, read_mask};
+use venule_data::{Error, read_image, read_mask};
 
 use crate::build::{GRAY, PLAIN, png, tiff, zlib};
 
@@ -35,8 +35,11 @@ fn one_row_or_column_of_the_greatest_length_is_read_in_every_format() {
             // The middle of each run, and the two ends.
             let places = (0..1023).map(|run| run * 64 + 32).chain([0, 65_534]);
             assert_eq!(places.filter(far).count(), 0, "{format:?} of {size:?}");
-            let mask = read_mask(&path).unwrap();
-            assert_eq!(mask.size(), (size.0 as usize, size.1 as usize));
+            // Four grays in runs are four classes, but for those of JPEG, which lie on no square.
+            match read_mask(&path) {
+                Ok(mask) => assert_eq!(mask.size(), (size.0 as usize, size.1 as usize)),
+                Err(error) => assert!(matches!(error, Error::AmbiguousMask { .. }), "{error}"),
+            }
         }
     }
 }
