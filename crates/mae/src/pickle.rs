@@ -482,7 +482,7 @@ mod tests {
     #[test]
     fn a_pickle_that_nests_deeper_than_any_stack_is_read_and_dropped() {
         let mut pickle = b"\x80\x02)".to_vec();
-        pickle.extend([0x85; 1_000_000]);
+        pickle.extend(vec![0x85; 1_000_000]);
         pickle.push(b'.');
         let read = read(&pickle).unwrap();
         assert!(read.dict(read.root()).is_none() && read.tensor(read.root()).is_none());
