@@ -1,21 +1,54 @@
-//! An encoder of one's own under venule's decoder: ten lines of convolution in place of the Vision Transformer.
+//! An encoder of one's own, of venule's and of candle's layers: registered by name, trained by the task, saved, loaded, evaluated.
+//!
+//! `cargo run --release --example custom_encoder`
 
+use serde::{Deserialize, Serialize};
 use venule::candle_core::{Device, Module, Result as TensorResult, Tensor};
-use venule::data::{Batcher, FovPolicy, Prepared, Preprocess, SyntheticFundus, synthetic_fundus};
-use venule::loss::{Composite, Loss};
-use venule::nn::{
-    Conv3x3, Encoder, FeatureInfo, FeatureMap, Features, Mode, ParamStore, max_pool2x2,
+use venule::data::{FovPolicy, InMemory};
+use venule::nn::{Conv3x3, Encoder, FeatureInfo, FeatureMap, Features, Mode, Params, max_pool2x2};
+use venule::synthetic::{SyntheticFundus, SyntheticSet};
+use venule::tasks::{Finetuning, FinetuningData};
+use venule::train::{RunOptions, Trainer};
+use venule::{
+    BoxError, Checkpoint, ModelConfig, PartConfig, Recipe, Registry, Segmenter, evaluate,
 };
-use venule::seg::{MultiScaleConfig, MultiScaleDecoder, SegmentationModel};
-use venule::train::{AdamW, AdamWConfig, Parameter, decay_groups};
+
+/// What a run file or a checkpoint says of it.
+#[derive(Serialize, Deserialize)]
+struct PooledConfig {
+    channels: usize,
+}
 
 /// Three convolutions with pooling between: one map of stride 8.
-struct ConvEncoder([Conv3x3; 3]);
+struct Pooled {
+    own: Conv3x3,
+    candle: [candle_nn::Conv2d; 2],
+    channels: usize,
+}
 
-impl Encoder for ConvEncoder {
+impl Pooled {
+    /// Variables come from `params`, ours by name, candle's through a `VarBuilder` over the same store.
+    fn new(config: &PooledConfig, params: &Params) -> Result<Self, BoxError> {
+        let same = candle_nn::Conv2dConfig {
+            padding: 1,
+            ..Default::default()
+        };
+        let (vb, channels) = (params.var_builder(), config.channels);
+        Ok(Self {
+            own: Conv3x3::new(1, channels, true, &params.pp("0"))?,
+            candle: [
+                candle_nn::conv2d(channels, channels, 3, same, vb.pp("1"))?,
+                candle_nn::conv2d(channels, channels, 3, same, vb.pp("2"))?,
+            ],
+            channels,
+        })
+    }
+}
+
+impl Encoder for Pooled {
     fn forward(&self, images: &Tensor, _: Mode) -> TensorResult<Features> {
-        let mut x = images.clone();
-        for conv in &self.0 {
+        let mut x = max_pool2x2(&self.own.forward(images)?.gelu_erf()?)?;
+        for conv in &self.candle {
             x = max_pool2x2(&conv.forward(&x)?.gelu_erf()?)?;
         }
         Ok(Features {
@@ -28,43 +61,62 @@ impl Encoder for ConvEncoder {
 
     fn outputs(&self) -> Vec<FeatureInfo> {
         vec![FeatureInfo {
-            channels: 32,
+            channels: self.channels,
             stride: 8,
         }]
+    }
+
+    // Freezing, gradual thawing and layer-wise learning rates follow these.
+    fn stages(&self) -> usize {
+        3
+    }
+
+    fn stage_of(&self, name: &str) -> Option<usize> {
+        name.split('.').next()?.parse().ok()
     }
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let store = ParamStore::new(1, &Device::Cpu);
-    let params = store.root().pp("encoder");
-    let conv = |i: usize, inputs, outputs| Conv3x3::new(inputs, outputs, true, &params.pp(i));
-    let encoder = ConvEncoder([conv(0, 1, 16)?, conv(1, 16, 24)?, conv(2, 24, 32)?]);
-    let outputs = encoder.outputs();
-    let decoder = MultiScaleDecoder::new(
-        &MultiScaleConfig::tiny(),
-        &outputs,
-        &store.root().pp("decoder"),
-    )?;
-    let model = SegmentationModel::new(encoder, decoder)?;
-    println!("{} parameters", store.element_count());
+    let registry = Registry::built_in().with_encoder("pooled", Pooled::new)?;
+    let tiny = Recipe::preset("tiny")?;
+    let mut recipe = Recipe {
+        model: ModelConfig {
+            encoder: PartConfig::new("pooled", &PooledConfig { channels: 16 })?,
+            decoder: tiny.model.decoder.clone(),
+        },
+        ..tiny
+    };
+    recipe.train.max_steps = Some(30);
 
-    let sample = synthetic_fundus(&SyntheticFundus::square(128), 5, 0)?;
-    let prepared = Prepared::from_sample(&sample, &Preprocess::default(), FovPolicy::Given)?;
-    let batch = Batcher::new(Device::Cpu).batch(&[prepared])?;
-    let labels = batch.labels.ok_or("a synthetic photograph has a label")?;
-    let loss = Composite::preset("bce-dice")?;
-    let params = store.trainable().into_iter();
-    let params: Vec<_> = params
-        .map(|(name, var)| Parameter::new(name, var))
-        .collect();
-    let mut optimizer = AdamW::new(decay_groups(&params, 0.02, 1.0), AdamWConfig::default())?;
-    for step in 0..=40 {
-        let logits = model.forward(&batch.images, Mode::Train { seed: step })?;
-        let value = loss.forward(&logits, &labels, Some(&batch.valid))?;
-        if step % 10 == 0 {
-            println!("step {step}: loss {:.4}", value.to_scalar::<f32>()?);
-        }
-        optimizer.step(&value.backward()?, 3e-3)?;
-    }
+    let photographs =
+        |seed| InMemory::read(&SyntheticSet::new(SyntheticFundus::square(128), seed, 4)?);
+    let data = FinetuningData {
+        train: Box::new(photographs(1)?),
+        validation: Box::new(photographs(2)?),
+        fov: FovPolicy::GivenOrDetect,
+        workers: 1,
+        cache_bytes: 1 << 30,
+    };
+    let mut task = Finetuning::from_registry(&registry, &recipe, data, &Device::Cpu)?;
+    let folder = std::env::temp_dir().join(format!("venule_custom_encoder_{}", std::process::id()));
+    let trained = Trainer::new(recipe.train)?
+        .with_options(RunOptions::in_folder(&folder))?
+        .fit(&mut task)?;
+
+    // Another process needs the file and the registration.
+    let weights = trained.final_path.ok_or("the training left no weights")?;
+    let (checkpoint, model) = Checkpoint::load_with(&registry, &weights, &Device::Cpu)?;
+    println!(
+        "{} parameters of '{}'",
+        model.store().element_count(),
+        checkpoint.model.encoder.kind
+    );
+    let segmenter = Segmenter::new(checkpoint, model)?;
+    let evaluated = evaluate(&segmenter, &photographs(3)?, |_, _| Ok(()))?;
+    println!(
+        "F1 {:.3} on photographs it has not seen",
+        evaluated.report.pooled.get("f1").unwrap_or(0.0)
+    );
+    std::fs::remove_dir_all(&folder)?;
     Ok(())
 }

@@ -1,334 +1,111 @@
-//! Fine-tunes a segmentation model on labelled photographs and evaluates it.
+//! Fine-tunes a segmentation model on two folders, photographs and their labels, and tests it on two others, by library calls alone.
 //!
-//! `cargo run --release --example finetune -- --dataset drive=data/DRIVE --preset compact --save-dir runs/drive`
-
-#[path = "support/mod.rs"]
-#[allow(dead_code)]
-mod support;
+//! `cargo run --release --example finetune -- --train-images photos --train-masks labels --save-dir runs/own`
+//!
+//! The program `venule finetune` does the same with data sets by name, run files, resuming, records and curves.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::Parser;
-use support::training::{Place, RunArgs, conclude, finetune};
-use venule::data::{DatasetSpec, FovPolicy};
-use venule::seg::Freeze;
-use venule::train::EmaConfig;
-use venule::{DataConfig, LossChoice, RunConfig, parse_device, set_threads};
+use venule::candle_core::Device;
+use venule::data::{Dataset, FolderSet, FovPolicy, Split};
+use venule::tasks::{Finetuning, FinetuningData};
+use venule::train::{JsonLines, RunOptions, Trainer};
+use venule::{Recipe, Segmenter, evaluate, set_threads};
+use venule_lab::{ProgressBar, report};
 
-/// Fine-tunes a segmentation model on labelled photographs and evaluates it on test images.
+/// Fine-tunes a segmentation model on labelled photographs.
 #[derive(Parser)]
 struct Args {
-    /// Data set as NAME=PATH, in its official layout and splits (drive, chase_db1, stare, hrf, fives,
-    /// retina_blood_vessel, folder); several are joined. They take the place of those of the run file; one that it names too keeps
-    /// its splits and scale from there
-    #[arg(long, num_args = 1..)]
-    dataset: Vec<DatasetSpec>,
     /// Folder of training photographs; the last fifth is kept for validation
-    #[arg(long, requires = "train_masks", conflicts_with = "dataset")]
-    train_images: Option<PathBuf>,
+    #[arg(long)]
+    train_images: PathBuf,
     /// Folder of their labels, paired by file name
-    #[arg(long, requires = "train_images")]
-    train_masks: Option<PathBuf>,
-    /// Folder of their fields of view [default: they are detected]
-    #[arg(long, requires = "train_images")]
-    train_fovs: Option<PathBuf>,
-    /// Folder of test photographs, evaluated at the end
+    #[arg(long)]
+    train_masks: PathBuf,
+    /// Folder of test photographs
     #[arg(long, requires = "test_masks")]
     test_images: Option<PathBuf>,
     /// Folder of their labels
-    #[arg(long, requires = "test_images")]
+    #[arg(long)]
     test_masks: Option<PathBuf>,
-    /// Folder of their fields of view [default: they are detected]
-    #[arg(long, requires = "test_images")]
-    test_fovs: Option<PathBuf>,
-    /// Weights of `pretrain`, or public MAE, RETFound or timm weights (.safetensors, .pth), for the encoder
+    /// Weights for the encoder, as `pretrain` writes them
     #[arg(long)]
     pretrained_mae: Option<PathBuf>,
-    /// Freeze the encoder: none, all, or the number of last blocks that stay trained [default: none]
-    #[arg(long, value_parser = parse_freeze)]
-    freeze_encoder: Option<Freeze>,
-    /// Start with a frozen encoder and thaw one more block, from the last to the first, after every this many epochs
-    #[arg(long, conflicts_with = "freeze_encoder")]
-    unfreeze_every: Option<usize>,
-    /// thin-vessels, bce-dice or reference [default: reference for seed, thin-vessels for the others]
+    /// Preset of model and recipe
+    #[arg(long, default_value = "compact")]
+    preset: String,
+    /// Crops in a batch [default: the preset's]
     #[arg(long)]
-    loss: Option<LossChoice>,
-    /// Average the weights with this decay, for validation and the saved best and final weights [default: the preset's]
+    batch_size: Option<usize>,
+    /// Passes over the data [default: the preset's]
     #[arg(long)]
-    ema: Option<f64>,
-    /// Mark pixels above this probability [default: the threshold that maximises F1 on the validation images]
+    epochs: Option<usize>,
+    /// End after this many steps, if that is sooner
     #[arg(long)]
-    threshold: Option<f32>,
-    /// Take the whole frame as field of view
+    max_steps: Option<usize>,
+    /// Learning rate after warm-up [default: the preset's]
     #[arg(long)]
-    full_frame: bool,
-    /// Validate after every this many epochs, which is what a plateau's patience and early stopping count; 0 never does, and the
-    /// last weights are tested [default: 1]
-    #[arg(long)]
-    validate_every: Option<usize>,
-    /// Run folder: checkpoints, best weights, log and curve
+    learning_rate: Option<f64>,
+    /// Run folder: checkpoints, best weights, log
     #[arg(long, default_value = "runs/finetune")]
     save_dir: PathBuf,
-    #[command(flatten)]
-    run: RunArgs,
 }
 
-fn parse_freeze(text: &str) -> Result<Freeze, String> {
-    match text {
-        "none" => Ok(Freeze::None),
-        "all" => Ok(Freeze::All),
-        blocks => blocks
-            .parse()
-            .map(Freeze::AllBut)
-            .map_err(|_| "choose none, all, or a number of blocks".to_owned()),
-    }
-}
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let args = Args::parse();
+    set_threads(0)?;
+    venule::nn::keep_freed_memory();
 
-fn main() -> ExitCode {
-    support::exit(run(Args::parse()))
-}
+    // What is trained, and how: a preset and what differs from it.
+    let mut recipe = Recipe::preset(&args.preset)?;
+    recipe.batch_size = args.batch_size.unwrap_or(recipe.batch_size);
+    recipe.train.epochs = args.epochs.unwrap_or(recipe.train.epochs);
+    recipe.train.max_steps = args.max_steps;
+    recipe.train.learning_rate = args.learning_rate.unwrap_or(recipe.train.learning_rate);
 
-fn run(args: Args) -> support::AnyResult<ExitCode> {
-    set_threads(args.run.threads)?;
-    let device = parse_device(&args.run.device)?;
-    let run = configuration(&args)?;
-    if run.data.iter().all(|data| data.train.is_empty()) {
-        return Err("nothing to train on; give --dataset NAME=PATH, --train-images and --train-masks, or --config with [[data]]".into());
-    }
-    let place = Place {
-        folder: &args.save_dir,
-        device: &device,
-        tensorboard: args.run.tensorboard,
-        stop: support::stop_flag()?,
+    // On what.
+    let all = FolderSet::new(&args.train_images, Some(args.train_masks), None)?;
+    let (train, validation) = (
+        all.clone().train_part(Split::Train),
+        all.train_part(Split::Validation),
+    );
+    println!(
+        "{} training, {} validation images",
+        train.len(),
+        validation.len()
+    );
+    let data = FinetuningData {
+        train: Box::new(train),
+        validation: Box::new(validation),
+        fov: FovPolicy::GivenOrDetect,
+        workers: 1,
+        cache_bytes: 2 << 30,
     };
-    let report = finetune(&run, &place)?;
-    Ok(conclude(&report, &args.save_dir))
-}
-
-/// The data sets given by flags; one that the run file names once keeps its splits and scale.
-fn data_sets(file: &[DataConfig], given: &[DatasetSpec]) -> Vec<DataConfig> {
-    let data_set = |spec: &DatasetSpec| {
-        let is_it = |data: &&DataConfig| data.path.is_some() && data.name == spec.layout.name;
-        let mut same = file.iter().filter(is_it);
-        match (same.next(), same.next()) {
-            (Some(data), None) => DataConfig {
-                path: Some(spec.path.clone()),
-                ..data.clone()
-            },
-            _ => DataConfig::from(spec),
-        }
-    };
-    given.iter().map(data_set).collect()
-}
-
-/// The configuration file, or the preset, with the flags that were given.
-fn configuration(args: &Args) -> support::AnyResult<RunConfig> {
-    let mut run: RunConfig = args.run.configuration()?;
-    if !args.dataset.is_empty() {
-        run.data = data_sets(&run.data, &args.dataset);
-    }
-    if let Some(images) = &args.train_images {
-        if !run.data.is_empty() {
-            return Err(
-                "--train-images stands beside the [[data]] of the run file; leave out one of them"
-                    .into(),
-            );
-        }
-        let (masks, fovs) = (args.train_masks.clone(), args.train_fovs.clone());
-        run.data = vec![DataConfig::plain(images.clone(), masks, fovs)];
-    }
-    if let Some(images) = &args.test_images {
-        run.data.iter_mut().for_each(|data| data.test.clear());
-        let (masks, fovs) = (args.test_masks.clone(), args.test_fovs.clone());
-        let test = DataConfig::plain(images.clone(), masks, fovs);
-        run.data.push(test.for_test());
-    }
-    if args.full_frame {
-        run.fov = FovPolicy::FullFrame;
-    }
-    run.pretrained = args.pretrained_mae.clone().or(run.pretrained);
-    // Either flag takes the place of both settings of the file.
-    if args.freeze_encoder.is_some() || args.unfreeze_every.is_some() {
-        run.freeze = args.freeze_encoder.unwrap_or_default();
-        run.unfreeze_every = args.unfreeze_every;
-    }
-    run.threshold = args.threshold.or(run.threshold);
-    let recipe = &mut run.recipe;
-    recipe.loss = args.loss.unwrap_or(recipe.loss);
-    if let Some(decay) = args.ema {
-        recipe.train.ema = Some(EmaConfig {
-            decay,
-            ..EmaConfig::default()
-        });
-    }
-    let every = &mut recipe.train.validate_every;
-    *every = args.validate_every.unwrap_or(*every);
-    Ok(args.run.finish(run)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::support::training::test_images;
-    use super::*;
-    use venule::data::{Dataset, full_frame, mask_image, write_png};
-
-    /// The run that flags give over a run file.
-    fn over(file: &str, flags: &[&str]) -> support::AnyResult<RunConfig> {
-        let folder = tempfile::tempdir()?;
-        let path = folder.path().join("run.toml");
-        std::fs::write(&path, file)?;
-        let mut all = vec!["finetune".as_ref(), "--config".as_ref(), path.as_os_str()];
-        all.extend(flags.iter().map(std::ffi::OsStr::new));
-        configuration(&Args::try_parse_from(all)?)
+    let mut task = Finetuning::new(&recipe, data, &Device::Cpu)?;
+    if let Some(path) = &args.pretrained_mae {
+        println!("{}", task.load_encoder(path)?);
     }
 
-    #[test]
-    fn a_data_set_that_the_file_names_keeps_its_splits() {
-        let file = "[[data]]\nname = 'drive'\npath = 'd'\ntrain = ['all']\nvalidation = []\ntest = []\nfov_diameter = 700";
-        let run = over(file, &["--dataset", "drive=e", "stare=s"]).unwrap();
-        let [drive, stare] = &run.data[..] else {
-            panic!("{:?}", run.data);
-        };
-        assert_eq!(drive.path, Some("e".into()));
-        assert_eq!(
-            (&drive.train[..], drive.test.len()),
-            (&["all".to_owned()][..], 0)
+    let trained = Trainer::new(recipe.train)?
+        .with_options(RunOptions::in_folder(&args.save_dir))?
+        .with_callback(ProgressBar::new())
+        .with_callback(JsonLines::in_folder(&args.save_dir))
+        .fit(&mut task)?;
+    let weights = trained.best_path.or(trained.final_path);
+    let weights = weights.ok_or("the training left no weights")?;
+    println!("weights: {}", weights.display());
+
+    // The test: with the threshold that validation chose.
+    if let Some(images) = args.test_images {
+        let test = FolderSet::new(&images, args.test_masks, None)?;
+        let segmenter = Segmenter::from_file(&weights)?;
+        let evaluated = evaluate(&segmenter, &test, |_, _| Ok(()))?;
+        println!(
+            "{} test images: {}",
+            test.len(),
+            report::summary(&evaluated.report)
         );
-        assert_eq!((drive.validation.len(), drive.fov_diameter), (0, Some(700)));
-        assert_eq!(stare.path, Some("s".into()));
-        assert_eq!(stare.train, ["train"]);
-        // Which of two is meant cannot be known.
-        let twice =
-            format!("{file}\n[[data]]\nname = 'drive'\npath = 'f'\ntrain = []\nvalidation = []");
-        let run = over(&twice, &["--dataset", "drive=e"]).unwrap();
-        assert_eq!((run.data.len(), run.data[0].fov_diameter), (1, None));
     }
-
-    #[test]
-    fn the_folder_of_a_run_is_a_flag_and_resuming_may_be_a_setting() {
-        let error = over("", &["--set", "run.directory=a"]).unwrap_err();
-        assert!(error.to_string().contains("--save-dir"), "{error}");
-        let run = over("", &["--set", "recipe.train.resume=true"]).unwrap();
-        assert!(run.run.resume);
-        assert!(!over("", &[]).unwrap().run.resume);
-    }
-
-    #[test]
-    fn a_flag_beats_what_the_file_says_of_freezing() {
-        let run = over("unfreeze_every = 3", &["--freeze-encoder", "2"]).unwrap();
-        assert_eq!((run.freeze, run.unfreeze_every), (Freeze::AllBut(2), None));
-        let run = over("freeze = 'all'", &["--unfreeze-every", "4"]).unwrap();
-        assert_eq!((run.freeze, run.unfreeze_every), (Freeze::None, Some(4)));
-        let run = over("unfreeze_every = 3", &[]).unwrap();
-        assert_eq!((run.freeze, run.unfreeze_every), (Freeze::None, Some(3)));
-    }
-
-    #[test]
-    fn flags_go_before_the_file_and_settings_before_flags() {
-        let file = "preset = 'tiny'\n[recipe.train]\nepochs = 3\nbase_learning_rate = 0.1";
-        let flags = [
-            "--epochs",
-            "4",
-            "--batch-size",
-            "9",
-            "--learning-rate",
-            "2e-4",
-        ];
-        let run = over(file, &flags).unwrap();
-        let train = &run.recipe.train;
-        assert_eq!((train.epochs, run.recipe.batch_size), (4, 9));
-        // A rate given by hand takes the place of the one to be scaled.
-        assert_eq!(
-            (train.learning_rate, train.base_learning_rate),
-            (2e-4, None)
-        );
-        let set = [
-            "--epochs",
-            "4",
-            "--set",
-            "recipe.train.epochs=5",
-            "--set",
-            "recipe.train.clip_norm=none",
-        ];
-        let run = over(file, &set).unwrap();
-        let train = &run.recipe.train;
-        assert_eq!((train.epochs, train.clip_norm), (5, None));
-        assert_eq!(train.base_learning_rate, Some(0.1));
-        let error = over(file, &["--set", "recipe.train.epoch=5"]).unwrap_err();
-        assert!(
-            error.to_string().contains("did you mean 'epochs'?"),
-            "{error}"
-        );
-        assert!(over(file, &["--set", "epochs"]).is_err());
-    }
-
-    #[test]
-    fn folders_of_images_do_not_mix_with_the_data_of_the_file() {
-        let plain = ["--train-images", "a", "--train-masks", "b"];
-        let run = over("", &plain).unwrap();
-        assert_eq!(
-            run.data,
-            [DataConfig::plain("a".into(), Some("b".into()), None)]
-        );
-        let drive = "[[data]]\nname = 'drive'\npath = 'd'";
-        let error = over(drive, &plain).unwrap_err();
-        assert!(
-            error.to_string().contains("leave out one of them"),
-            "{error}"
-        );
-        // Test images take the place of the file's test splits.
-        let run = over(drive, &["--test-images", "a", "--test-masks", "b"]).unwrap();
-        let tests: Vec<_> = run.data.iter().map(|data| data.test.as_slice()).collect();
-        assert_eq!(tests, [&[][..], &["all".to_owned()]]);
-    }
-
-    fn write(folder: &Path, names: &[&str]) {
-        for name in names {
-            let path = folder.join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            let image = mask_image(&full_frame((4, 3))).unwrap();
-            write_png(path, image).unwrap();
-        }
-    }
-
-    fn run(data: &str) -> RunConfig {
-        format!("preset = 'tiny'\n[[data]]\n{data}")
-            .parse()
-            .unwrap()
-    }
-
-    #[test]
-    fn what_cannot_be_tested_is_trained_on_all_the_same_and_a_wrong_path_is_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().display();
-        // DRIVE as its site gives it: test images without labels.
-        let part = |part: &str, kind: &str, id: u32| format!("drive/{part}/{kind}/{id:02}.png");
-        for id in 21..=40 {
-            for kind in ["images", "1st_manual", "mask"] {
-                write(folder.path(), &[&part("training", kind, id)]);
-            }
-        }
-        for kind in ["images", "mask"] {
-            write(folder.path(), &[&part("test", kind, 1)]);
-        }
-        let drive = run(&format!("name = 'drive'\npath = '{root}/drive'"));
-        assert!(test_images(&drive).unwrap().is_none());
-        write(folder.path(), &[&part("test", "1st_manual", 1)]);
-        assert_eq!(test_images(&drive).unwrap().unwrap().len(), 1);
-
-        // A folder without a part to test on, and one whose part has no images.
-        let names = ["own/train/images/a.png", "own/train/masks/a.png"];
-        write(folder.path(), &names);
-        let own = run(&format!("name = 'folder'\npath = '{root}/own'"));
-        assert!(test_images(&own).unwrap().is_none());
-
-        let wrong = run(&format!("name = 'folder'\npath = '{root}/owm'"));
-        assert!(test_images(&wrong).is_err());
-        let test = format!("images = '{root}/nowhere'\nmasks = '{root}/nowhere'");
-        let roles = "train = []\nvalidation = []\ntest = ['all']";
-        assert!(test_images(&run(&format!("{test}\n{roles}"))).is_err());
-    }
+    Ok(())
 }

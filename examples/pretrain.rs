@@ -1,128 +1,86 @@
-//! Pretrains a masked autoencoder on a folder of unlabelled photographs.
+//! Pretrains a masked autoencoder on a folder of photographs, by library calls alone.
 //!
-//! `cargo run --release --example pretrain -- --data-dir photographs --preset compact --save-dir runs/mae`
-
-#[path = "support/mod.rs"]
-#[allow(dead_code)]
-mod support;
+//! `cargo run --release --example pretrain -- --data-dir photographs --save-dir runs/mae --epochs 200`
+//!
+//! The program `venule pretrain` does the same with run files, resuming, records and curves.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::Parser;
-use support::training::{Place, RunArgs, conclude, pretrain};
-use venule::{DataConfig, PretrainConfig, parse_device, set_threads};
+use venule::candle_core::Device;
+use venule::data::{Dataset, FolderSet, FovPolicy, write_png};
+use venule::tasks::{Pretraining, PretrainingData};
+use venule::train::{JsonLines, RunOptions, Trainer};
+use venule::{PretrainRecipe, set_threads};
+use venule_lab::ProgressBar;
 
 /// Pretrains a masked autoencoder on unlabelled photographs.
 #[derive(Parser)]
 struct Args {
     /// Folder of photographs, searched through all its subfolders
-    #[arg(long, required_unless_present = "config")]
-    data_dir: Option<PathBuf>,
-    /// Weight decay [default: 0.05]
     #[arg(long)]
-    weight_decay: Option<f64>,
-    /// Share of patches that is masked, above 0 and below 1 [default: 0.75]
+    data_dir: PathBuf,
+    /// Preset of model and recipe
+    #[arg(long, default_value = "compact")]
+    preset: String,
+    /// Crops in a batch [default: the preset's]
+    #[arg(long)]
+    batch_size: Option<usize>,
+    /// Passes over the data [default: the preset's]
+    #[arg(long)]
+    epochs: Option<usize>,
+    /// End after this many steps, if that is sooner
+    #[arg(long)]
+    max_steps: Option<usize>,
+    /// Learning rate after warm-up [default: the preset's]
+    #[arg(long)]
+    learning_rate: Option<f64>,
+    /// Share of patches that is masked [default: the preset's]
     #[arg(long)]
     mask_ratio: Option<f64>,
-    /// Side of the crops [default: 512 for seed, 256 for compact, 128 for tiny]
-    #[arg(long)]
-    crop: Option<usize>,
-    /// Bring each target patch to mean 0 and variance 1
-    #[arg(long)]
-    normalize_targets: bool,
-    /// Multiply the error by 1 + this · vesselness [default: 0]
-    #[arg(long)]
-    vessel_weight: Option<f64>,
-    /// Leave out photographs that cannot be read, and say which
-    #[arg(long)]
-    skip_unreadable: bool,
-    /// Run folder: checkpoints, log, curve and a picture of reconstructions
+    /// Run folder: checkpoints, weights, log
     #[arg(long, default_value = "runs/pretrain")]
     save_dir: PathBuf,
-    #[command(flatten)]
-    run: RunArgs,
 }
 
-fn main() -> ExitCode {
-    support::exit(run(Args::parse()))
-}
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let args = Args::parse();
+    set_threads(0)?;
+    venule::nn::keep_freed_memory();
 
-fn run(args: Args) -> support::AnyResult<ExitCode> {
-    set_threads(args.run.threads)?;
-    let device = parse_device(&args.run.device)?;
-    let run = configuration(&args)?;
-    if run.data.is_empty() {
-        return Err("nothing to train on; give --data-dir, or --config with [[data]]".into());
-    }
-    let place = Place {
-        folder: &args.save_dir,
-        device: &device,
-        tensorboard: args.run.tensorboard,
-        stop: support::stop_flag()?,
-    };
-    let report = pretrain(&run, &place)?;
-    Ok(conclude(&report, &args.save_dir))
-}
-
-/// The configuration file, or the preset, with the flags that were given.
-fn configuration(args: &Args) -> venule::Result<PretrainConfig> {
-    let mut run: PretrainConfig = args.run.configuration()?;
-    if let Some(folder) = &args.data_dir {
-        run.data = vec![DataConfig::unlabelled(folder.clone())];
-    }
-    run.skip_unreadable |= args.skip_unreadable;
-    let recipe = &mut run.recipe;
-    recipe.model.normalize_targets |= args.normalize_targets;
+    // What is trained, and how: a preset and what differs from it.
+    let mut recipe = PretrainRecipe::preset(&args.preset)?;
+    recipe.batch_size = args.batch_size.unwrap_or(recipe.batch_size);
     recipe.mask_ratio = args.mask_ratio.unwrap_or(recipe.mask_ratio);
-    recipe.crop = args.crop.unwrap_or(recipe.crop);
-    recipe.vessel_weight = args.vessel_weight.unwrap_or(recipe.vessel_weight);
-    recipe.train.weight_decay = args.weight_decay.unwrap_or(recipe.train.weight_decay);
-    args.run.finish(run)
-}
+    recipe.train.epochs = args.epochs.unwrap_or(recipe.train.epochs);
+    recipe.train.max_steps = args.max_steps;
+    recipe.train.learning_rate = args.learning_rate.unwrap_or(recipe.train.learning_rate);
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    // On what: photographs alone; labels and masks beside them are left out.
+    let photographs = FolderSet::unlabelled(&args.data_dir)?;
+    println!("{photographs}");
+    let data = PretrainingData {
+        photographs: Box::new(photographs),
+        fov: FovPolicy::GivenOrDetect,
+        workers: 1,
+        cache_bytes: 2 << 30,
+    };
+    let mut task = Pretraining::new(&recipe, data, &Device::Cpu)?;
 
-    fn given(flags: &[&str]) -> venule::Result<PretrainConfig> {
-        let flags = ["pretrain"].iter().chain(flags);
-        configuration(&Args::try_parse_from(flags).unwrap())
-    }
+    let report = Trainer::new(recipe.train)?
+        .with_options(RunOptions::in_folder(&args.save_dir))?
+        .with_callback(ProgressBar::new())
+        .with_callback(JsonLines::in_folder(&args.save_dir))
+        .fit(&mut task)?;
 
-    #[test]
-    fn flags_change_the_preset() {
-        let run = given(&[
-            "--data-dir",
-            "a",
-            "--preset",
-            "compact",
-            "--mask-ratio",
-            "0.5",
-            "--crop",
-            "128",
-            "--normalize-targets",
-            "--vessel-weight",
-            "2",
-            "--base-learning-rate",
-            "1.5e-4",
-            "--set",
-            "recipe.model.encoder.depth=4",
-        ])
-        .unwrap();
-        let recipe = &run.recipe;
-        assert_eq!(
-            (recipe.mask_ratio, recipe.crop, recipe.vessel_weight),
-            (0.5, 128, 2.0)
+    let picture = args.save_dir.join("reconstructions.png");
+    write_png(&picture, task.reconstruction_picture()?)?;
+    println!("original, masked, reconstructed: {}", picture.display());
+    if let Some(weights) = report.final_path {
+        println!(
+            "weights, for `finetune --pretrained-mae`: {}",
+            weights.display()
         );
-        assert!(recipe.model.normalize_targets);
-        assert_eq!(
-            (recipe.model.encoder.depth, recipe.model.encoder.width),
-            (4, 192)
-        );
-        assert_eq!(recipe.train.base_learning_rate, Some(1.5e-4));
-        assert_eq!(recipe.train.adamw.beta2, 0.95);
-        assert_eq!(run.data, [DataConfig::unlabelled("a".into())]);
-        assert!(Args::try_parse_from(["pretrain"]).is_err());
     }
+    Ok(())
 }

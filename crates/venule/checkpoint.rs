@@ -3,56 +3,18 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use venule_data::{FovPolicy, Preprocess};
 use venule_file::Weights;
 use venule_nn::ParamStore;
 
 use crate::segmenter::check_threshold;
-use crate::{Error, ModelConfig, Result, VesselModel};
+use crate::{Error, ModelConfig, Provenance, Registry, Result, VesselModel};
 
 const MODEL: &str = "model";
 const PREPROCESS: &str = "preprocess";
 const FIELD_OF_VIEW: &str = "field_of_view";
 const THRESHOLD: &str = "threshold";
 const PROVENANCE: &str = "provenance";
-
-/// Where weights come from.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Provenance {
-    /// What they were trained on: the images' ids, from a run file each with its data set before it (`drive_21`; see
-    /// [`image_name`](Self::image_name)).
-    pub data: Vec<String>,
-    /// The images that the stored threshold was chosen on, named likewise. None where it was given, no validation has
-    /// chosen one, or the file is older than this list.
-    #[serde(default)]
-    pub threshold_images: Vec<String>,
-    /// The weights file that the encoder started from, if any.
-    pub pretrained: Option<String>,
-    /// Seed of the run.
-    pub seed: u64,
-    /// Version of this crate.
-    pub version: String,
-}
-
-impl Provenance {
-    /// Names data sets before ids that do not say theirs.
-    pub(crate) fn prefix_names(&mut self, prefix: &str) {
-        let names = self.data.iter_mut();
-        names.for_each(|id| id.insert_str(0, prefix));
-    }
-
-    /// Weights trained by this version, whose threshold nothing has chosen yet.
-    pub fn new(data: Vec<String>, pretrained: Option<String>, seed: u64) -> Self {
-        Self {
-            data,
-            threshold_images: Vec::new(),
-            pretrained,
-            seed,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        }
-    }
-}
 
 /// What a segmentation weights file says beside its weights: all that is needed to use it.
 #[derive(Clone, Debug, PartialEq)]
@@ -119,13 +81,25 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Reads a segmentation weights file: what it says, and the model with its weights.
+    /// Reads a segmentation weights file of built-in parts: what it says, and the model with its weights.
     ///
     /// # Errors
     /// If the file is unreadable or damaged, is no segmentation checkpoint, or holds weights of another architecture.
     pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<(Self, VesselModel)> {
+        Self::load_with(&Registry::built_in(), path, device)
+    }
+
+    /// As [`load`](Self::load), of the parts of a registry.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); a kind that the registry lacks is named, with those it has.
+    pub fn load_with(
+        registry: &Registry,
+        path: impl AsRef<Path>,
+        device: &Device,
+    ) -> Result<(Self, VesselModel)> {
         let path = path.as_ref();
-        Self::build(path, venule_file::load_weights(path)?, device)
+        Self::build(registry, path, venule_file::load_weights(path)?, device)
     }
 
     /// As [`load`](Self::load), from a file's bytes, such as those built into a program; errors name it `path`.
@@ -138,7 +112,8 @@ impl Checkpoint {
         device: &Device,
     ) -> Result<(Self, VesselModel)> {
         let path = path.as_ref();
-        Self::build(path, venule_file::parse_weights(path, bytes)?, device)
+        let weights = venule_file::parse_weights(path, bytes)?;
+        Self::build(&Registry::built_in(), path, weights, device)
     }
 
     /// Writes this and the model's weights as a file that [`load`](Self::load) reads, in a type of one's choice:
@@ -176,7 +151,12 @@ impl Checkpoint {
         )?)
     }
 
-    fn build(path: &Path, weights: Weights, device: &Device) -> Result<(Self, VesselModel)> {
+    fn build(
+        registry: &Registry,
+        path: &Path,
+        weights: Weights,
+        device: &Device,
+    ) -> Result<(Self, VesselModel)> {
         let Weights {
             tensors, metadata, ..
         } = weights;
@@ -184,7 +164,7 @@ impl Checkpoint {
         // What the layers say of a variable does not name the file.
         let fits = || -> Result<VesselModel> {
             let store = ParamStore::from_values(tensors.into_iter().collect(), device);
-            let model = VesselModel::with_store(&checkpoint.model, store, device)?;
+            let model = VesselModel::with_store(registry, &checkpoint.model, store, device)?;
             let names = model.store().unused_values();
             if !names.is_empty() {
                 return Err(venule_nn::Error::Unexpected { names }.into());

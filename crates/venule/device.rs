@@ -64,3 +64,8 @@ pub fn set_threads(threads: usize) -> Result<()> {
         expected: "the number of threads can only be set once, before any computation",
     })
 }
+
+/// How many CPU threads computation uses.
+pub fn threads() -> usize {
+    rayon::current_num_threads()
+}

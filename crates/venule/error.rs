@@ -12,6 +12,46 @@ pub enum Error {
         /// The names there are.
         known: String,
     },
+    /// A kind of part that no one has registered.
+    #[error(
+        "there is no {what} of the kind '{kind}'; known kinds: {known}. A kind of one's own is added to a `Registry` before a file that names it is read"
+    )]
+    UnknownKind {
+        /// What was looked for: an encoder, a decoder.
+        what: &'static str,
+        /// The name that came.
+        kind: String,
+        /// The names there are.
+        known: String,
+    },
+    /// A kind of part was registered twice.
+    #[error(
+        "a {what} of the kind '{kind}' is registered already; give the other a name of its own"
+    )]
+    Registered {
+        /// What was to be registered.
+        what: &'static str,
+        /// The name.
+        kind: String,
+    },
+    /// A part of a model refuses its settings.
+    #[error("the part '{part}' cannot be made: {reason}")]
+    Part {
+        /// Its kind.
+        part: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// An encoder and a decoder that do not fit together.
+    #[error("the decoder '{decoder}' does not fit the encoder '{encoder}': {reason}")]
+    Parts {
+        /// The encoder's kind.
+        encoder: String,
+        /// The decoder's kind.
+        decoder: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// A device name that is not understood, or not part of this build.
     #[error("device '{name}' cannot be used: {reason}")]
     Device {
@@ -106,6 +146,9 @@ pub enum Error {
     #[error("tensor operation failed: {0}")]
     Tensor(#[from] candle_core::Error),
 }
+
+/// An error of an application's own parts.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A result with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;

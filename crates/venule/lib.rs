@@ -20,22 +20,16 @@
 #![forbid(unsafe_code)]
 
 mod checkpoint;
-mod data_config;
-mod dataset_summary;
 mod device;
 mod error;
-mod evaluation;
+mod evaluate;
 mod model;
-mod pretrain_config;
-mod recipe;
-pub mod report;
-mod run_config;
-mod run_file;
-mod run_record;
+mod predict;
+mod presets;
+mod provenance;
 mod segmenter;
 mod settings;
 pub mod tasks;
-mod trained_on;
 
 pub use candle_core;
 pub use image;
@@ -49,18 +43,17 @@ pub use venule_seg as seg;
 pub use venule_synthetic as synthetic;
 pub use venule_train as train;
 
-pub use checkpoint::{Checkpoint, Provenance};
-pub use data_config::{DataConfig, Purpose};
-pub use dataset_summary::{Agreement, DatasetSummary};
-pub use device::{parse_device, set_threads};
-pub use error::{Error, Result};
-pub use evaluation::{Evaluated, EvaluationRow, Protocol, evaluate, evaluate_predictions};
-pub use model::{COARSER_WEIGHT, DecoderConfig, ModelConfig, VesselModel};
-pub use pretrain_config::{PretrainConfig, PretrainRecipe};
-pub use recipe::{LossChoice, LossTerms, Recipe};
-pub use run_config::RunConfig;
-pub use run_file::RunFile;
-pub use run_record::{RUN_FILE, RunRecord, TEST_FILE};
+pub use checkpoint::Checkpoint;
+pub use device::{parse_device, set_threads, threads};
+pub use error::{BoxError, Error, Result};
+pub use evaluate::{Evaluated, EvaluationRow, Protocol, evaluate, evaluate_predictions};
+pub use model::{
+    COARSER_WEIGHT, MaskedModelConfig, ModelConfig, PartConfig, Registry, VesselModel,
+};
+pub use predict::{Predict, Prediction, Segmentation};
+pub use presets::{Preset, PretrainRecipe, Recipe};
+pub use provenance::{ImageRecord, Provenance, Seen};
 #[cfg(feature = "bundled")]
 pub use segmenter::Bundled;
-pub use segmenter::{Segmentation, Segmenter};
+pub use segmenter::{Segmenter, check_threshold};
+pub use settings::{NONE, read_settings};

@@ -3,32 +3,13 @@ use std::path::Path;
 
 use candle_core::Device;
 use image::RgbImage;
-use venule_data::{FovPolicy, Mask, Plane, Resize, Sample, overlay, resize_plane};
+use venule_data::{FovPolicy, Mask, Plane, Resize, Sample};
+use venule_mae::VitConfig;
 
-use crate::{Checkpoint, Error, Result, VesselModel};
-
-/// The vessels of one photograph, all maps at its size.
-#[derive(Clone, Debug)]
-pub struct Segmentation {
-    /// Probability of a vessel in [0, 1]; 0 outside the field of view.
-    pub probability: Plane,
-    /// Pixels whose probability is above the threshold.
-    pub mask: Mask,
-    /// Where the retina is.
-    pub fov: Mask,
-    /// The threshold used.
-    pub threshold: f32,
-}
-
-impl Segmentation {
-    /// The photograph with its vessels marked; with a label in the three colours of [`venule_data::overlay`].
-    ///
-    /// # Errors
-    /// If photograph or label are of another size.
-    pub fn overlay(&self, photo: &RgbImage, label: Option<&Mask>) -> Result<RgbImage> {
-        Ok(overlay(photo, &self.mask, label, Some(&self.fov))?)
-    }
-}
+use crate::model::VIT;
+use crate::{
+    Checkpoint, Error, PartConfig, Predict, Prediction, Registry, Result, Segmentation, VesselModel,
+};
 
 /// Which weights of crate `venule-weights`; [its card](https://docs.rs/venule-weights) has the figures of both.
 #[cfg(feature = "bundled")]
@@ -50,7 +31,7 @@ pub enum Bundled {
 /// use venule::synthetic::{SyntheticFundus, synthetic_fundus};
 ///
 /// let checkpoint = Checkpoint {
-///     model: ModelConfig::tiny(),
+///     model: ModelConfig::preset("tiny")?,
 ///     preprocess: Preprocess::default(),
 ///     fov: FovPolicy::GivenOrDetect,
 ///     threshold: 0.5,
@@ -115,7 +96,7 @@ impl Segmenter {
     ///
     /// ```
     /// let fast = venule::Segmenter::bundled_fast()?;
-    /// assert!(fast.checkpoint().model.encoder.is_none());
+    /// assert_eq!(fast.checkpoint().model.encoder.kind, "none");
     /// # Ok::<(), venule::Error>(())
     /// ```
     ///
@@ -153,7 +134,19 @@ impl Segmenter {
     /// # Errors
     /// As [`Segmenter::from_file`].
     pub fn from_file_on(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
-        let (checkpoint, model) = Checkpoint::load(path, device)?;
+        Self::from_file_with(&Registry::built_in(), path, device)
+    }
+
+    /// From a weights file whose parts a registry knows.
+    ///
+    /// # Errors
+    /// As [`Segmenter::from_file`]; a kind that the registry lacks is named.
+    pub fn from_file_with(
+        registry: &Registry,
+        path: impl AsRef<Path>,
+        device: &Device,
+    ) -> Result<Self> {
+        let (checkpoint, model) = Checkpoint::load_with(registry, path, device)?;
         Self::new(checkpoint, model)
     }
 
@@ -189,22 +182,25 @@ impl Segmenter {
     /// ([`VitConfig::window`](venule_mae::VitConfig::window)), or at once.
     ///
     /// # Errors
-    /// [`Error::Config`] if the model has no encoder, [`Error::Mae`] if the window is out of range.
+    /// [`Error::Config`] if the model's encoder has no windows, [`Error::Mae`] if the window is out of range.
     pub fn with_window(mut self, window: Option<usize>) -> Result<Self> {
         let mut config = self.model.config().clone();
-        match (&mut config.encoder, window) {
-            (Some(encoder), _) => encoder.window = window,
-            (None, None) => return Ok(self),
-            (None, Some(window)) => {
+        match window {
+            _ if config.encoder.kind == VIT => {
+                let mut vit: VitConfig = config.encoder.settings()?;
+                vit.window = window;
+                config.encoder = PartConfig::new(VIT, &vit)?;
+            }
+            None => return Ok(self),
+            Some(window) => {
                 return Err(Error::Config {
                     field: "window",
                     value: window.to_string(),
-                    expected: "a model without an encoder has no windows",
+                    expected: "only an encoder of the kind `vit` has windows",
                 });
             }
         }
-        let (store, device) = (self.model.store().clone(), self.model.device().clone());
-        self.model = VesselModel::with_store(&config, store, &device)?;
+        self.model = self.model.rebuilt(&config)?;
         self.checkpoint.model = config;
         Ok(self)
     }
@@ -236,30 +232,17 @@ impl Segmenter {
     pub fn segment_within(&self, photo: &RgbImage, fov: &Mask) -> Result<Segmentation> {
         let mut sample = Sample::unlabelled("the photograph", photo.clone());
         sample.fov = Some(fov.clone());
-        let (input, fov) = self.prepare(&sample, FovPolicy::Given)?;
-        self.finish(self.probabilities(&input)?, fov)
+        let prediction = self.predict_with(&sample, FovPolicy::Given)?;
+        prediction.segmentation(self.threshold())
     }
 
-    /// Finds the vessels of a sample; its field of view is used if it has one and the checkpoint allows.
-    ///
-    /// # Errors
-    /// As [`Segmenter::segment`].
-    pub fn segment_sample(&self, sample: &Sample) -> Result<Segmentation> {
-        let (map, fov) = self.predict(sample)?;
-        self.finish(map, fov)
-    }
-
-    /// The probabilities at the network's size, and the field of view at native size.
-    pub(crate) fn predict(&self, sample: &Sample) -> Result<(Plane, Mask)> {
-        let (input, fov) = self.prepare(sample, self.checkpoint.fov)?;
-        Ok((self.probabilities(&input)?, fov))
-    }
-
-    fn probabilities(&self, input: &Plane) -> Result<Plane> {
-        match self.flips {
-            true => predict_flipped(&self.model, input),
-            false => self.model.predict(input),
-        }
+    fn predict_with(&self, sample: &Sample, fov: FovPolicy) -> Result<Prediction> {
+        let (input, fov) = self.prepare(sample, fov)?;
+        let probability = match self.flips {
+            true => predict_flipped(&self.model, &input)?,
+            false => self.model.predict(&input)?,
+        };
+        Ok(Prediction { probability, fov })
     }
 
     /// As [`segment_sample`](Self::segment_sample) for many samples at once, in their order: neighbours that come to one size go
@@ -291,7 +274,11 @@ impl Segmenter {
         let (inputs, fovs): (Vec<Plane>, Vec<Mask>) = prepared?.into_iter().unzip();
         let maps = self.model.predict_batch(&inputs)?;
         let pairs = maps.into_iter().zip(fovs);
-        pairs.map(|(map, fov)| self.finish(map, fov)).collect()
+        pairs
+            .map(|(probability, fov)| {
+                Prediction { probability, fov }.segmentation(self.threshold())
+            })
+            .collect()
     }
 
     /// The network's input, and the field of view at native size.
@@ -304,19 +291,6 @@ impl Segmenter {
         Ok((input, fov))
     }
 
-    /// What [`predict`](Self::predict) gave, at native size.
-    pub(crate) fn finish(&self, map: Plane, fov: Mask) -> Result<Segmentation> {
-        let probability = within(map, &fov)?;
-        let threshold = self.checkpoint.threshold;
-        let mask = probability.map(|&p| p > threshold);
-        Ok(Segmentation {
-            probability,
-            mask,
-            fov,
-            threshold,
-        })
-    }
-
     /// What the weights file says.
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
@@ -325,6 +299,16 @@ impl Segmenter {
     /// The model.
     pub fn model(&self) -> &VesselModel {
         &self.model
+    }
+}
+
+impl Predict for Segmenter {
+    fn predict(&self, sample: &Sample) -> Result<Prediction> {
+        self.predict_with(sample, self.checkpoint.fov)
+    }
+
+    fn threshold(&self) -> f32 {
+        self.checkpoint.threshold
     }
 }
 
@@ -352,7 +336,10 @@ fn predict_flipped(model: &VesselModel, input: &Plane) -> Result<Plane> {
 }
 
 /// Refuses a threshold outside [0, 1].
-pub(crate) fn check_threshold(threshold: f32) -> Result<()> {
+///
+/// # Errors
+/// [`Error::Config`] for one that is outside, or NaN.
+pub fn check_threshold(threshold: f32) -> Result<()> {
     match (0.0..=1.0).contains(&threshold) {
         true => Ok(()),
         false => Err(Error::Config {
@@ -361,20 +348,4 @@ pub(crate) fn check_threshold(threshold: f32) -> Result<()> {
             expected: "a probability threshold lies in [0, 1]",
         }),
     }
-}
-
-/// Vessel probabilities of a preprocessed image at the size of its field of view, 0 outside it.
-pub(crate) fn native_probability(model: &VesselModel, input: &Plane, fov: &Mask) -> Result<Plane> {
-    within(model.predict(input)?, fov)
-}
-
-/// Probabilities at the size of a field of view, 0 outside it.
-pub(crate) fn within(mut map: Plane, fov: &Mask) -> Result<Plane> {
-    if map.size() != fov.size() {
-        map = resize_plane(&map, fov.size())?;
-    }
-    for (value, &inside) in map.data_mut().iter_mut().zip(fov.data()) {
-        *value = if inside { value.clamp(0.0, 1.0) } else { 0.0 };
-    }
-    Ok(map)
 }

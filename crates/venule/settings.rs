@@ -1,67 +1,39 @@
-//! TOML values as settings: the word `none` switches an optional one off, and an error names the setting.
+//! Settings as JSON values: the word `none` switches an optional one off, and an error names the setting.
 
-use std::fmt;
-
-use serde::de::value::{MapAccessDeserializer, SeqDeserializer};
-use serde::de::{
-    DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, Visitor,
-};
+use serde::de::value::{MapAccessDeserializer, MapDeserializer, SeqDeserializer};
+use serde::de::{DeserializeOwned, Deserializer, Error as _, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
-use toml::{Table, Value};
+use serde_json::{Error, Map, Value};
 
-/// What an optional setting that is off is called; TOML has no null.
-pub(crate) const NONE: &str = "none";
+/// What an optional setting that is off is called in files and on command lines; TOML has no null.
+pub const NONE: &str = "none";
 
-/// The settings in `whole`.
-pub(crate) fn read<T: DeserializeOwned>(whole: Value) -> Result<T, String> {
-    T::deserialize(Setting(whole)).map_err(|error| error.to_string())
-}
-
-/// Writes [`NONE`] for every setting that is null in `all`, which is the same configuration as JSON.
-pub(crate) fn name_what_is_off(table: &mut Table, all: &serde_json::Value) {
-    for (key, setting) in all.as_object().into_iter().flatten() {
-        match table.get_mut(key) {
-            None if setting.is_null() => {
-                table.insert(key.clone(), Value::String(NONE.to_owned()));
-            }
-            Some(Value::Table(inner)) => name_what_is_off(inner, setting),
-            _ => {}
+/// The settings in `value` as a type, where [`NONE`] stands for an optional setting that is off.
+///
+/// ```
+/// use venule::{mae::VitConfig, read_settings};
+/// let vit: VitConfig = read_settings(serde_json::json!({ "depth": 3, "window": "none" }))?;
+/// assert_eq!((vit.depth, vit.window), (3, None));
+/// let error = read_settings::<VitConfig>(serde_json::json!({ "depth": "three" })).unwrap_err();
+/// assert!(error.starts_with("depth: invalid type"), "{error}");
+/// # Ok::<(), String>(())
+/// ```
+///
+/// # Errors
+/// What is wrong, behind the path of the setting.
+pub fn read_settings<T: DeserializeOwned>(value: Value) -> Result<T, String> {
+    serde_path_to_error::deserialize(Setting(value)).map_err(|error| {
+        let path = error.path().to_string();
+        match path.as_str() {
+            "." => error.into_inner().to_string(),
+            _ => format!("{path}: {}", error.into_inner()),
         }
-    }
-}
-
-/// Why a value is no setting, and where.
-#[derive(Debug)]
-struct Unfit {
-    /// From the innermost key out.
-    keys: Vec<String>,
-    reason: String,
-}
-
-impl fmt::Display for Unfit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path: Vec<&str> = self.keys.iter().rev().map(String::as_str).collect();
-        match path.is_empty() {
-            true => f.write_str(&self.reason),
-            false => write!(f, "{}: {}", path.join("."), self.reason),
-        }
-    }
-}
-
-impl std::error::Error for Unfit {}
-
-impl serde::de::Error for Unfit {
-    fn custom<T: fmt::Display>(reason: T) -> Self {
-        Self {
-            keys: Vec::new(),
-            reason: reason.to_string(),
-        }
-    }
+    })
 }
 
 struct Setting(Value);
 
-impl<'de> IntoDeserializer<'de, Unfit> for Setting {
+impl IntoDeserializer<'_, Error> for Setting {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {
@@ -69,28 +41,29 @@ impl<'de> IntoDeserializer<'de, Unfit> for Setting {
     }
 }
 
-impl<'de> Deserializer<'de> for Setting {
-    type Error = Unfit;
+fn entries(map: Map<String, Value>) -> impl Iterator<Item = (String, Setting)> {
+    map.into_iter().map(|(key, value)| (key, Setting(value)))
+}
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
+impl<'de> Deserializer<'de> for Setting {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.0 {
-            Value::Table(table) => visitor.visit_map(Entries::of(table)),
+            Value::Object(map) => visitor.visit_map(MapDeserializer::new(entries(map))),
             Value::Array(items) => {
                 let mut items = SeqDeserializer::new(items.into_iter().map(Setting));
                 let value = visitor.visit_seq(&mut items)?;
                 items.end()?;
                 Ok(value)
             }
-            Value::String(text) => visitor.visit_string(text),
-            Value::Integer(number) => visitor.visit_i64(number),
-            Value::Float(number) => visitor.visit_f64(number),
-            Value::Boolean(truth) => visitor.visit_bool(truth),
-            Value::Datetime(time) => visitor.visit_string(time.to_string()),
+            other => other.deserialize_any(visitor),
         }
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match &self.0 {
+            Value::Null => visitor.visit_none(),
             Value::String(word) if word == NONE => visitor.visit_none(),
             _ => visitor.visit_some(self),
         }
@@ -101,13 +74,13 @@ impl<'de> Deserializer<'de> for Setting {
         _name: &'static str,
         _variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Unfit> {
+    ) -> Result<V::Value, Error> {
         match self.0 {
             Value::String(name) => visitor.visit_enum(name.into_deserializer()),
-            Value::Table(table) if table.len() == 1 => {
-                visitor.visit_enum(MapAccessDeserializer::new(Entries::of(table)))
-            }
-            other => Err(serde::de::Error::custom(format!(
+            Value::Object(map) if map.len() == 1 => visitor.visit_enum(MapAccessDeserializer::new(
+                MapDeserializer::new(entries(map)),
+            )),
+            other => Err(Error::custom(format!(
                 "{other} is no choice; give its name, or a table of its name and settings"
             ))),
         }
@@ -117,7 +90,7 @@ impl<'de> Deserializer<'de> for Setting {
         self,
         _name: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Unfit> {
+    ) -> Result<V::Value, Error> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -127,51 +100,10 @@ impl<'de> Deserializer<'de> for Setting {
     }
 }
 
-/// The entries of a table; an error within one carries its key.
-struct Entries {
-    rest: toml::map::IntoIter<String, Value>,
-    current: Option<(String, Value)>,
-}
-
-impl Entries {
-    fn of(table: Table) -> Self {
-        Self {
-            rest: table.into_iter(),
-            current: None,
-        }
-    }
-}
-
-impl<'de> MapAccess<'de> for Entries {
-    type Error = Unfit;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, Unfit> {
-        self.current = self.rest.next();
-        match &self.current {
-            Some((key, _)) => seed.deserialize(key.clone().into_deserializer()).map(Some),
-            None => Ok(None),
-        }
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Unfit> {
-        let Some((key, value)) = self.current.take() else {
-            return Err(serde::de::Error::custom(
-                "a value was asked for before its key",
-            ));
-        };
-        seed.deserialize(Setting(value)).map_err(|mut error| {
-            error.keys.push(key);
-            error
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde::Deserialize;
+    use serde_json::json;
 
     use super::*;
 
@@ -188,6 +120,7 @@ mod tests {
     struct Part {
         rate: Option<f64>,
         choice: Choice,
+        #[serde(default)]
         pair: (u8, u8),
     }
 
@@ -196,52 +129,60 @@ mod tests {
         part: Part,
     }
 
-    fn parsed(part: &str) -> Result<Whole, String> {
-        let table: Table = format!("[part]\npair = [1, 2]\n{part}").parse().unwrap();
-        read(Value::Table(table))
+    fn parsed(part: Value) -> Result<Part, String> {
+        read_settings::<Whole>(json!({ "part": part })).map(|whole| whole.part)
     }
 
     #[test]
     fn none_is_nothing_where_a_setting_is_optional_and_a_word_elsewhere() {
-        let part = |rate, choice| Whole {
-            part: Part {
-                rate,
-                choice,
-                pair: (1, 2),
-            },
+        let part = |rate, choice| Part {
+            rate,
+            choice,
+            pair: (1, 2),
         };
-        let none = parsed("rate = 'none'\nchoice = 'none'").unwrap();
-        assert_eq!(none, part(None, Choice::None));
-        let some = parsed("rate = 2\nchoice = { size = 3 }").unwrap();
-        assert_eq!(some, part(Some(2.0), Choice::Size(3)));
-        let inner = parsed("choice = { named = { word = 'none' } }").unwrap();
+        let given = |rate: Value, choice: Value| {
+            parsed(json!({ "rate": rate, "choice": choice, "pair": [1, 2] })).unwrap()
+        };
+        assert_eq!(
+            given("none".into(), "none".into()),
+            part(None, Choice::None)
+        );
+        assert_eq!(
+            given(2.into(), json!({ "size": 3 })),
+            part(Some(2.0), Choice::Size(3))
+        );
+        let inner = given(Value::Null, json!({ "named": { "word": "none" } }));
         assert_eq!(inner, part(None, Choice::Named { word: None }));
     }
 
     #[test]
     fn errors_name_the_setting() {
-        for (text, said) in [
-            ("rate = 'x'\nchoice = 'none'", "part.rate: invalid type"),
-            ("choice = { size = -1 }", "part.choice.size: invalid value"),
-            ("choice = 3", "part.choice: 3 is no choice"),
-            ("choice = 'sized'", "part.choice: unknown variant `sized`"),
+        for (part, said) in [
             (
-                "choise = 'none'",
-                "part: unknown field `choise`, expected one of",
-            ),
-            (
-                "choice = 'none'\nrate = 1979-05-27",
+                json!({ "rate": "x", "choice": "none" }),
                 "part.rate: invalid type",
             ),
+            (
+                json!({ "choice": { "size": -1 } }),
+                "part.choice.size: invalid value",
+            ),
+            (json!({ "choice": 3 }), "part.choice: 3 is no choice"),
+            (
+                json!({ "choice": "sized" }),
+                "part.choice: unknown variant `sized`",
+            ),
+            (
+                json!({ "choice": "none", "pair": [1, 2, 3] }),
+                "part.pair: ",
+            ),
         ] {
-            let error = parsed(text).unwrap_err();
+            let error = parsed(part).unwrap_err();
             assert!(error.starts_with(said), "{error}");
         }
-        let long: Table = "[part]\npair = [1, 2, 3]\nchoice = 'none'".parse().unwrap();
+        let error = parsed(json!({ "choise": "none" })).unwrap_err();
         assert!(
-            read::<Whole>(Value::Table(long))
-                .unwrap_err()
-                .starts_with("part.pair: ")
+            error.contains("unknown field `choise`, expected one of"),
+            "{error}"
         );
     }
 }

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use serde_json::Value;
-use venule_file::write_atomic;
-use venule_train::{BoxError, Callback, Clock, EndInfo, EpochInfo, LogLine, ValidationInfo};
+use venule::file::write_atomic;
+use venule::train::{BoxError, Callback, Clock, EndInfo, EpochInfo, LogLine, ValidationInfo};
 
 use crate::Result;
 

@@ -9,12 +9,17 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file cannot be read or written.
+    /// From the parts below, files and training among them.
     #[error(transparent)]
-    File(#[from] venule_file::Error),
-    /// From the run folder.
-    #[error(transparent)]
-    Train(#[from] venule_train::Error),
+    Venule(#[from] venule::Error),
+    /// A run file, or another file of a run, is not understood.
+    #[error("{}: {reason}", path.display())]
+    RunFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A complete line of a log is no log line.
     #[error("{} line {line} is no line of a log: {source}; remove it, or restore the file from a copy", path.display())]
     Log {
@@ -25,4 +30,37 @@ pub enum Error {
         /// What the parser met.
         source: serde_json::Error,
     },
+    /// The folder of a run of a sweep holds another run.
+    #[error("{}: {difference}; restore what it was made of, choose another folder for the sweep, or remove this one", path.display())]
+    OtherRun {
+        /// The run's folder or file.
+        path: PathBuf,
+        /// What differs.
+        difference: String,
+    },
+    /// Two runs of a sweep have one folder.
+    #[error(
+        "two runs would share the folder {}; give the variants names that differ in letters or digits, and each seed once", path.display()
+    )]
+    SharedFolder {
+        /// The folder.
+        path: PathBuf,
+    },
 }
+
+macro_rules! from_below {
+    ($($error:ty),*) => {$(
+        impl From<$error> for Error {
+            fn from(error: $error) -> Self {
+                Self::Venule(error.into())
+            }
+        }
+    )*};
+}
+
+from_below!(
+    venule::data::Error,
+    venule::file::Error,
+    venule::metrics::Error,
+    venule::train::Error
+);

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use venule_train::LogLine;
+use venule::train::LogLine;
 
 use crate::{Error, Result};
 
-/// Reads a log as [`venule_train::JsonLines`] writes it; a last line that a killed process left unfinished is passed over.
+/// Reads a log as [`venule::train::JsonLines`] writes it; a last line that a killed process left unfinished is passed over.
 ///
 /// ```
 /// let folder = tempfile::tempdir()?;
@@ -20,7 +20,7 @@ use crate::{Error, Result};
 /// # Errors
 /// [`Error::File`] if the file cannot be read; [`Error::Log`] if a complete line is no log line.
 pub fn read_log(path: &Path) -> Result<Vec<LogLine>> {
-    let text = std::fs::read_to_string(path).map_err(venule_file::Error::reading("read", path))?;
+    let text = std::fs::read_to_string(path).map_err(venule::file::Error::reading("read", path))?;
     let complete = text.rfind('\n').map_or("", |end| &text[..end]);
     let parse = |(index, line): (usize, &str)| {
         serde_json::from_str(line).map_err(|source| Error::Log {

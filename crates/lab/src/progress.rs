@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressDrawTarget, ProgressStyle};
-use venule_train::{
+use venule::train::{
     BoxError, Callback, EndInfo, EpochInfo, StartInfo, StepInfo, ValidationInfo, peak_memory_mb,
 };
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use venule_train::{FINAL_FILE, LOG_FILE, LogLine, latest_checkpoint};
+use venule::train::{FINAL_FILE, LOG_FILE, LogLine, latest_checkpoint};
 
 use crate::{Result, read_log};
 
@@ -74,7 +74,7 @@ impl RunSummary {
 /// # Errors
 /// [`Error::File`](crate::Error::File) if `root` cannot be listed.
 pub fn runs_below(root: &Path) -> Result<(Vec<RunSummary>, Vec<crate::Error>)> {
-    std::fs::read_dir(root).map_err(venule_file::Error::reading("list", root))?;
+    std::fs::read_dir(root).map_err(venule::file::Error::reading("list", root))?;
     let (mut runs, mut errors) = (Vec::new(), Vec::new());
     let mut folders = vec![(root.to_owned(), 0)];
     while let Some((folder, depth)) = folders.pop() {

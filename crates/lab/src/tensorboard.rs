@@ -9,8 +9,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use venule_file::{Error as FileError, crc32c, create_folder};
-use venule_train::{
+use venule::file::{Error as FileError, crc32c, create_folder};
+use venule::train::{
     BoxError, Callback, EpochInfo, PicturesInfo, StartInfo, StepInfo, ValidationInfo,
 };
 

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use proptest::prelude::*;
-use venule_file::save_weights;
 use proptest::test_runner::RngSeed;
+use venule_file::save_weights;
 use venule_mae::{
     Error, ImportOptions, Mae, MaeConfig, Masking, PretrainedWeights, VesselWeight, VitConfig,
     VitEncoder,

@@ -5,11 +5,11 @@ use std::io::{Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
+use venule_file::{load_weights, save_weights};
 use venule_mae::{
     Difference, Error, Family, ImportOptions, ImportReport, MissingNorm, Normalisation, Positions,
     PretrainedWeights, VitConfig, VitEncoder, export_encoder,
 };
-use venule_file::{load_weights, save_weights};
 use venule_nn::{Mode, Noise, ParamStore};
 
 fn fixture(name: &str) -> PathBuf {

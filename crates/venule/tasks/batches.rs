@@ -5,6 +5,8 @@ use venule_data::{Batch, Batcher, Epoch, Loader};
 use venule_file::save_weights;
 use venule_train::{BoxError, Position};
 
+use crate::{Error, Result};
+
 /// The batches of an epoch, wherever in it training starts.
 pub(super) struct Batches {
     loader: Loader,
@@ -41,7 +43,7 @@ impl Batches {
 
     /// The batch at `position`, whichever was asked for before: batches are left out when one before them in a step was not
     /// finite, and drawn once more to be saved.
-    pub(super) fn next(&mut self, position: Position) -> Result<Batch, BoxError> {
+    pub(super) fn next(&mut self, position: Position) -> Result<Batch> {
         let wanted = (position.epoch, position.batch);
         if self.running.as_ref().is_none_or(|run| run.next != wanted) {
             self.start(position);
@@ -50,14 +52,20 @@ impl Batches {
             run.next.1 += 1;
             run.batches.next()
         });
-        let samples =
-            samples.ok_or_else(|| format!("epoch {} has no batch {}", wanted.0, wanted.1))??;
+        let samples = samples.ok_or(Error::NoData {
+            what: "batches left in this epoch",
+            remedy: "ask for one below `batches_per_epoch`",
+        })??;
         Ok(self.batcher.batch(&samples)?)
     }
 
     /// Saves the batch at `position` for inspection: `images`, `valid` and, where there are, `labels` and `weights`, with the
     /// samples' names as `ids` in the metadata. Batches are a function of their position, so it can be drawn once more.
-    pub(super) fn save(&mut self, position: Position, folder: &Path) -> Result<PathBuf, BoxError> {
+    pub(super) fn save(
+        &mut self,
+        position: Position,
+        folder: &Path,
+    ) -> std::result::Result<PathBuf, BoxError> {
         let batch = self.next(position)?;
         let mut tensors = vec![
             ("images".to_owned(), batch.images),

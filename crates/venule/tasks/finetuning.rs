@@ -9,8 +9,8 @@ use venule_data::{
     AugmentedSet, Batcher, ColorJitter, Dataset, FovPolicy, Loader, LoaderConfig, Mask, Plane,
     Prepared, PreparedSet, RecoloredSet, Source, overlay,
 };
-use venule_loss::Composite;
-use venule_mae::{ImportReport, PretrainedWeights};
+use venule_loss::Loss;
+use venule_mae::{ImportOptions, ImportReport};
 use venule_metrics::{Confusion, ScoredImage, ThresholdSweep};
 use venule_nn::{Mode, mix};
 use venule_seg::Freeze;
@@ -19,8 +19,9 @@ use venule_train::{BoxError, Parameter, Picture, Position, StepOutput, Task, Val
 use super::batches::Batches;
 use super::parameters::parameters;
 use super::pictures::picture;
-use crate::segmenter::{check_threshold, native_probability};
-use crate::{Checkpoint, Error, Provenance, Recipe, Result, VesselModel};
+use crate::predict::within;
+use crate::segmenter::check_threshold;
+use crate::{Checkpoint, Error, ImageRecord, Provenance, Recipe, Registry, Result, VesselModel};
 
 /// The labelled photographs of a fine-tuning.
 pub struct FinetuningData {
@@ -52,11 +53,10 @@ const SHOWN: usize = 4;
 /// Fine-tuning of a segmentation model on labelled photographs by [`VesselModel::training_loss`].
 pub struct Finetuning {
     model: VesselModel,
-    loss: Composite,
+    loss: Box<dyn Loss>,
     batches: Batches,
     held: Vec<Held>,
-    /// Names of the validation images.
-    held_names: Vec<String>,
+    held_images: Vec<ImageRecord>,
     /// Set by hand, or found by validation.
     threshold: f32,
     fixed_threshold: bool,
@@ -64,34 +64,64 @@ pub struct Finetuning {
     chosen_threshold: bool,
     batch_size: usize,
     checkpoint: Checkpoint,
-    /// Epochs from one block of the encoder to the next, if it is unfrozen gradually.
+    /// Epochs from one stage of the encoder to the next, if it is unfrozen gradually.
     unfreeze_every: Option<usize>,
 }
 
 impl Finetuning {
-    /// A fresh model of a recipe on these photographs.
+    /// A fresh model of a recipe of built-in parts on these photographs.
     ///
     /// # Errors
     /// If a setting is out of range, there are no photographs, or one has no label.
-    pub fn new(recipe: &Recipe, data: FinetuningData, seed: u64, device: &Device) -> Result<Self> {
+    pub fn new(recipe: &Recipe, data: FinetuningData, device: &Device) -> Result<Self> {
+        Self::from_registry(&Registry::built_in(), recipe, data, device)
+    }
+
+    /// As [`new`](Self::new), of the parts and losses of a registry.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and if the registry lacks a kind that the recipe names.
+    pub fn from_registry(
+        registry: &Registry,
+        recipe: &Recipe,
+        data: FinetuningData,
+        device: &Device,
+    ) -> Result<Self> {
+        // Before photographs are read: a model that cannot be is told at once.
+        let loss = registry.losses().build(&recipe.loss)?;
+        let seed = recipe.train.seed;
+        let model = VesselModel::from_registry(registry, &recipe.model, seed, device)?;
+        Self::with_parts(recipe, model, Box::new(loss), data)
+    }
+
+    /// Trains this model by this loss, whatever the recipe says of both; the rest is the recipe's.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_parts(
+        recipe: &Recipe,
+        model: VesselModel,
+        loss: Box<dyn Loss>,
+        data: FinetuningData,
+    ) -> Result<Self> {
         if data.train.is_empty() {
             return Err(Error::NoData {
                 what: "training images",
                 remedy: "choose a folder or split that holds some",
             });
         }
-        // Before photographs are read: a model that cannot be is told at once.
-        let model = VesselModel::new(&recipe.model, seed, device)?;
-        let ids = (0..data.train.len()).map(|i| data.train.id(i).to_owned());
+        data.train.check_ids()?;
+        data.validation.check_ids()?;
+        let seed = recipe.train.seed;
+        let trained_on = ImageRecord::of(&data.train, "")?;
         let checkpoint = Checkpoint {
-            model: recipe.model.clone(),
+            model: model.config().clone(),
             preprocess: recipe.preprocess.clone(),
             fov: data.fov,
             threshold: 0.5,
-            provenance: Provenance::new(ids.collect(), None, seed),
+            provenance: Provenance::new(trained_on, None, seed),
         };
-        let held_names = (0..data.validation.len()).map(|i| data.validation.id(i).to_owned());
-        let held_names = held_names.collect();
+        let held_images = ImageRecord::of(&data.validation, "")?;
         let mut held = Vec::with_capacity(data.validation.len());
         for index in 0..data.validation.len() {
             let sample = data.validation.load(index)?;
@@ -120,11 +150,11 @@ impl Finetuning {
             },
         )?;
         Ok(Self {
+            batches: Batches::new(loader, Batcher::new(model.device().clone())),
             model,
-            loss: recipe.loss.build()?,
-            batches: Batches::new(loader, Batcher::new(device.clone())),
+            loss,
             held,
-            held_names,
+            held_images,
             threshold: 0.5,
             fixed_threshold: false,
             chosen_threshold: false,
@@ -145,77 +175,73 @@ impl Finetuning {
         Ok(self)
     }
 
-    /// Starts from a pretrained encoder: a masked autoencoder of this project, or public MAE, RETFound or timm weights.
+    /// Starts from a pretrained encoder: a masked autoencoder of this project, or, for an encoder of the kind `vit`, public MAE,
+    /// RETFound, timm, DINO or Hugging Face weights. What was loaded, reshaped and left out is in the report.
     ///
     /// # Errors
-    /// If the file is unreadable or of another architecture.
+    /// If the file is unreadable or of another architecture; the error names each difference and the setting that takes it.
     pub fn load_encoder(&mut self, path: &Path) -> Result<ImportReport> {
-        let unfit = |what: String| Error::Checkpoint {
-            path: path.to_owned(),
-            wanted: "a pretrained encoder",
-            reason: format!("its architecture differs from the preset's: {what}"),
-        };
-        let weights = PretrainedWeights::read(path)?;
-        let Some(config) = &self.model.config().encoder else {
-            return Err(unfit("it has no encoder".to_owned()));
-        };
-        let report = weights
-            .load(self.model.store(), "encoder", config)
-            .map_err(|error| unfit(error.to_string()))?;
+        self.load_encoder_with(path, &ImportOptions::default())
+    }
+
+    /// As [`load_encoder`](Self::load_encoder), with a say in what is read of the file.
+    ///
+    /// # Errors
+    /// As [`load_encoder`](Self::load_encoder).
+    pub fn load_encoder_with(
+        &mut self,
+        path: &Path,
+        options: &ImportOptions,
+    ) -> Result<ImportReport> {
+        let report = self.model.load_encoder(path, options)?;
         self.name_encoder(path);
         Ok(report)
     }
 
     /// Says that the encoder started from this file.
-    pub(crate) fn name_encoder(&mut self, path: &Path) {
+    pub fn name_encoder(&mut self, path: &Path) {
         self.checkpoint.provenance.pretrained = Some(path.display().to_string());
     }
 
     /// Freezes a part of the encoder.
     ///
     /// # Errors
-    /// If there are fewer blocks than `freeze` names, or no encoder to freeze.
+    /// If there are fewer stages than `freeze` names, or the encoder has none.
     pub fn freeze(&mut self, freeze: Freeze) -> Result<()> {
         if freeze != Freeze::None {
-            self.expect_encoder("freeze")?;
+            self.expect_stages("freeze")?;
         }
-        Ok(freeze.apply(self.model.store(), "encoder", self.model.encoder())?)
+        self.model.freeze(freeze)
     }
 
-    /// Freezes the encoder at first and thaws one more block, from the last to the first, after every `epochs` epochs (Howard
-    /// & Ruder 2018); the epoch after the last block thaws the patch embedding too. It takes the place of [`freeze`](Self::freeze).
+    /// Freezes the encoder at first and thaws one more [stage](venule_nn::Encoder::stages), from the last to the first, after every
+    /// `epochs` epochs (Howard & Ruder 2018): a block of a Vision Transformer, at last its patch embedding. It takes the place of
+    /// [`freeze`](Self::freeze).
     ///
     /// # Errors
-    /// [`Error::Config`] if `epochs` is 0 or the model has no encoder.
+    /// [`Error::Config`] if `epochs` is 0 or the encoder has no stages.
     pub fn with_gradual_unfreezing(mut self, epochs: usize) -> Result<Self> {
-        self.expect_encoder("unfreeze_every")?;
+        self.expect_stages("unfreeze_every")?;
         if epochs == 0 {
             return Err(Error::Config {
                 field: "unfreeze_every",
                 value: epochs.to_string(),
-                expected: "a block is thawed after at least 1 epoch",
+                expected: "a stage is thawed after at least 1 epoch",
             });
         }
         self.unfreeze_every = Some(epochs);
         Ok(self)
     }
 
-    fn expect_encoder(&self, field: &'static str) -> Result<()> {
-        match self.model.config().encoder {
-            Some(_) => Ok(()),
-            None => Err(Error::Config {
+    fn expect_stages(&self, field: &'static str) -> Result<()> {
+        match self.model.encoder().stages() {
+            0 => Err(Error::Config {
                 field,
-                value: "a model without an encoder".to_owned(),
-                expected: "only an encoder is frozen; leave the setting out, or take another preset",
+                value: format!("set for the encoder '{}'", self.model.config().encoder.kind),
+                expected: "only an encoder that has stages (`Encoder::stages`) is frozen; leave the setting out, or take another preset",
             }),
+            _ => Ok(()),
         }
-    }
-
-    /// Names the data sets before the images' ids in what the weights say of themselves.
-    pub(crate) fn prefix_names(&mut self, train: &str, validation: &str) {
-        self.checkpoint.provenance.prefix_names(train);
-        let held = self.held_names.iter_mut();
-        held.for_each(|name| name.insert_str(0, validation));
     }
 
     /// The model in training.
@@ -228,7 +254,7 @@ impl Finetuning {
         let mut checkpoint = self.checkpoint.clone();
         checkpoint.threshold = self.threshold;
         if self.chosen_threshold {
-            checkpoint.provenance.threshold_images = self.held_names.clone();
+            checkpoint.provenance.threshold_images = self.held_images.clone();
         }
         checkpoint
     }
@@ -239,7 +265,7 @@ impl Finetuning {
         let mut at_half = Confusion::default();
         let mut at_fixed = Confusion::default();
         for held in &self.held {
-            let map = native_probability(&self.model, &held.input, &held.fov)?;
+            let map = within(self.model.predict(&held.input)?, &held.fov)?;
             let (width, height) = map.size();
             let (scores, label, valid) = (map.data(), held.label.data(), Some(held.fov.data()));
             sweep.update(&ScoredImage::new(width, height, scores, label, valid)?)?;
@@ -301,7 +327,7 @@ impl Task for Finetuning {
     }
 
     fn parameters(&self) -> Vec<Parameter> {
-        parameters(self.model.store())
+        parameters(self.model.store(), "encoder.", self.model.encoder())
     }
 
     fn batches_per_epoch(&self) -> usize {
@@ -317,8 +343,8 @@ impl Task for Finetuning {
         if let Some(every) = self.unfreeze_every {
             let freeze = match position.epoch / every {
                 0 => Freeze::All,
-                blocks if blocks > self.model.config().depth() => Freeze::None,
-                blocks => Freeze::AllBut(blocks),
+                stages if stages >= self.model.encoder().stages() => Freeze::None,
+                stages => Freeze::AllBut(stages),
             };
             self.freeze(freeze)?;
         }
@@ -332,7 +358,7 @@ impl Task for Finetuning {
             return Err("a training batch has no labels".into());
         };
         let (loss, terms) = self.model.training_loss(
-            &self.loss,
+            &*self.loss,
             (&batch.images, labels),
             Some(&batch.valid),
             Mode::Train { seed },
@@ -373,7 +399,7 @@ impl Task for Finetuning {
             let Some((id, photo)) = &held.shown else {
                 continue;
             };
-            let map = native_probability(&self.model, &held.input, &held.fov)?;
+            let map = within(self.model.predict(&held.input)?, &held.fov)?;
             let found = map.map(|&p| p > self.threshold);
             let over = overlay(photo, &found, Some(&held.label), Some(&held.fov))?;
             pictures.push(picture(format!("validation/{id}"), over)?);

@@ -4,104 +4,92 @@ use std::sync::Arc;
 
 use candle_core::{Device, IndexOp, Tensor};
 use image::{GrayImage, Luma};
-use venule_data::{
-    Augment, AugmentedSet, Batcher, Dataset, FovPolicy, Loader, LoaderConfig, PreparedSet,
-    Preprocess,
-};
-use venule_mae::{Mae, MaeConfig, Masking, Reconstruction, VesselWeight};
+use venule_data::{AugmentedSet, Batcher, Dataset, FovPolicy, Loader, LoaderConfig, PreparedSet};
+use venule_mae::{Mae, MaskedEncoder, Masking, Reconstruction, VesselWeight};
 use venule_nn::{Mode, ParamStore, mix};
 use venule_train::{BoxError, Parameter, Picture, Position, StepOutput, Task};
 
 use super::batches::Batches;
 use super::parameters::parameters;
 use super::pictures::picture;
-use crate::model::one_channel;
-use crate::{Error, Provenance, Result};
+use crate::{Error, ImageRecord, PretrainRecipe, Provenance, Registry, Result};
 
-/// The unlabelled photographs and how they are seen.
+/// The unlabelled photographs of a pretraining.
 pub struct PretrainingData {
     /// The photographs.
     pub photographs: Box<dyn Dataset>,
-    /// How a photograph becomes the network's input.
-    pub preprocess: Preprocess,
     /// Where the field of view comes from.
     pub fov: FovPolicy,
-    /// What happens to each crop.
-    pub augment: Augment,
-    /// Side of the square crops, a multiple of the patch size.
-    pub crop: usize,
-    /// Crops in a batch.
-    pub batch_size: usize,
-    /// Crops taken from each photograph in an epoch.
-    pub crops_per_image: usize,
     /// Threads that load and augment; 0 does it between steps.
     pub workers: usize,
     /// Bytes of prepared photographs kept in memory at most; what is not kept is read anew in each epoch.
     pub cache_bytes: usize,
-    /// Strength w of the vessel-weighted loss, which multiplies the error by 1 + w·vesselness; 0 is the plain loss.
-    pub vessel_weight: f64,
 }
 
 /// Pretraining of a masked autoencoder on unlabelled photographs.
 pub struct Pretraining {
     store: ParamStore,
-    mae: Mae,
-    mask_ratio: f64,
-    vessel_weight: f64,
-    batch_size: usize,
-    seed: u64,
+    mae: Mae<Box<dyn MaskedEncoder>>,
+    recipe: PretrainRecipe,
     batches: Batches,
-    preprocess: Preprocess,
     provenance: Provenance,
 }
 
 impl Pretraining {
-    /// A fresh autoencoder on these photographs.
+    /// A fresh autoencoder of a recipe, with a built-in encoder, on these photographs.
     ///
     /// # Errors
     /// If a setting is out of range or there are no photographs.
-    pub fn new(
-        config: &MaeConfig,
+    pub fn new(recipe: &PretrainRecipe, data: PretrainingData, device: &Device) -> Result<Self> {
+        Self::from_registry(&Registry::built_in(), recipe, data, device)
+    }
+
+    /// As [`new`](Self::new), with an encoder of a registry.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and if the registry lacks the encoder or it does not say how it takes visible tokens
+    /// ([`venule_mae::MaskedEncoder`]).
+    pub fn from_registry(
+        registry: &Registry,
+        recipe: &PretrainRecipe,
         data: PretrainingData,
-        mask_ratio: f64,
-        seed: u64,
         device: &Device,
     ) -> Result<Self> {
-        if config.encoder.in_channels != 1 {
-            return Err(one_channel(config.encoder.in_channels));
-        }
-        // Any batch shows whether the ratio leaves something to see and something to predict.
-        let patch = config.encoder.patch_size;
-        if patch == 0 || data.crop == 0 || !data.crop.is_multiple_of(patch) {
+        let seed = recipe.train.seed;
+        let store = ParamStore::new(seed, device);
+        let encoder = registry.masked_encoder(&recipe.model.encoder, &store.root())?;
+        let patch = encoder.patch_size();
+        if patch == 0 || recipe.crop == 0 || !recipe.crop.is_multiple_of(patch) {
             return Err(Error::Config {
                 field: "crop",
-                value: data.crop.to_string(),
+                value: recipe.crop.to_string(),
                 expected: "the crop must be a positive multiple of the encoder's patch size",
             });
         }
-        if !data.vessel_weight.is_finite() || data.vessel_weight < 0.0 {
+        if !recipe.vessel_weight.is_finite() || recipe.vessel_weight < 0.0 {
             return Err(Error::Config {
-                field: "vessel weight",
-                value: data.vessel_weight.to_string(),
+                field: "vessel_weight",
+                value: recipe.vessel_weight.to_string(),
                 expected: "the strength of the vessel-weighted loss must be finite and at least 0",
             });
         }
-        Masking::from_seed(0, 1, (data.crop / patch).pow(2), mask_ratio, device)?;
-        let store = ParamStore::new(seed, device);
-        let mae = Mae::new(config, &store.root())?;
-        let names = (0..data.photographs.len()).map(|i| data.photographs.id(i).to_owned());
-        let provenance = Provenance::new(names.collect(), None, seed);
-        let mut set = PreparedSet::new(data.photographs, data.preprocess.clone(), data.fov)
-            .with_cache_limit(data.cache_bytes);
-        if data.vessel_weight > 0.0 {
+        // Any batch shows whether the ratio leaves something to see and something to predict.
+        let patches = (recipe.crop / patch).pow(2);
+        Masking::from_seed(0, 1, patches, recipe.mask_ratio, device)?;
+        let mae = Mae::with_encoder(encoder, &recipe.model.decoder, &store.root())?;
+        let trained_on = ImageRecord::of(&data.photographs, "")?;
+        let set = PreparedSet::new(data.photographs, recipe.preprocess.clone(), data.fov);
+        let mut set = set.with_cache_limit(data.cache_bytes);
+        if recipe.vessel_weight > 0.0 {
             set = set.with_vesselness();
         }
-        let source = AugmentedSet::new(Arc::new(set), data.augment, (data.crop, data.crop), seed)?;
+        let crop = (recipe.crop, recipe.crop);
+        let source = AugmentedSet::new(Arc::new(set), recipe.augment.clone(), crop, seed)?;
         let loader = Loader::new(
             Arc::new(source),
             LoaderConfig {
-                batch_size: data.batch_size,
-                repeats: data.crops_per_image,
+                batch_size: recipe.batch_size,
+                repeats: recipe.crops_per_image,
                 seed,
                 workers: data.workers,
                 ..LoaderConfig::default()
@@ -110,23 +98,14 @@ impl Pretraining {
         Ok(Self {
             store,
             mae,
-            mask_ratio,
-            vessel_weight: data.vessel_weight,
-            batch_size: data.batch_size,
-            seed,
+            recipe: recipe.clone(),
             batches: Batches::new(loader, Batcher::new(device.clone())),
-            preprocess: data.preprocess,
-            provenance,
+            provenance: Provenance::new(trained_on, None, seed),
         })
     }
 
-    /// Names the data set before the photographs' ids in what the weights say of themselves.
-    pub(crate) fn prefix_names(&mut self, prefix: &str) {
-        self.provenance.prefix_names(prefix);
-    }
-
     /// The autoencoder.
-    pub fn mae(&self) -> &Mae {
+    pub fn mae(&self) -> &Mae<Box<dyn MaskedEncoder>> {
         &self.mae
     }
 
@@ -139,15 +118,16 @@ impl Pretraining {
     ///
     /// # Errors
     /// If the batch cannot be loaded.
-    pub fn reconstruct(&mut self) -> std::result::Result<(Tensor, Reconstruction), BoxError> {
+    pub fn reconstruct(&mut self) -> Result<(Tensor, Reconstruction)> {
+        let seed = self.recipe.train.seed;
         let batch = self.batches.next(Position {
             epoch: 0,
             batch: 0,
             step: 0,
-            seed: self.seed,
+            seed,
         })?;
         let _frozen = self.store.no_grad();
-        let masking = self.masking(&batch.images, self.seed)?;
+        let masking = self.masking(&batch.images, seed)?;
         let pictures = self.mae.reconstruct(&batch.images, &masking)?;
         Ok((batch.images, pictures))
     }
@@ -156,7 +136,7 @@ impl Pretraining {
     ///
     /// # Errors
     /// As `reconstruct`.
-    pub fn reconstruction_picture(&mut self) -> std::result::Result<GrayImage, BoxError> {
+    pub fn reconstruction_picture(&mut self) -> Result<GrayImage> {
         let (images, pictures) = self.reconstruct()?;
         let columns = [&images, &pictures.masked, &pictures.combined];
         let (batch, _, height, width) = images.dims4()?;
@@ -177,13 +157,13 @@ impl Pretraining {
     }
 
     fn masking(&self, images: &Tensor, seed: u64) -> Result<Masking> {
-        let (rows, columns) = self.mae.encoder().grid(images)?;
+        let (rows, columns) = self.mae.grid(images)?;
         let (batch, device) = (images.dim(0)?, images.device());
         Ok(Masking::from_seed(
             seed,
             batch,
             rows * columns,
-            self.mask_ratio,
+            self.recipe.mask_ratio,
             device,
         )?)
     }
@@ -195,7 +175,7 @@ impl Task for Pretraining {
     }
 
     fn parameters(&self) -> Vec<Parameter> {
-        parameters(&self.store)
+        parameters(&self.store, "", self.mae.encoder())
     }
 
     fn batches_per_epoch(&self) -> usize {
@@ -203,7 +183,7 @@ impl Task for Pretraining {
     }
 
     fn samples_per_batch(&self) -> Option<usize> {
-        Some(self.batch_size)
+        Some(self.recipe.batch_size)
     }
 
     fn start_epoch(&mut self, position: Position) -> std::result::Result<(), BoxError> {
@@ -220,7 +200,7 @@ impl Task for Pretraining {
             .forward(&batch.images, &masking, Mode::Train { seed })?;
         let vessels = batch.weights.as_ref().map(|map| VesselWeight {
             map,
-            strength: self.vessel_weight,
+            strength: self.recipe.vessel_weight,
         });
         let loss = self
             .mae
@@ -252,8 +232,8 @@ impl Task for Pretraining {
 
     fn metadata(&self) -> BTreeMap<String, String> {
         let documents = [
-            ("mae", serde_json::to_string(&self.mae.config())),
-            ("preprocess", serde_json::to_string(&self.preprocess)),
+            ("mae", serde_json::to_string(&self.recipe.model)),
+            ("preprocess", serde_json::to_string(&self.recipe.preprocess)),
             ("provenance", serde_json::to_string(&self.provenance)),
         ];
         documents

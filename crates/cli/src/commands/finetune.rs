@@ -1,0 +1,333 @@
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use venule::data::{DatasetSpec, FovPolicy};
+use venule::seg::Freeze;
+use venule::train::EmaConfig;
+use venule::{Registry, parse_device, set_threads};
+use venule_lab::{DataConfig, FinetuneConfig, Place, RunFile};
+
+use crate::output::{AnyResult, say};
+use crate::run_args::{RunArgs, conclude};
+use crate::support::stop_flag;
+
+/// Fine-tune a segmentation model on labelled photographs and evaluate it on test images.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  venule finetune --dataset drive=data/DRIVE --preset compact --save-dir runs/drive\n  venule finetune --train-images photos --train-masks labels --save-dir runs/own"
+)]
+pub struct Args {
+    /// Data set as NAME=PATH, in its official layout and splits (drive, chase_db1, stare, hrf, fives,
+    /// retina_blood_vessel, folder); several are joined. They take the place of those of the run file; one that it names too keeps
+    /// its splits and scale from there
+    #[arg(long, num_args = 1..)]
+    dataset: Vec<DatasetSpec>,
+    /// Folder of training photographs; the last fifth is kept for validation
+    #[arg(long, requires = "train_masks", conflicts_with = "dataset")]
+    train_images: Option<PathBuf>,
+    /// Folder of their labels, paired by file name
+    #[arg(long, requires = "train_images")]
+    train_masks: Option<PathBuf>,
+    /// Folder of their fields of view [default: they are detected]
+    #[arg(long, requires = "train_images")]
+    train_fovs: Option<PathBuf>,
+    /// Folder of test photographs, evaluated at the end
+    #[arg(long, requires = "test_masks")]
+    test_images: Option<PathBuf>,
+    /// Folder of their labels
+    #[arg(long, requires = "test_images")]
+    test_masks: Option<PathBuf>,
+    /// Folder of their fields of view [default: they are detected]
+    #[arg(long, requires = "test_images")]
+    test_fovs: Option<PathBuf>,
+    /// Weights of `pretrain`, or public MAE, RETFound or timm weights (.safetensors, .pth), for the encoder
+    #[arg(long)]
+    pretrained_mae: Option<PathBuf>,
+    /// Freeze the encoder: none, all, or the number of last blocks that stay trained [default: none]
+    #[arg(long, value_parser = parse_freeze)]
+    freeze_encoder: Option<Freeze>,
+    /// Start with a frozen encoder and thaw one more block, from the last to the first, after every this many epochs
+    #[arg(long, conflicts_with = "freeze_encoder")]
+    unfreeze_every: Option<usize>,
+    /// A preset of losses (thin-vessels, bce-dice, reference), a single loss, or terms as TOML:
+    /// '{ terms = [{ kind = "tversky", weight = 2.5, alpha = 0.2, beta = 0.8 }, { kind = "bce" }] }' [default: the preset's]
+    #[arg(long)]
+    loss: Option<String>,
+    /// Average the weights with this decay, for validation and the saved best and final weights [default: the preset's]
+    #[arg(long)]
+    ema: Option<f64>,
+    /// Mark pixels above this probability [default: the threshold that maximises F1 on the validation images]
+    #[arg(long)]
+    threshold: Option<f32>,
+    /// Take the whole frame as field of view
+    #[arg(long)]
+    full_frame: bool,
+    /// Validate after every this many epochs, which is what a plateau's patience and early stopping count; 0 never does, and the
+    /// last weights are tested [default: 1]
+    #[arg(long)]
+    validate_every: Option<usize>,
+    /// Run folder: checkpoints, best weights, log and curve
+    #[arg(long, default_value = "runs/finetune")]
+    save_dir: PathBuf,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+fn parse_freeze(text: &str) -> Result<Freeze, String> {
+    match text {
+        "none" => Ok(Freeze::None),
+        "all" => Ok(Freeze::All),
+        blocks => blocks
+            .parse()
+            .map(Freeze::AllBut)
+            .map_err(|_| "choose none, all, or a number of blocks".to_owned()),
+    }
+}
+
+pub fn run(args: Args) -> AnyResult<ExitCode> {
+    set_threads(args.run.threads)?;
+    let device = parse_device(&args.run.device)?;
+    let run = configuration(&args)?;
+    if run.data.iter().all(|data| data.train.is_empty()) {
+        return Err("nothing to train on; give --dataset NAME=PATH, --train-images and --train-masks, or --config with [[data]]".into());
+    }
+    let registry = Registry::built_in();
+    let place = Place {
+        device,
+        tensorboard: args.run.tensorboard,
+        stop: stop_flag()?,
+        say: &|line| say!("{line}"),
+        ..Place::new(&args.save_dir, &registry)
+    };
+    let report = place.finetune(&run)?;
+    Ok(conclude(&report, &args.save_dir))
+}
+
+/// The data sets given by flags; one that the run file names once keeps its splits and scale.
+fn data_sets(file: &[DataConfig], given: &[DatasetSpec]) -> Vec<DataConfig> {
+    let data_set = |spec: &DatasetSpec| {
+        let is_it = |data: &&DataConfig| data.path.is_some() && data.name == spec.layout.name;
+        let mut same = file.iter().filter(is_it);
+        match (same.next(), same.next()) {
+            (Some(data), None) => DataConfig {
+                path: Some(spec.path.clone()),
+                ..data.clone()
+            },
+            _ => DataConfig::from(spec),
+        }
+    };
+    given.iter().map(data_set).collect()
+}
+
+/// The configuration file, or the preset, with the flags that were given.
+fn configuration(args: &Args) -> AnyResult<FinetuneConfig> {
+    let mut run: FinetuneConfig = args.run.configuration()?;
+    if let Some(loss) = &args.loss {
+        run = run.with("recipe.loss", loss)?;
+    }
+    if !args.dataset.is_empty() {
+        run.data = data_sets(&run.data, &args.dataset);
+    }
+    if let Some(images) = &args.train_images {
+        if !run.data.is_empty() {
+            return Err(
+                "--train-images stands beside the [[data]] of the run file; leave out one of them"
+                    .into(),
+            );
+        }
+        let (masks, fovs) = (args.train_masks.clone(), args.train_fovs.clone());
+        run.data = vec![DataConfig::plain(images.clone(), masks, fovs)];
+    }
+    if let Some(images) = &args.test_images {
+        run.data.iter_mut().for_each(|data| data.test.clear());
+        let (masks, fovs) = (args.test_masks.clone(), args.test_fovs.clone());
+        let test = DataConfig::plain(images.clone(), masks, fovs);
+        run.data.push(test.for_test());
+    }
+    if args.full_frame {
+        run.fov = FovPolicy::FullFrame;
+    }
+    run.pretrained = args.pretrained_mae.clone().or(run.pretrained);
+    // Either flag takes the place of both settings of the file.
+    if args.freeze_encoder.is_some() || args.unfreeze_every.is_some() {
+        run.freeze = args.freeze_encoder.unwrap_or_default();
+        run.unfreeze_every = args.unfreeze_every;
+    }
+    run.threshold = args.threshold.or(run.threshold);
+    let recipe = &mut run.recipe;
+    if let Some(decay) = args.ema {
+        recipe.train.ema = Some(EmaConfig {
+            decay,
+            ..EmaConfig::default()
+        });
+    }
+    let every = &mut recipe.train.validate_every;
+    *every = args.validate_every.unwrap_or(*every);
+    Ok(args.run.finish(run)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::support::training::test_images;
+    use super::*;
+    use venule::data::{Dataset, full_frame, mask_image, write_png};
+
+    /// The run that flags give over a run file.
+    fn over(file: &str, flags: &[&str]) -> AnyResult<FinetuneConfig> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("run.toml");
+        std::fs::write(&path, file)?;
+        let mut all = vec!["finetune".as_ref(), "--config".as_ref(), path.as_os_str()];
+        all.extend(flags.iter().map(std::ffi::OsStr::new));
+        configuration(&Args::try_parse_from(all)?)
+    }
+
+    #[test]
+    fn a_data_set_that_the_file_names_keeps_its_splits() {
+        let file = "[[data]]\nname = 'drive'\npath = 'd'\ntrain = ['all']\nvalidation = []\ntest = []\nfov_diameter = 700";
+        let run = over(file, &["--dataset", "drive=e", "stare=s"]).unwrap();
+        let [drive, stare] = &run.data[..] else {
+            panic!("{:?}", run.data);
+        };
+        assert_eq!(drive.path, Some("e".into()));
+        assert_eq!(
+            (&drive.train[..], drive.test.len()),
+            (&["all".to_owned()][..], 0)
+        );
+        assert_eq!((drive.validation.len(), drive.fov_diameter), (0, Some(700)));
+        assert_eq!(stare.path, Some("s".into()));
+        assert_eq!(stare.train, ["train"]);
+        // Which of two is meant cannot be known.
+        let twice =
+            format!("{file}\n[[data]]\nname = 'drive'\npath = 'f'\ntrain = []\nvalidation = []");
+        let run = over(&twice, &["--dataset", "drive=e"]).unwrap();
+        assert_eq!((run.data.len(), run.data[0].fov_diameter), (1, None));
+    }
+
+    #[test]
+    fn the_folder_of_a_run_is_a_flag_and_resuming_may_be_a_setting() {
+        let error = over("", &["--set", "recipe.train.directory=a"]).unwrap_err();
+        assert!(error.to_string().contains("--save-dir"), "{error}");
+        let run = over("", &["--set", "recipe.train.resume=true"]).unwrap();
+        assert!(run.recipe.train.resume);
+        assert!(!over("", &[]).unwrap().recipe.train.resume);
+    }
+
+    #[test]
+    fn a_flag_beats_what_the_file_says_of_freezing() {
+        let run = over("unfreeze_every = 3", &["--freeze-encoder", "2"]).unwrap();
+        assert_eq!((run.freeze, run.unfreeze_every), (Freeze::AllBut(2), None));
+        let run = over("freeze = 'all'", &["--unfreeze-every", "4"]).unwrap();
+        assert_eq!((run.freeze, run.unfreeze_every), (Freeze::None, Some(4)));
+        let run = over("unfreeze_every = 3", &[]).unwrap();
+        assert_eq!((run.freeze, run.unfreeze_every), (Freeze::None, Some(3)));
+    }
+
+    #[test]
+    fn flags_go_before_the_file_and_settings_before_flags() {
+        let file = "preset = 'tiny'\n[recipe.train]\nepochs = 3\nbase_learning_rate = 0.1";
+        let flags = [
+            "--epochs",
+            "4",
+            "--batch-size",
+            "9",
+            "--learning-rate",
+            "2e-4",
+        ];
+        let run = over(file, &flags).unwrap();
+        let train = &run.recipe.train;
+        assert_eq!((train.epochs, run.recipe.batch_size), (4, 9));
+        // A rate given by hand takes the place of the one to be scaled.
+        assert_eq!(
+            (train.learning_rate, train.base_learning_rate),
+            (2e-4, None)
+        );
+        let set = [
+            "--epochs",
+            "4",
+            "--set",
+            "recipe.train.epochs=5",
+            "--set",
+            "recipe.train.clip_norm=none",
+        ];
+        let run = over(file, &set).unwrap();
+        let train = &run.recipe.train;
+        assert_eq!((train.epochs, train.clip_norm), (5, None));
+        assert_eq!(train.base_learning_rate, Some(0.1));
+        let error = over(file, &["--set", "recipe.train.epoch=5"]).unwrap_err();
+        assert!(
+            error.to_string().contains("did you mean 'epochs'?"),
+            "{error}"
+        );
+        assert!(over(file, &["--set", "epochs"]).is_err());
+    }
+
+    #[test]
+    fn folders_of_images_do_not_mix_with_the_data_of_the_file() {
+        let plain = ["--train-images", "a", "--train-masks", "b"];
+        let run = over("", &plain).unwrap();
+        assert_eq!(
+            run.data,
+            [DataConfig::plain("a".into(), Some("b".into()), None)]
+        );
+        let drive = "[[data]]\nname = 'drive'\npath = 'd'";
+        let error = over(drive, &plain).unwrap_err();
+        assert!(
+            error.to_string().contains("leave out one of them"),
+            "{error}"
+        );
+        // Test images take the place of the file's test splits.
+        let run = over(drive, &["--test-images", "a", "--test-masks", "b"]).unwrap();
+        let tests: Vec<_> = run.data.iter().map(|data| data.test.as_slice()).collect();
+        assert_eq!(tests, [&[][..], &["all".to_owned()]]);
+    }
+
+    fn write(folder: &Path, names: &[&str]) {
+        for name in names {
+            let path = folder.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let image = mask_image(&full_frame((4, 3))).unwrap();
+            write_png(path, image).unwrap();
+        }
+    }
+
+    fn run(data: &str) -> FinetuneConfig {
+        format!("preset = 'tiny'\n[[data]]\n{data}")
+            .parse()
+            .unwrap()
+    }
+
+    #[test]
+    fn what_cannot_be_tested_is_trained_on_all_the_same_and_a_wrong_path_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().display();
+        // DRIVE as its site gives it: test images without labels.
+        let part = |part: &str, kind: &str, id: u32| format!("drive/{part}/{kind}/{id:02}.png");
+        for id in 21..=40 {
+            for kind in ["images", "1st_manual", "mask"] {
+                write(folder.path(), &[&part("training", kind, id)]);
+            }
+        }
+        for kind in ["images", "mask"] {
+            write(folder.path(), &[&part("test", kind, 1)]);
+        }
+        let drive = run(&format!("name = 'drive'\npath = '{root}/drive'"));
+        assert!(test_images(&drive).unwrap().is_none());
+        write(folder.path(), &[&part("test", "1st_manual", 1)]);
+        assert_eq!(test_images(&drive).unwrap().unwrap().len(), 1);
+
+        // A folder without a part to test on, and one whose part has no images.
+        let names = ["own/train/images/a.png", "own/train/masks/a.png"];
+        write(folder.path(), &names);
+        let own = run(&format!("name = 'folder'\npath = '{root}/own'"));
+        assert!(test_images(&own).unwrap().is_none());
+
+        let wrong = run(&format!("name = 'folder'\npath = '{root}/owm'"));
+        assert!(test_images(&wrong).is_err());
+        let test = format!("images = '{root}/nowhere'\nmasks = '{root}/nowhere'");
+        let roles = "train = []\nvalidation = []\ntest = ['all']";
+        assert!(test_images(&run(&format!("{test}\n{roles}"))).is_err());
+    }
+}

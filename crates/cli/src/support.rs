@@ -1,0 +1,68 @@
+//! What several subcommands share.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use venule::candle_core::Device;
+use venule::data::{Sample, mask_image, probability_image, write_png};
+use venule::{Segmentation, Segmenter};
+
+use crate::output::{AnyResult, INTERRUPTED};
+
+/// The segmenter of a weights file, or that of the bundled weights, the `fast` ones or the others.
+pub fn segmenter(weights: Option<&Path>, fast: bool, device: &Device) -> venule::Result<Segmenter> {
+    match (weights, fast) {
+        (Some(path), _) => Segmenter::from_file_on(path, device),
+        #[cfg(feature = "bundled")]
+        (None, false) => Segmenter::bundled_on(venule::Bundled::Compact, device),
+        #[cfg(feature = "bundled")]
+        (None, true) => Segmenter::bundled_on(venule::Bundled::Unet, device),
+        #[cfg(not(feature = "bundled"))]
+        (None, _) => Err(venule::Error::Config {
+            field: "weights",
+            value: "missing".to_owned(),
+            expected: "this build has no bundled weights; give --weights, or build with the feature bundled",
+        }),
+    }
+}
+
+/// With windows of at most so many patches a side, if that is said; 0: none.
+pub fn with_window(segmenter: Segmenter, window: Option<usize>) -> venule::Result<Segmenter> {
+    match window {
+        None => Ok(segmenter),
+        Some(window) => segmenter.with_window((window > 0).then_some(window)),
+    }
+}
+
+/// A flag that Ctrl-C or a termination signal sets; a second one ends the program at once.
+pub fn stop_flag() -> AnyResult<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let seen = flag.clone();
+    ctrlc::set_handler(move || {
+        if seen.swap(true, Ordering::SeqCst) {
+            std::process::exit(i32::from(INTERRUPTED));
+        }
+        eprintln!("stopping after this step (again to stop at once)");
+    })?;
+    Ok(flag)
+}
+
+/// Writes `ID_mask.png`, `ID_probability.png` and `ID_overlay.png`; returns the overlay's path.
+pub fn write_pictures(
+    folder: &Path,
+    sample: &Sample,
+    result: &Segmentation,
+) -> venule::Result<PathBuf> {
+    let path = |kind: &str| {
+        folder.join(format!(
+            "{}_{kind}.png",
+            sample.id.replace(['/', '\\'], "_")
+        ))
+    };
+    write_png(path("mask"), mask_image(&result.mask)?)?;
+    write_png(path("probability"), probability_image(&result.probability)?)?;
+    let overlay = result.overlay(&sample.image, sample.label.as_ref())?;
+    write_png(path("overlay"), overlay)?;
+    Ok(path("overlay"))
+}

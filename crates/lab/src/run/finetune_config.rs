@@ -1,0 +1,272 @@
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use venule::candle_core::Device;
+use venule::data::{FolderSet, FovPolicy};
+use venule::mae::{ImportOptions, ImportReport, MissingNorm, VitConfig};
+use venule::seg::Freeze;
+use venule::tasks::{Finetuning, FinetuningData};
+use venule::train::{RunOptions, TrainConfig};
+use venule::{PartConfig, Recipe, Registry, check_threshold};
+
+use super::data_config::{self, DataConfig, Purpose};
+use super::run_file::RunFile;
+use crate::{Error, Result};
+
+/// All that determines a fine-tuning, as one TOML file: the same file on the same machine gives the same weights.
+///
+/// A file starts from a preset and says what differs; see [`RunFile`].
+///
+/// ```
+/// use venule_lab::{FinetuneConfig, RunFile};
+/// let run: FinetuneConfig = r#"
+///     preset = "compact"
+///     freeze = { all_but = 2 }
+///
+///     [[data]]
+///     name = "drive"
+///     path = "data/DRIVE"
+///
+///     [recipe]
+///     loss = "reference"
+///     [recipe.train]
+///     learning_rate = 5e-4
+/// "#
+/// .parse()?;
+/// assert_eq!(run.recipe.train.learning_rate, 5e-4);
+/// assert_eq!(run.recipe.crop, 256);
+/// // What it writes says everything, and reads back as the same.
+/// assert_eq!(run.to_toml()?.parse::<FinetuneConfig>()?, run);
+///
+/// let error = "[recipe.train]\nlearning_rat = 1e-4".parse::<FinetuneConfig>().unwrap_err();
+/// assert!(error.to_string().contains("did you mean 'learning_rate'?"), "{error}");
+/// # Ok::<(), venule_lab::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FinetuneConfig {
+    /// The preset that the file started from.
+    pub preset: String,
+    /// Where the field of view comes from. Default: the given one, else detection.
+    #[serde(default)]
+    pub fov: FovPolicy,
+    /// Weights for the encoder to start from. Default: none.
+    pub pretrained: Option<PathBuf>,
+    /// What is read of these weights. Default: all that is an encoder's, or an error.
+    #[serde(default)]
+    pub import: ImportSettings,
+    /// The part of the encoder that is kept as it is. Default: none.
+    #[serde(default)]
+    pub freeze: Freeze,
+    /// Epochs from one thawed block to the next, instead of `freeze`. Default: none.
+    pub unfreeze_every: Option<usize>,
+    /// A fixed threshold. Default: the one that maximises F1 on the validation images.
+    pub threshold: Option<f32>,
+    /// Threads that load and augment; the batches are the same for any number. Default: 1.
+    #[serde(default = "one")]
+    pub workers: usize,
+    /// MiB of training photographs kept in memory at most, 0 to 1,048,576; what is not kept is read anew in each epoch. It changes
+    /// no result. Default: 2048.
+    #[serde(default = "cache_mib")]
+    pub cache_mib: usize,
+    /// Model, input, loss, optimiser and schedule, after the preset's.
+    pub recipe: Recipe,
+    /// Where and how long the run runs.
+    #[serde(default)]
+    pub run: RunOptions,
+    /// The data sets, joined.
+    #[serde(default)]
+    pub data: Vec<DataConfig>,
+}
+
+/// What is read of public weights.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ImportSettings {
+    /// The top-level key under which the weights lie, such as `teacher`. Default: the one there is.
+    pub key: Option<String>,
+    /// Attention heads, which a file does not say. Default: those of the public model of this width.
+    pub heads: Option<usize>,
+    /// Whether tensors of an encoder that find no place are listed instead of refused. Default: false.
+    pub allow_unused: bool,
+    /// What takes the place of a final norm that the file lacks. Default: nothing, the file is refused.
+    pub missing_norm: MissingNormSetting,
+}
+
+/// What takes the place of a final norm that a file of weights lacks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MissingNormSetting {
+    /// Nothing: the file is refused.
+    #[default]
+    Refuse,
+    /// The classifier's `fc_norm`.
+    FcNorm,
+    /// A fresh norm.
+    Fresh,
+}
+
+impl ImportSettings {
+    /// As the reader takes them.
+    pub fn options(&self) -> ImportOptions {
+        let mut options = ImportOptions::default();
+        options.key = self.key.clone();
+        options.heads = self.heads;
+        options.allow_unused = self.allow_unused;
+        options.missing_norm = match self.missing_norm {
+            MissingNormSetting::Refuse => MissingNorm::Refuse,
+            MissingNormSetting::FcNorm => MissingNorm::FcNorm,
+            MissingNormSetting::Fresh => MissingNorm::Fresh,
+        };
+        options
+    }
+}
+
+fn one() -> usize {
+    1
+}
+
+fn cache_mib() -> usize {
+    2048
+}
+
+impl RunFile for FinetuneConfig {
+    fn preset(name: &str) -> Result<Self> {
+        Ok(Self {
+            preset: name.to_owned(),
+            fov: FovPolicy::default(),
+            pretrained: None,
+            import: ImportSettings::default(),
+            freeze: Freeze::default(),
+            unfreeze_every: None,
+            threshold: None,
+            workers: one(),
+            cache_mib: cache_mib(),
+            recipe: Recipe::preset(name)?,
+            run: RunOptions::default(),
+            data: Vec::new(),
+        })
+    }
+
+    /// Optimiser, schedule, preprocessing, augmentation, threshold, freezing, the size of the cache, the data sets, and that no split
+    /// of a data set serves two purposes: what was trained on proves nothing in a test. The model is checked when it is built.
+    fn validate(&self) -> Result<()> {
+        self.recipe.train.validate()?;
+        self.run.validate()?;
+        self.recipe.preprocess.validate()?;
+        self.recipe.augment.validate()?;
+        self.recipe.color.validate()?;
+        check_threshold(self.threshold.unwrap_or(0.5))?;
+        if self.unfreeze_every.is_some() && self.freeze != Freeze::None {
+            return Err(venule::Error::Config {
+                field: "freeze",
+                value: format!("{:?}", self.freeze),
+                expected: "gradual unfreezing decides what is frozen; set either freeze or unfreeze_every",
+            }
+            .into());
+        }
+        data_config::cache_bytes(self.cache_mib)?;
+        data_config::validate(&self.data)?;
+        data_config::validate_purposes(&self.data)
+    }
+
+    fn options_mut(&mut self) -> &mut RunOptions {
+        &mut self.run
+    }
+
+    fn train_mut(&mut self) -> &mut TrainConfig {
+        &mut self.recipe.train
+    }
+}
+
+impl FromStr for FinetuneConfig {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::parse_toml(text)
+    }
+}
+
+impl FinetuneConfig {
+    /// Takes the encoder's architecture from the weights that it is to start from.
+    ///
+    /// # Errors
+    /// If the file is unreadable, or does not tell its architecture.
+    pub fn with_encoder_of(mut self, path: &Path) -> Result<Self> {
+        let vit = VitConfig::from_file(path, &self.import.options());
+        let vit = VitConfig {
+            // Of a photograph one channel goes in; RGB weights are summed.
+            in_channels: 1,
+            ..vit.map_err(venule::Error::from)?
+        };
+        self.recipe.model.encoder = PartConfig::new("vit", &vit)?;
+        self.pretrained = Some(path.to_owned());
+        Ok(self)
+    }
+
+    /// The files of the data sets' splits that serve a purpose.
+    ///
+    /// # Errors
+    /// If a name or split is unknown, or a set has no such image.
+    pub fn files(&self, purpose: Purpose) -> Result<FolderSet> {
+        data_config::files(&self.data, purpose)
+    }
+
+    /// The fine-tuning itself, on the files of [`files`](Self::files), with the parts and losses of a registry; beside it what of
+    /// the pretrained weights was taken.
+    ///
+    /// # Errors
+    /// What [`Finetuning`] gives for these settings and images; `freeze` and `unfreeze_every` may not both be set.
+    pub fn task(
+        &self,
+        registry: &Registry,
+        device: &Device,
+    ) -> Result<(Finetuning, Option<ImportReport>)> {
+        let mut task = self.fresh(registry, device)?;
+        let import = self.pretrained.as_ref();
+        let options = self.import.options();
+        let import = import.map(|path| task.load_encoder_with(path, &options));
+        let import = import.transpose()?;
+        Ok((self.frozen(task)?, import))
+    }
+
+    /// As [`task`](Self::task), to go on from a checkpoint, which holds the encoder too: `pretrained` is not read, and need not be
+    /// there any more.
+    ///
+    /// # Errors
+    /// As `task`.
+    pub fn task_to_resume(&self, registry: &Registry, device: &Device) -> Result<Finetuning> {
+        let mut task = self.fresh(registry, device)?;
+        if let Some(path) = &self.pretrained {
+            task.name_encoder(path);
+        }
+        self.frozen(task)
+    }
+
+    fn fresh(&self, registry: &Registry, device: &Device) -> Result<Finetuning> {
+        self.validate()?;
+        let data = FinetuningData {
+            train: Box::new(self.files(Purpose::Train)?),
+            validation: Box::new(self.files(Purpose::Validation)?),
+            fov: self.fov,
+            workers: self.workers,
+            cache_bytes: data_config::cache_bytes(self.cache_mib)?,
+        };
+        let task = Finetuning::from_registry(registry, &self.recipe, data, device)?;
+        Ok(match self.threshold {
+            Some(threshold) => task.with_threshold(threshold)?,
+            None => task,
+        })
+    }
+
+    fn frozen(&self, mut task: Finetuning) -> Result<Finetuning> {
+        match self.unfreeze_every {
+            Some(epochs) => Ok(task.with_gradual_unfreezing(epochs)?),
+            None => {
+                task.freeze(self.freeze)?;
+                Ok(task)
+            }
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! What a run is: its file, its record, the trainings, and sweeps of them.
+
+mod data_config;
+mod finetune_config;
+mod pretrain_config;
+mod record;
+mod run_file;
+mod sweep;
+mod training;
+
+pub use data_config::{DataConfig, Purpose};
+pub use finetune_config::{FinetuneConfig, ImportSettings, MissingNormSetting};
+pub use pretrain_config::PretrainConfig;
+pub use record::{RUN_FILE, RunRecord, TEST_FILE};
+pub use run_file::RunFile;
+pub use sweep::{Sweep, SweepEnd, SweepPlace, Variant};
+pub use training::{Place, finetuning_record, pretraining_record};

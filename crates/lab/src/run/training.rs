@@ -1,0 +1,281 @@
+//! The two trainings as library calls: train, test the best weights, write the numbers.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use venule::candle_core::Device;
+use venule::data::{Dataset, Error as DataError, FolderSet, write_png};
+use venule::file::{check_writable, write_atomic};
+use venule::train::{
+    JsonLines, LOG_FILE, Outcome, Report, RunOptions, Task, TrainConfig, Trainer, latest_checkpoint,
+};
+use venule::{Protocol, Registry, Segmenter};
+
+use super::{FinetuneConfig, PretrainConfig, Purpose, RunRecord, TEST_FILE};
+use crate::report::{json, summary};
+use crate::{LearningCurve, ProgressBar, Result, TensorBoard};
+
+/// Where a training runs and how it is watched.
+///
+/// ```no_run
+/// use std::path::Path;
+/// use venule::Registry;
+/// use venule_lab::{FinetuneConfig, Place, RunFile};
+/// let run: FinetuneConfig = "preset = 'tiny'\n[[data]]\nname = 'drive'\npath = 'data/DRIVE'".parse()?;
+/// let registry = Registry::built_in();
+/// let place = Place::new(Path::new("runs/drive"), &registry);
+/// let report = place.finetune(&run)?;
+/// println!("{} steps", report.steps);
+/// # Ok::<(), venule_lab::Error>(())
+/// ```
+pub struct Place<'a> {
+    /// The run folder.
+    pub folder: &'a Path,
+    /// The kinds of parts and losses that the run may name.
+    pub registry: &'a Registry,
+    /// The device that computes. Default: the CPU.
+    pub device: Device,
+    /// Whether TensorBoard event files are written into the folder `tensorboard` of the run. Default: no.
+    pub tensorboard: bool,
+    /// Set by whoever wants the run to stop after its step.
+    pub stop: Arc<AtomicBool>,
+    /// Takes what is said of the run, a line at a time. Default: nobody.
+    pub say: &'a dyn Fn(&str),
+}
+
+impl<'a> Place<'a> {
+    /// A folder, with the defaults.
+    pub fn new(folder: &'a Path, registry: &'a Registry) -> Self {
+        Self {
+            folder,
+            registry,
+            device: Device::Cpu,
+            tensorboard: false,
+            stop: Arc::default(),
+            say: &|_| {},
+        }
+    }
+
+    fn say(&self, line: impl AsRef<str>) {
+        (self.say)(line.as_ref());
+    }
+
+    fn train(
+        &self,
+        task: &mut dyn Task,
+        config: &TrainConfig,
+        options: &RunOptions,
+        record: RunRecord,
+    ) -> Result<Report> {
+        venule::nn::keep_freed_memory();
+        let options = RunOptions {
+            directory: Some(self.folder.to_owned()),
+            ..options.clone()
+        };
+        // The record first: it refuses a run on other images before anything is written.
+        let mut trainer = Trainer::new(config.clone())?
+            .with_options(options)?
+            .with_callback(record)
+            .with_callback(ProgressBar::new())
+            .with_callback(JsonLines::in_folder(self.folder))
+            .with_callback(LearningCurve::new(self.folder.join("curve.svg")))
+            .with_stop_flag(self.stop.clone());
+        if self.tensorboard {
+            trainer = trainer.with_callback(TensorBoard::new(self.folder.join("tensorboard")));
+        }
+        let report = trainer.fit(task)?;
+        let log = self.folder.join(LOG_FILE);
+        self.say(format!("{} steps; log: {}", report.steps, log.display()));
+        Ok(report)
+    }
+
+    /// Pretrains, and writes a picture of reconstructions.
+    ///
+    /// # Errors
+    /// If the folder cannot be written, the photographs cannot be read, or training fails.
+    pub fn pretrain(&self, run: &PretrainConfig) -> Result<Report> {
+        check_writable(self.folder)?;
+        let (photographs, left_out) = run.files()?;
+        for error in &left_out {
+            self.say(format!("left out: {error}"));
+        }
+        self.say(photographs.to_string());
+        let record = pretraining_record(run, &photographs, &self.device)?;
+        let mut task = run.task_on(self.registry, photographs, &self.device)?;
+        self.say(format!("{} parameters", task.store().element_count()));
+        let report = self.train(&mut task, &run.recipe.train, &run.run, record)?;
+        if report.outcome != Outcome::Interrupted {
+            let path = self.folder.join("reconstructions.png");
+            write_png(&path, task.reconstruction_picture()?)?;
+            self.say(format!(
+                "original, masked, reconstructed: {}",
+                path.display()
+            ));
+            // A run that ran out of time has checkpoints alone.
+            let weights = match report.final_path.clone() {
+                Some(path) => Some(path),
+                None => latest_checkpoint(self.folder)?,
+            };
+            if let Some(weights) = weights {
+                self.say(format!("weights: {}", weights.display()));
+            }
+        }
+        Ok(report)
+    }
+
+    /// Fine-tunes, then tests the best weights, or the last ones of a run without validation. The numbers of a run that came
+    /// to its end go to test.json.
+    ///
+    /// # Errors
+    /// If the folder cannot be written, the photographs cannot be read, or training or test fails.
+    pub fn finetune(&self, run: &FinetuneConfig) -> Result<Report> {
+        check_writable(self.folder)?;
+        let (train, validation) = (run.files(Purpose::Train)?, run.files(Purpose::Validation)?);
+        self.say(format!(
+            "{} training and {} validation images",
+            train.len(),
+            validation.len()
+        ));
+        let test = self.test_images(run)?;
+        let mut record = finetuning_record(run, test.as_ref(), &self.device)?;
+        // A checkpoint holds the encoder too: the file it came from may have changed, or be gone.
+        let resumes = run.run.resume && latest_checkpoint(self.folder)?.is_some();
+        let mut task = match resumes {
+            true => run.task_to_resume(self.registry, &self.device)?,
+            false => {
+                if let Some(path) = &run.pretrained {
+                    record = record.with_weights(path)?;
+                }
+                let (task, import) = run.task(self.registry, &self.device)?;
+                if let (Some(path), Some(import)) = (&run.pretrained, import) {
+                    self.say(format!("encoder from {}: {import}", path.display()));
+                }
+                task
+            }
+        };
+        let parameters = task.model().store().element_count();
+        self.say(format!("{parameters} parameters"));
+        let report = self.train(&mut task, &run.recipe.train, &run.run, record)?;
+        if report.outcome != Outcome::Interrupted {
+            self.test(run, test, &report)?;
+        }
+        Ok(report)
+    }
+
+    /// Tests the weights of a fine-tuning that has ended.
+    fn test(&self, run: &FinetuneConfig, test: Option<FolderSet>, report: &Report) -> Result<()> {
+        match &report.best {
+            Some(best) => self.say(format!(
+                "best validation F1 {:.4} after epoch {}",
+                best.score,
+                best.epoch + 1
+            )),
+            None if run.threshold.is_some() || report.final_path.is_none() => {
+                self.say("no validation took place");
+            }
+            None => self.say(
+                "no validation took place: the threshold is 0.5; `export --threshold-on` chooses another",
+            ),
+        }
+        let Some(weights) = report.best_path.as_ref().or(report.final_path.as_ref()) else {
+            self.say(
+                "nothing to test yet: best weights come with a validation, last ones with the end",
+            );
+            return Ok(());
+        };
+        self.say(format!("weights: {}", weights.display()));
+        let Some(test) = test else {
+            return Ok(());
+        };
+        let mut segmenter = Segmenter::from_file_with(self.registry, weights, &self.device)?;
+        if let Some(threshold) = run.threshold {
+            // The best weights may be of before it was given, on resuming.
+            segmenter = segmenter.with_threshold(threshold)?;
+        }
+        let protocol = Protocol {
+            fov: run.fov,
+            ..Protocol::default()
+        };
+        let evaluated = protocol.evaluate(&segmenter, &test, |_, _| Ok(()))?;
+        let numbers = summary(&evaluated.report);
+        self.say(format!("{} test images: {numbers}", test.len()));
+        if report.final_path.is_some() {
+            let path = self.folder.join(TEST_FILE);
+            let numbers = json(&evaluated, run.recipe.train.seed)?;
+            write_atomic(&path, format!("{numbers:#}").as_bytes())?;
+            self.say(format!("all numbers: {}", path.display()));
+        }
+        Ok(())
+    }
+
+    /// The images to test on. A data set that has none to offer, or none with a label, is no reason not to train; a wrong path is.
+    ///
+    /// # Errors
+    /// If a folder is missing or files do not pair.
+    pub fn test_images(&self, run: &FinetuneConfig) -> Result<Option<FolderSet>> {
+        let test = match run.files(Purpose::Test) {
+            Ok(test) => test,
+            Err(error) if lacks_test_part(run, &error) => {
+                self.say(format!("no test: {error}"));
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        if let Some(files) = test.files().iter().find(|files| files.label.is_none()) {
+            self.say(format!(
+                "no test: {} has no label to compare with",
+                files.image.display()
+            ));
+            return Ok(None);
+        }
+        Ok(Some(test).filter(|test| !test.is_empty()))
+    }
+}
+
+/// What a pretraining on these photographs is made of.
+///
+/// # Errors
+/// If a file cannot be read.
+pub fn pretraining_record(
+    run: &PretrainConfig,
+    photographs: &FolderSet,
+    device: &Device,
+) -> Result<RunRecord> {
+    RunRecord::new(run, device)?.with_images(Purpose::Train.name(), photographs)
+}
+
+/// What a fine-tuning is made of that is tested on these images, but for the weights it starts from.
+///
+/// # Errors
+/// If a file cannot be read, or an image serves two purposes.
+pub fn finetuning_record(
+    run: &FinetuneConfig,
+    test: Option<&FolderSet>,
+    device: &Device,
+) -> Result<RunRecord> {
+    let record = RunRecord::new(run, device)?
+        .with_images(Purpose::Train.name(), &run.files(Purpose::Train)?)?
+        .with_images(Purpose::Validation.name(), &run.files(Purpose::Validation)?)?;
+    match test {
+        Some(test) => record.with_images(Purpose::Test.name(), test),
+        None => Ok(record),
+    }
+}
+
+/// Whether the data sets are there, but not the part to test on.
+fn lacks_test_part(run: &FinetuneConfig, error: &crate::Error) -> bool {
+    let crate::Error::Venule(venule::Error::Data(error)) = error else {
+        return false;
+    };
+    match error {
+        DataError::EmptySplit { .. } => true,
+        DataError::MissingFolder { path, .. } => {
+            let roots = run.data.iter().filter_map(|data| data.path.as_deref());
+            roots
+                .into_iter()
+                .any(|root| root.is_dir() && path.starts_with(root) && path != root)
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,15 @@
+//! What a model is made of, by name, and the model itself.
+
+mod built_in;
+mod config;
+mod part;
+mod pretrained;
+mod registry;
+mod vessel_model;
+
+pub use config::{MaskedModelConfig, ModelConfig};
+pub use part::PartConfig;
+pub use registry::Registry;
+pub use vessel_model::{COARSER_WEIGHT, VesselModel};
+
+pub(crate) use built_in::{NO_ENCODER, VIT};
