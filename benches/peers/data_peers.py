@@ -1,6 +1,6 @@
-"""venule's `data_speed` example against the Python tools that do the same work, in turn, in one run.
+"""venule's `data_speed` bench against the Python tools that do the same work, in turn, in one run.
 
-    python data_peers.py --venule target/release/examples/data_speed --data data [--threads 1,2] [--runs 5]
+    python data_peers.py --venule target/release/deps/data_speed-HASH --data data [--threads 1,2] [--runs 5]
         [--tasks decode,augment,clahe,distance,skeleton,auc] [--json FILE]
 
 Needs opencv-python-headless, albumentations, scikit-image, scikit-learn, scipy, pillow, and DRIVE and HRF below --data. Inputs

@@ -60,7 +60,7 @@ pub enum Seen {
     Yes,
     /// It is not.
     No,
-    /// The list is of version 0.1, which kept names alone: it cannot be known.
+    /// The list is of version 0.1, which kept names alone, and this name is not among them.
     Unknown,
 }
 
@@ -93,35 +93,43 @@ impl Provenance {
         }
     }
 
-    /// Whether the weights were trained on the image of this content, under whatever name.
+    /// Whether the weights were trained on an image: its content decides, whatever its name. Where a file of version 0.1 kept names
+    /// alone, an equal name says yes, and another nothing.
     ///
     /// ```
-    /// use venule::data::{Dataset, InMemory, Sample};
+    /// use venule::data::{InMemory, Sample};
+    /// use venule::image::{Rgb, RgbImage};
     /// use venule::{ImageRecord, Provenance, Seen};
-    /// let photo = |gray| image::RgbImage::from_pixel(4, 4, image::Rgb([gray; 3]));
-    /// # use venule::image;
-    /// let set = InMemory::new(vec![Sample::unlabelled("a", photo(1)), Sample::unlabelled("b", photo(2))]);
-    /// let trained = InMemory::new(vec![Sample::unlabelled("renamed", photo(1))]);
-    /// let provenance = Provenance::new(ImageRecord::of(&trained, "")?, None, 0);
-    /// assert_eq!(provenance.trained_on(set.checksum(0)?), Seen::Yes);
-    /// assert_eq!(provenance.trained_on(set.checksum(1)?), Seen::No);
+    /// let photo = |gray| RgbImage::from_pixel(4, 4, Rgb([gray; 3]));
+    /// let set = |id: &str, gray| InMemory::new(vec![Sample::unlabelled(id, photo(gray))]);
+    /// let provenance = Provenance::new(ImageRecord::of(&set("a", 1), "")?, None, 0);
+    /// let (renamed, another) = (ImageRecord::of(&set("b", 1), "")?, ImageRecord::of(&set("a", 2), "")?);
+    /// assert_eq!(provenance.trained_on(&renamed[0]), Seen::Yes);
+    /// assert_eq!(provenance.trained_on(&another[0]), Seen::No);
     /// # Ok::<(), venule::Error>(())
     /// ```
-    pub fn trained_on(&self, checksum: Checksum) -> Seen {
-        among(&self.images, checksum)
+    pub fn trained_on(&self, image: &ImageRecord) -> Seen {
+        among(&self.images, image)
     }
 
-    /// Whether the stored threshold was chosen on the image of this content.
-    pub fn chose_threshold_on(&self, checksum: Checksum) -> Seen {
-        among(&self.threshold_images, checksum)
+    /// Whether the stored threshold was chosen on an image, as [`trained_on`](Self::trained_on).
+    pub fn chose_threshold_on(&self, image: &ImageRecord) -> Seen {
+        among(&self.threshold_images, image)
     }
 }
 
-fn among(images: &[ImageRecord], checksum: Checksum) -> Seen {
-    let mut known = images.iter().map(|image| image.checksum);
-    match known.clone().any(|other| other == Some(checksum)) {
-        true => Seen::Yes,
-        false if known.any(|other| other.is_none()) => Seen::Unknown,
+fn among(images: &[ImageRecord], image: &ImageRecord) -> Seen {
+    let mut unsure = false;
+    for known in images {
+        match (known.checksum, image.checksum) {
+            (Some(known), Some(sum)) if known == sum => return Seen::Yes,
+            (Some(_), Some(_)) => {}
+            _ if known.name == image.name => return Seen::Yes,
+            _ => unsure = true,
+        }
+    }
+    match unsure {
+        true => Seen::Unknown,
         false => Seen::No,
     }
 }
@@ -137,13 +145,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_version_0_1_are_read_and_cannot_tell() {
+    fn names_of_version_0_1_tell_what_is_equal_and_no_more() {
         let old = r#"{"data": ["drive_21"], "pretrained": null, "seed": 3, "version": "0.1.0"}"#;
         let provenance: Provenance = serde_json::from_str(old).unwrap();
         assert_eq!(provenance.images[0].name, "drive_21");
-        let sum = Checksum::of_bytes(b"a photograph");
-        assert_eq!(provenance.trained_on(sum), Seen::Unknown);
-        assert_eq!(provenance.chose_threshold_on(sum), Seen::No);
+        let image = |name: &str| ImageRecord {
+            name: name.to_owned(),
+            checksum: None,
+        };
+        assert_eq!(provenance.trained_on(&image("drive_21")), Seen::Yes);
+        assert_eq!(provenance.trained_on(&image("drive_22")), Seen::Unknown);
+        assert_eq!(provenance.chose_threshold_on(&image("drive_21")), Seen::No);
         let text = serde_json::to_string(&provenance).unwrap();
         assert_eq!(
             serde_json::from_str::<Provenance>(&text).unwrap(),

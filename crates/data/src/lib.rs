@@ -80,3 +80,8 @@ pub use sets::{
     DatasetSpec, FolderSet, Layout, LeftOut, LeftOutReason, NamePattern, SampleFiles, Split,
 };
 pub use write::write_png;
+
+/// The examples of the crate page are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

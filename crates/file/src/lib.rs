@@ -39,3 +39,8 @@ pub use atomic::{
 pub use crc::crc32c;
 pub use error::{Error, Result};
 pub use weights::{Weights, load_weights, parse_weights, restore_weights, save_weights};
+
+/// The examples of the crate page are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

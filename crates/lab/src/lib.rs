@@ -45,3 +45,8 @@ pub use run::{
 };
 pub use summary::{RunSummary, runs_below};
 pub use tensorboard::TensorBoard;
+
+/// The examples of the crate page are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -57,3 +57,8 @@ pub use report::{Conversion, Difference, ImportReport};
 pub use target::VesselWeight;
 pub use vit::VitEncoder;
 pub use weights::{ImportOptions, MissingNorm, PretrainedWeights};
+
+/// The examples of the crate page are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

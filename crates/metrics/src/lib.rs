@@ -152,3 +152,8 @@ pub use summary::{Summary, summarize};
 pub use sweep::{BestF1, ThresholdSweep, best_f1_threshold};
 pub use table::{BuiltIn, METRICS};
 pub use width::{WidthClass, vessel_width};
+
+/// The examples of the crate page are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -49,3 +49,8 @@ pub use mode::Mode;
 pub use noise::{Noise, mix};
 pub use ops::*;
 pub use params::{NoGrad, Param, ParamStore, Params};
+
+/// The examples of the crate page are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

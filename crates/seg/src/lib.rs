@@ -50,3 +50,8 @@ pub use model::SegmentationModel;
 pub use multi_scale::{MultiScaleConfig, MultiScaleDecoder};
 pub use progressive::{ProgressiveConfig, ProgressiveDecoder};
 pub use tiled::TiledInference;
+
+/// The examples of the crate page are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -49,3 +49,8 @@ pub use venule_data;
 pub use config::SyntheticFundus;
 pub use photograph::synthetic_fundus;
 pub use set::SyntheticSet;
+
+/// The examples of the crate page are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

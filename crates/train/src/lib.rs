@@ -52,3 +52,8 @@ pub use report::Report;
 pub use schedule::{LrSchedule, Per, Progress, Schedule, Span, Warmup};
 pub use task::{Picture, Position, StepOutput, Task, Validation};
 pub use trainer::Trainer;
+
+/// The examples of the crate page are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

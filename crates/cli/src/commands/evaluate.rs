@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use venule::data::{Checksum, Dataset, DatasetSpec, FovPolicy, Resize, Split};
+use venule::data::{Dataset, DatasetSpec, FovPolicy, Resize, Split};
 use venule::file::write_atomic;
 use venule::{Evaluated, ImageRecord, Protocol, Seen, Segmenter, parse_device, set_threads};
 use venule_lab::report::{self, Entry, KeptMasks, Picture, ThresholdOrigin};
@@ -255,10 +255,11 @@ fn warn_of_known_images(
     set: &Set,
 ) -> AnyResult<()> {
     let provenance = &segmenter.checkpoint().provenance;
-    let note = |what: &str, seen: &dyn Fn(Checksum) -> Seen| -> AnyResult<()> {
+    let images = ImageRecord::of(&set.images, &format!("{}_", set.spec.layout))?;
+    let note = |what: &str, seen: &dyn Fn(&ImageRecord) -> Seen| {
         let (mut known, mut unknown) = (Vec::new(), false);
-        for index in 0..set.images.len() {
-            match seen(set.images.checksum(index)?) {
+        for (index, image) in images.iter().enumerate() {
+            match seen(image) {
                 Seen::Yes => known.push(set.images.id(index)),
                 Seen::No => {}
                 Seen::Unknown => unknown = true,
@@ -277,13 +278,12 @@ fn warn_of_known_images(
                 set.name
             );
         }
-        Ok(())
     };
-    note("was trained on", &|sum| provenance.trained_on(sum))?;
+    note("was trained on", &|image| provenance.trained_on(image));
     if origin == ThresholdOrigin::Stored {
-        note("had its threshold chosen on", &|sum| {
-            provenance.chose_threshold_on(sum)
-        })?;
+        note("had its threshold chosen on", &|image| {
+            provenance.chose_threshold_on(image)
+        });
     }
     Ok(())
 }
