@@ -56,7 +56,8 @@ impl Prediction {
 /// [`evaluate`](crate::evaluate()) takes any.
 ///
 /// ```
-/// use venule::data::{FovPolicy, Plane, Sample, SyntheticFundus, SyntheticSet};
+/// use venule::data::{FovPolicy, Plane, Sample};
+/// use venule::synthetic::{SyntheticFundus, SyntheticSet};
 /// use venule::{Predict, Prediction, Result, evaluate};
 ///
 /// /// Calls the darkest pixels vessels.

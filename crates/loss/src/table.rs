@@ -137,7 +137,7 @@ impl LossTable {
     /// ```
     /// let parameters = venule_loss::LossTable::built_in().parameters("cldice")?;
     /// let names: Vec<&String> = parameters.keys().collect();
-    /// assert_eq!(names, ["aggregation", "iterations", "smooth"]);
+    /// assert_eq!(names, ["iterations", "smooth", "aggregation"]);
     /// assert_eq!(parameters["iterations"], 3);
     /// # Ok::<(), venule_loss::Error>(())
     /// ```

@@ -170,7 +170,7 @@ impl VesselModel {
     /// let images = Tensor::ones((1, 1, 32, 32), DType::F32, &Device::Cpu)?;
     /// let labels = images.zeros_like()?;
     /// let batch = (&images, &labels);
-    /// let (loss, terms) = model.training_loss(&Composite::bce_dice(), batch, None, Mode::Train { seed: 1 })?;
+    /// let (loss, terms) = model.training_loss(&Composite::preset("bce-dice")?, batch, None, Mode::Train { seed: 1 })?;
     /// assert_eq!(terms.len(), 2);
     /// assert!(loss.backward()?.get(model.store().params()[0].var()).is_some());
     /// # Ok::<(), venule::Error>(())

@@ -158,7 +158,7 @@ fn png(id: &str, image: &RgbImage) -> Result<Vec<u8>> {
 /// ```
 /// let names = ["runs/a/best.safetensors", "drive=data/DRIVE", "drive data/DRIVE"];
 /// assert_eq!(
-///     venule::report::folder_names(&names),
+///     venule_lab::report::folder_names(&names),
 ///     ["runs_a_best.safetensors", "drive_data_DRIVE", "drive_data_DRIVE_2"]
 /// );
 /// ```
@@ -182,7 +182,7 @@ pub fn folder_names(names: &[impl AsRef<str>]) -> Vec<String> {
 ///
 /// ```
 /// let names = ["eye", "Eye", "other"].map(String::from);
-/// assert_eq!(venule::report::distinct_names(names), ["eye", "Eye_2", "other"]);
+/// assert_eq!(venule_lab::report::distinct_names(names), ["eye", "Eye_2", "other"]);
 /// ```
 pub fn distinct_names(names: impl IntoIterator<Item = String>) -> Vec<String> {
     let mut taken = BTreeSet::new();
