@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use venule::{PretrainConfig, RunConfig, RunFile};
+use venule_lab::{FinetuneConfig, PretrainConfig, RunFile};
 
 fn check<R: RunFile + PartialEq + std::fmt::Debug>(text: &str) {
     if let Ok(run) = R::parse_toml(text) {
@@ -16,6 +16,6 @@ fn check<R: RunFile + PartialEq + std::fmt::Debug>(text: &str) {
 }
 
 fuzz_target!(|text: &str| {
-    check::<RunConfig>(text);
+    check::<FinetuneConfig>(text);
     check::<PretrainConfig>(text);
 });
