@@ -20,6 +20,7 @@
 
 #![forbid(unsafe_code)]
 
+mod chart;
 mod curve;
 mod dataset_summary;
 mod error;
@@ -33,7 +34,7 @@ mod tensorboard;
 
 pub use venule;
 
-pub use curve::{Chart, LearningCurve, Series, learning_curve_svg};
+pub use curve::{LearningCurve, learning_curve_svg};
 pub use dataset_summary::{Agreement, DatasetSummary};
 pub use error::{Error, Result};
 pub use log::read_log;

@@ -9,8 +9,8 @@ use venule::Evaluated;
 
 pub use serde_json;
 
-mod chart;
 mod csv;
+mod curves;
 mod html;
 mod json;
 mod overview;
@@ -18,8 +18,8 @@ mod paired;
 mod pictures;
 mod table;
 
-pub use chart::{precision_recall_svg, reliability_svg, roc_svg};
 pub use csv::{images_csv, matrix_csv, systems_csv};
+pub use curves::{precision_recall_svg, reliability_svg, roc_svg};
 pub use html::html;
 pub use json::{entries_json, json};
 pub use overview::markdown;
@@ -86,22 +86,6 @@ fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
 /// The names of the metrics that any entry has, each once.
 fn metric_names(entries: &[Entry]) -> Vec<&'static str> {
     distinct(entries.iter().flat_map(|e| e.evaluated.report.names()))
-}
-
-/// Text for XML: the five characters with a meaning of their own are written as entities.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }
 
 /// The main metrics in one line.

@@ -3,8 +3,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::overview::Overview;
 use super::table::{Table, number};
-use super::{Entry, Picture, distinct, escape, precision_recall_svg, reliability_svg, roc_svg};
+use super::{Entry, Picture, distinct, precision_recall_svg, reliability_svg, roc_svg};
 use crate::Result;
+use crate::chart::escape;
 
 const STYLE: &str = "body{font-family:sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#222}\
 table{border-collapse:collapse;font-size:.85rem;display:block;overflow-x:auto}td,th{border:1px solid #ccc;padding:.25rem .5rem;text-align:right}\

@@ -1,4 +1,4 @@
-use super::escape;
+use crate::chart::escape;
 
 /// A table of text, written in several ways.
 #[derive(Clone, Debug)]
