@@ -1,12 +1,10 @@
 //! A weighted sum of losses.
 
-use crate::config::LossConfig;
 use crate::error::{Error, Result};
 use crate::loss::{Loss, read};
 use crate::maps::Maps;
 use crate::prepared::PreparedTarget;
 use crate::sums::{Request, Sums, thin_input};
-use crate::table::LossTable;
 use candle_core::Tensor;
 
 pub(crate) const NAME: &str = "composite";
@@ -58,28 +56,6 @@ impl Composite {
             }
         }
         Ok(Self { terms })
-    }
-
-    /// One of the presets, which a configuration names too ([`LossConfig`]).
-    ///
-    /// - `reference`: ½ BCE + Dice + 2½ Tversky (α 0.2 on false positives, β 0.8 on false negatives) +
-    ///   2½ thin-vessel BCE (weight 4) + focal (γ 2, α 0.25). It asks for recall: the threshold of the
-    ///   best F1 lies near 0.8.
-    /// - `thin-vessels`: the same without Tversky; its F1, at a threshold near 0.6.
-    /// - `bce-dice`: BCE + ½ Dice pooled over the batch: the plain mix, whose threshold lies near 0.5.
-    ///
-    /// # Errors
-    /// If there is no preset or loss of this crate of that name.
-    ///
-    /// ```
-    /// use venule_loss::Composite;
-    /// let loss = Composite::preset("thin-vessels")?;
-    /// let terms: Vec<&str> = loss.terms().map(|(_, term)| term.name()).collect();
-    /// assert_eq!(terms, ["bce", "dice", "thin_bce", "focal"]);
-    /// # Ok::<(), venule_loss::Error>(())
-    /// ```
-    pub fn preset(name: &str) -> Result<Self> {
-        LossTable::built_in().build(&LossConfig::Named(name.to_owned()))
     }
 
     /// The terms and their weights, in the order given.

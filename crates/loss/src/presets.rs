@@ -1,7 +1,7 @@
 //! Mixes of losses with a name, in the form of a configuration.
 
-use crate::config::TermConfig;
 use crate::error::{Error, Result};
+use crate::term::TermConfig;
 
 const PRESETS: [(&str, &str); 3] = [
     (

@@ -1,7 +1,8 @@
 //! The losses by name.
 
 use crate::composite::{self, Composite};
-use crate::config::{LossConfig, TermConfig};
+use crate::config::LossConfig;
+use crate::term::TermConfig;
 use crate::error::{Error, Result, suggestion};
 use crate::loss::Loss;
 use crate::presets;
@@ -286,4 +287,28 @@ fn read<P: Serialize + DeserializeOwned + Default>(
             },
         }
     })
+}
+
+impl Composite {
+    /// One of the presets, which a configuration names too ([`LossConfig`]).
+    ///
+    /// - `reference`: ½ BCE + Dice + 2½ Tversky (α 0.2 on false positives, β 0.8 on false negatives) +
+    ///   2½ thin-vessel BCE (weight 4) + focal (γ 2, α 0.25). It asks for recall: the threshold of the
+    ///   best F1 lies near 0.8.
+    /// - `thin-vessels`: the same without Tversky; its F1, at a threshold near 0.6.
+    /// - `bce-dice`: BCE + ½ Dice pooled over the batch: the plain mix, whose threshold lies near 0.5.
+    ///
+    /// # Errors
+    /// If there is no preset or loss of this crate of that name.
+    ///
+    /// ```
+    /// use venule_loss::Composite;
+    /// let loss = Composite::preset("thin-vessels")?;
+    /// let terms: Vec<&str> = loss.terms().map(|(_, term)| term.name()).collect();
+    /// assert_eq!(terms, ["bce", "dice", "thin_bce", "focal"]);
+    /// # Ok::<(), venule_loss::Error>(())
+    /// ```
+    pub fn preset(name: &str) -> Result<Self> {
+        LossTable::built_in().build(&LossConfig::Named(name.to_owned()))
+    }
 }

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use candle_core::Tensor;
 
-use crate::import::square_side;
 use crate::{Error, MaeConfig, Positions, Result, VitConfig};
 
 /// Attention heads of the published models by width: ViT-Ti, S, B, L, H and DINOv2's giant.
@@ -36,6 +35,12 @@ fn depth(tensors: &HashMap<String, Tensor>, prefix: &str) -> usize {
     };
     let numbers = tensors.keys().filter_map(number);
     numbers.max().map_or(0, |last| last.saturating_add(1))
+}
+
+/// The side of a square grid of `count` patches.
+pub(crate) fn square_side(count: usize) -> Option<usize> {
+    let side = count.isqrt();
+    (side > 0 && side * side == count).then_some(side)
 }
 
 /// Attention heads of the published models of this width.

@@ -3,7 +3,7 @@ use std::collections::{BTreeSet, HashMap};
 use candle_core::Tensor;
 use venule_nn::{Param, ParamStore, resample_grid};
 
-use crate::from_tensors::{Shapes, published_heads};
+use crate::from_tensors::{Shapes, published_heads, square_side};
 use crate::names::may_be_left_out;
 use crate::{
     Conversion, Difference, Error, Family, ImportReport, MissingNorm, Positions, PretrainedWeights,
@@ -382,12 +382,6 @@ fn same_or_no(tensor: &Tensor, target: &[usize]) -> Converted {
     } else {
         Converted::No("other shape")
     }
-}
-
-/// The side of a square grid of `count` patches.
-pub(crate) fn square_side(count: usize) -> Option<usize> {
-    let side = count.isqrt();
-    (side > 0 && side * side == count).then_some(side)
 }
 
 /// Whether the first of `count` positions is the class token's, and the grid of the others: that of the model if the number

@@ -1,15 +1,15 @@
 use std::sync::Arc;
 
 use crate::auc_matrix::AucMatrix;
-use crate::column::{Column, Order};
+use crate::column::Column;
 use crate::confusion::same_threshold;
+use crate::details::Details;
+use crate::order::Order;
 use crate::report::Draws;
 use crate::score_histogram::ScoreHistogram;
 use crate::scored_image::check_threshold;
-use crate::width::{add_classes, width_classes};
 use crate::{
-    Calibration, Comparison, Confusion, Error, METRICS, Metric, PooledScores, Report, Result,
-    ScoredImage, Scores, WidthClass,
+    Comparison, Error, METRICS, Metric, PooledScores, Report, Result, ScoredImage, Scores,
 };
 
 /// A list of metrics, pooled and per image, for images of probabilities at a fixed threshold: all of [`METRICS`] and those added by
@@ -36,48 +36,6 @@ struct Image {
     details: Details,
     histogram: ScoreHistogram,
     row: Scores,
-}
-
-/// The counts that a report shows besides the values of metrics.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Details {
-    pub(crate) confusion: Confusion,
-    pub(crate) at_half: Confusion,
-    pub(crate) widths: Vec<WidthClass>,
-    pub(crate) calibration: Calibration,
-}
-
-impl Details {
-    fn none() -> Result<Self> {
-        Ok(Self {
-            confusion: Confusion::default(),
-            at_half: Confusion::default(),
-            widths: width_classes(&WidthClass::BOUNDS)?,
-            calibration: Calibration::new(Calibration::BINS)?,
-        })
-    }
-
-    fn of(image: &Comparison<'_>) -> Result<Self> {
-        let pixels = image.image();
-        Ok(Self {
-            calibration: image.calibration()?.clone(),
-            confusion: image.confusion(),
-            at_half: Confusion::from_scores(
-                pixels.scores(),
-                pixels.targets(),
-                pixels.valid(),
-                0.5,
-            )?,
-            widths: image.width_recall(&WidthClass::BOUNDS)?,
-        })
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.confusion.merge(&other.confusion);
-        self.at_half.merge(&other.at_half);
-        add_classes(&mut self.widths, &other.widths);
-        self.calibration.add(&other.calibration);
-    }
 }
 
 fn invalid(name: &str, problem: String) -> Error {

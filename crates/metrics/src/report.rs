@@ -1,6 +1,7 @@
 use crate::auc_matrix::AucMatrix;
-use crate::column::{Column, Order};
-use crate::evaluator::Details;
+use crate::column::Column;
+use crate::order::Order;
+use crate::details::Details;
 use crate::score_histogram::ScoreHistogram;
 use crate::{
     Bootstrap, CalibrationReport, Confusion, CurvePoint, Interval, RankedScores, Result, Scores,

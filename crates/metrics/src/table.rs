@@ -1,4 +1,4 @@
-use crate::column::Ranking;
+use crate::order::Ranking;
 use crate::{Calibration, Comparison, Confusion, CoverCounts, Result};
 
 /// A built-in metric: a row of [`METRICS`].
