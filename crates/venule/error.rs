@@ -52,6 +52,20 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A trained model to start from has other variables.
+    #[error(
+        "a fine-tuning of this model cannot start from {name}: {misfit} is missing there or has another shape (its encoder {encoder}, its decoder {decoder}); take its architecture, or the part that fits"
+    )]
+    Start {
+        /// The model to start from.
+        name: String,
+        /// The first variable that does not fit.
+        misfit: String,
+        /// Whether the encoder fits.
+        encoder: &'static str,
+        /// Whether the decoder fits.
+        decoder: &'static str,
+    },
     /// A device name that is not understood, or not part of this build.
     #[error("device '{name}' cannot be used: {reason}")]
     Device {

@@ -16,6 +16,10 @@ use venule_nn::{Mode, mix};
 use venule_seg::Freeze;
 use venule_train::{BoxError, Parameter, Picture, Position, StepOutput, Task, Validation};
 
+mod start;
+
+pub use start::StartParts;
+
 use super::batches::Batches;
 use super::parameters::parameters;
 use super::pictures::picture;
@@ -426,16 +430,22 @@ impl Task for Finetuning {
         json!({
             "threshold": self.threshold,
             "chosen": self.chosen_threshold,
-            "pretrained": self.checkpoint.provenance.pretrained,
+            "provenance": self.checkpoint.provenance,
         })
     }
 
     fn load_state(&mut self, state: &Value) -> std::result::Result<(), BoxError> {
         let threshold = state.get("threshold").and_then(Value::as_f64);
         let threshold = threshold.ok_or("the state of a fine-tuning must hold a threshold")?;
-        // What the weights started from, whatever is named now. States of before this was kept do not say.
-        if let Some(pretrained) = state.get("pretrained") {
-            self.checkpoint.provenance.pretrained = pretrained.as_str().map(str::to_owned);
+        // What the weights started from, whatever is named now. States of version 0.1 keep the name alone.
+        match (state.get("provenance"), state.get("pretrained")) {
+            (Some(provenance), _) => {
+                self.checkpoint.provenance = serde_json::from_value(provenance.clone())?;
+            }
+            (None, Some(pretrained)) => {
+                self.checkpoint.provenance.pretrained = pretrained.as_str().map(str::to_owned);
+            }
+            (None, None) => {}
         }
         if self.fixed_threshold {
             return Ok(());

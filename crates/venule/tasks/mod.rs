@@ -7,5 +7,5 @@ mod parameters;
 mod pictures;
 mod pretraining;
 
-pub use finetuning::{Finetuning, FinetuningData};
+pub use finetuning::{Finetuning, FinetuningData, StartParts};
 pub use pretraining::{Pretraining, PretrainingData};

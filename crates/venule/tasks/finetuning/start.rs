@@ -1,0 +1,111 @@
+//! Starting from a whole segmentation model.
+
+use serde::{Deserialize, Serialize};
+use venule_nn::Param;
+
+use super::Finetuning;
+use crate::{Error, Result, Segmenter};
+
+/// Which variables of a segmentation model a fine-tuning starts from; the others stay fresh.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StartParts {
+    /// All of them, and the stored threshold until a validation chooses another.
+    #[default]
+    All,
+    /// All but the last layer of the decoder, `decoder.head`.
+    AllButHead,
+    /// Those of the encoder.
+    Encoder,
+    /// Those of the decoder.
+    Decoder,
+}
+
+impl StartParts {
+    fn holds(self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::AllButHead => !name.starts_with("decoder.head."),
+            Self::Encoder => name.starts_with("encoder."),
+            Self::Decoder => name.starts_with("decoder."),
+        }
+    }
+}
+
+impl Finetuning {
+    /// Starts from a trained segmentation model, such as the bundled weights, which the weights then name as `name`. The images of
+    /// both trainings are in what the weights say of themselves.
+    ///
+    /// ```
+    /// use venule::candle_core::Device;
+    /// use venule::data::{FovPolicy, InMemory};
+    /// use venule::synthetic::{SyntheticFundus, SyntheticSet};
+    /// use venule::tasks::{Finetuning, FinetuningData, StartParts};
+    /// use venule::{Recipe, Segmenter};
+    /// # fn main() -> venule::Result<()> {
+    /// # #[cfg(feature = "bundled")] {
+    /// let bundled = Segmenter::bundled_fast()?;
+    /// let photographs = InMemory::read(&SyntheticSet::new(SyntheticFundus::square(96), 1, 2)?)?;
+    /// let data = FinetuningData {
+    ///     train: Box::new(photographs),
+    ///     validation: Box::new(InMemory::new(Vec::new())),
+    ///     fov: FovPolicy::GivenOrDetect,
+    ///     workers: 1,
+    ///     cache_bytes: 1 << 28,
+    /// };
+    /// let recipe = Recipe { model: bundled.checkpoint().model.clone(), crop: 64, ..Recipe::preset("unet")? };
+    /// let mut task = Finetuning::new(&recipe, data, &Device::Cpu)?;
+    /// task.start_from(&bundled, "bundled-fast", StartParts::All)?;
+    /// assert_eq!(task.checkpoint().threshold, bundled.checkpoint().threshold);
+    /// # } Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// If a variable of these parts is missing in the other model or has another shape there; the error says which part fits and which
+    /// does not, and nothing is changed.
+    pub fn start_from(&mut self, start: &Segmenter, name: &str, parts: StartParts) -> Result<()> {
+        let own = self.model.store().params();
+        let wanted: Vec<&Param> = own.iter().filter(|p| parts.holds(p.name())).collect();
+        let other = start.model().store();
+        let fits = |param: &Param| {
+            let found = other.get(param.name());
+            found.filter(|found| found.var().shape() == param.var().shape())
+        };
+        let misfit = wanted.iter().find(|param| fits(param).is_none());
+        if let Some(misfit) = misfit.map(|param| param.name()).or(match wanted.is_empty() {
+            true => Some("there is no such part"),
+            false => None,
+        }) {
+            let part = |prefix: &str| {
+                let mut all = own.iter().filter(|p| p.name().starts_with(prefix));
+                match all.all(|param| fits(param).is_some()) {
+                    true => "fits",
+                    false => "does not fit",
+                }
+            };
+            return Err(Error::Start {
+                name: name.to_owned(),
+                misfit: misfit.to_owned(),
+                encoder: part("encoder."),
+                decoder: part("decoder."),
+            });
+        }
+        for param in wanted {
+            if let Some(found) = fits(param) {
+                let value = found.var().as_detached_tensor();
+                param.var().set(&value.to_device(self.model.device())?)?;
+            }
+        }
+        let provenance = &mut self.checkpoint.provenance;
+        let earlier = &start.checkpoint().provenance;
+        let mut images = earlier.images.clone();
+        images.append(&mut provenance.images);
+        provenance.images = images;
+        provenance.pretrained = Some(name.to_owned());
+        if parts == StartParts::All && !self.fixed_threshold {
+            self.threshold = start.checkpoint().threshold;
+            provenance.threshold_images = earlier.threshold_images.clone();
+        }
+        Ok(())
+    }
+}
