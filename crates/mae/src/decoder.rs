@@ -63,7 +63,11 @@ impl MaeDecoderConfig {
     /// [`Error::Config`] with the first field out of its range.
     pub fn validate(&self) -> Result<()> {
         self.transformer().validate().map_err(|error| match error {
-            Error::Config { field, value, .. } if field == "image_size" => Error::Config {
+            Error::Config {
+                field: "image_size",
+                value,
+                ..
+            } => Error::Config {
                 field: "grid",
                 value,
                 expected: "two numbers in 1 to 65536, whose positions fit into 2^28 values"
