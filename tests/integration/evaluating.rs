@@ -223,7 +223,7 @@ fn a_training_image_is_known_by_its_content_under_whatever_name() {
     renamed.id = "another name".to_owned();
     // Of another photograph, with the id of a training image, as images of two parts of DRIVE have one number.
     let mut stranger = photograph(64, 2);
-    stranger.id = trained.id(0);
+    stranger.id = trained.id(0).to_owned();
     let images = InMemory::new(vec![renamed, stranger]);
     let seen = |index| provenance.trained_on(images.checksum(index).unwrap());
     assert_eq!((seen(0), seen(1)), (Seen::Yes, Seen::No));
@@ -253,10 +253,7 @@ fn a_photograph_on_disk_is_known_after_it_was_renamed_and_its_label_changed() {
         (test.id(index), provenance.trained_on(checksum))
     });
     let expected = [("2", Seen::No), ("3", Seen::No), ("9", Seen::Yes)];
-    assert_eq!(
-        seen.collect::<Vec<_>>(),
-        expected.map(|(id, seen)| (id.to_owned(), seen))
-    );
+    assert_eq!(seen.collect::<Vec<_>>(), expected);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use venule::candle_core::{DType, Device};
 use venule::data::{FovPolicy, Mask, Plane, Sample, read_image};
 use venule::image::{DynamicImage, Rgb, RgbImage, imageops};
 use venule::metrics::Confusion;
-use venule::{Checkpoint, Error, ImageRecord, Predict, Segmentation, Segmenter, VesselModel};
+use venule::{Checkpoint, Error, ImageRecord, Segmentation, Segmenter, VesselModel};
 
 use crate::support::{photograph, preset, segmenter};
 
