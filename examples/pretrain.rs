@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use venule::candle_core::Device;
-use venule::data::{Dataset, FolderSet, FovPolicy, write_png};
+use venule::data::{FolderSet, FovPolicy, write_png};
 use venule::tasks::{Pretraining, PretrainingData};
 use venule::train::{JsonLines, RunOptions, Trainer};
 use venule::{PretrainRecipe, set_threads};

@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release --example train_your_own`
 
-use venule::candle_core::{Device, Result as TensorResult, Tensor};
+use venule::candle_core::{Device, Module, Result as TensorResult, Tensor};
 use venule::nn::{Conv3x3, Linear, Noise, ParamStore};
 use venule::train::{
     BoxError, Callback, EpochInfo, Parameter, Position, StepOutput, Task, TrainConfig, Trainer,

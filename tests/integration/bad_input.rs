@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use image::{DynamicImage, Rgb32FImage};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use venule::candle_core::{DType, Device};
 use venule::data::{
@@ -11,14 +11,15 @@ use venule::data::{
     mask_image, read_image, write_png,
 };
 use venule::file::{Error as FileError, save_weights};
+use venule::image::{self, DynamicImage, Rgb32FImage};
 use venule::mae::{Error as MaeError, MaeConfig};
 use venule::tasks::{Finetuning, FinetuningData, Pretraining, PretrainingData};
 use venule::train::{Error as TrainError, RunOptions, Trainer};
-use venule::{Checkpoint, DecoderConfig, Error, ModelConfig, Result, Segmenter, VesselModel};
+use venule::{Checkpoint, Error, PartConfig, PretrainRecipe, Result, Segmenter, VesselModel};
 
 use crate::support::{
-    finetuning, photograph, pretraining, pretraining_data, recipe, segmenter, short_run,
-    tiny_checkpoint, train, write_folder,
+    finetuning, photograph, preset, pretrain_recipe, pretraining, pretraining_data, recipe,
+    segmenter, short_run, tiny_checkpoint, train, write_folder,
 };
 
 /// A sound folder of two photographs, and the place of a run.
@@ -55,7 +56,7 @@ impl Place {
             workers: 1,
             cache_bytes: 1 << 30,
         };
-        let mut task = Finetuning::new(&recipe(64), data, 1, &Device::Cpu)?;
+        let mut task = Finetuning::new(&recipe(64), data, &Device::Cpu)?;
         Trainer::new(short_run(1, 1))?
             .with_options(RunOptions::in_folder(self.run()))?
             .fit(&mut task)?;
@@ -161,10 +162,7 @@ fn truncated_and_foreign_images_are_named() {
         assert_says(&found, &[name, "replace the file"]);
         fs::write(place.path(name), b"no picture at all").unwrap();
         let found = place.error();
-        assert!(matches!(
-            found,
-            Error::Data(DataError::UnreadFormat { .. })
-        ));
+        assert!(matches!(found, Error::Data(DataError::UnreadFormat { .. })));
         assert_says(&found, &[name, "PNG"]);
     }
 }
@@ -172,7 +170,7 @@ fn truncated_and_foreign_images_are_named() {
 #[test]
 fn an_image_that_holds_nan_is_refused() {
     // As numbers: the model and the batches refuse it.
-    let model = VesselModel::new(&ModelConfig::tiny(), 1, &Device::Cpu).unwrap();
+    let model = VesselModel::new(&preset("tiny"), 1, &Device::Cpu).unwrap();
     let mut image = Plane::filled(32, 32, 0.5);
     for bad in [f32::NAN, f32::INFINITY] {
         image.data_mut()[100] = bad;
@@ -202,6 +200,11 @@ fn a_file_of_floats_is_refused() {
     assert_says(&read_image(&path).unwrap_err(), &["float.tif"]);
 }
 
+/// Changes one setting of a part.
+fn set(part: &mut PartConfig, key: &str, value: impl Into<Value>) {
+    part.config.insert(key.to_owned(), value.into());
+}
+
 /// A sound weights file, and what it holds.
 fn weights(folder: &Path) -> PathBuf {
     let path = folder.join("vessels.safetensors");
@@ -212,7 +215,7 @@ fn weights(folder: &Path) -> PathBuf {
 
 /// The tiny model's tensors beside the metadata of `checkpoint`.
 fn write_weights(path: &Path, checkpoint: &Checkpoint) {
-    let model = VesselModel::new(&ModelConfig::tiny(), 1, &Device::Cpu).unwrap();
+    let model = VesselModel::new(&preset("tiny"), 1, &Device::Cpu).unwrap();
     let tensors = model.store().tensors();
     save_weights(path, &tensors, &checkpoint.metadata()).unwrap();
 }
@@ -275,14 +278,15 @@ fn a_pretrained_autoencoder_is_no_segmenter() {
 fn weights_of_another_architecture_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("other.safetensors");
-    let mut deeper = ModelConfig::tiny();
-    deeper.encoder.as_mut().unwrap().depth += 1;
-    let mut wider = ModelConfig::tiny();
-    wider.encoder.as_mut().unwrap().width *= 2;
-    let mut shallower = ModelConfig::tiny();
-    shallower.encoder.as_mut().unwrap().depth -= 1;
-    shallower.encoder.as_mut().unwrap().taps = vec![];
-    for model in [deeper, wider, shallower, ModelConfig::compact()] {
+    // The preset has three blocks of width 64.
+    let mut deeper = preset("tiny");
+    set(&mut deeper.encoder, "depth", 4);
+    let mut wider = preset("tiny");
+    set(&mut wider.encoder, "width", 128);
+    let mut shallower = preset("tiny");
+    set(&mut shallower.encoder, "depth", 2);
+    set(&mut shallower.encoder, "taps", json!([]));
+    for model in [deeper, wider, shallower, preset("compact")] {
         let checkpoint = Checkpoint {
             model,
             ..tiny_checkpoint()
@@ -290,7 +294,7 @@ fn weights_of_another_architecture_are_named() {
         write_weights(&path, &checkpoint);
         let found = error(Segmenter::from_file(&path));
         assert!(matches!(found, Error::Checkpoint { .. }), "{found}");
-        assert_says(&found, &["other.safetensors", "another architecture"]);
+        assert_says(&found, &["other.safetensors", "do not agree"]);
     }
 }
 
@@ -299,10 +303,11 @@ fn a_file_cannot_ask_for_more_than_it_holds() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("large.safetensors");
     // More than a terabyte of parameters, were they made.
-    let mut model = ModelConfig::compact();
-    let encoder = model.encoder.as_mut().unwrap();
-    (encoder.width, encoder.depth, encoder.heads) = (8192, 128, 64);
-    encoder.mlp_ratio = 16.0;
+    let mut model = preset("compact");
+    for (key, value) in [("width", 8192), ("depth", 128), ("heads", 64)] {
+        set(&mut model.encoder, key, value);
+    }
+    set(&mut model.encoder, "mlp_ratio", 16.0);
     let checkpoint = Checkpoint {
         model,
         ..tiny_checkpoint()
@@ -310,16 +315,16 @@ fn a_file_cannot_ask_for_more_than_it_holds() {
     save_weights(&path, &[], &checkpoint.metadata()).unwrap();
     let found = error(Segmenter::from_file(&path));
     assert!(matches!(found, Error::Checkpoint { .. }), "{found}");
-    assert_says(&found, &["large.safetensors", "another architecture"]);
+    assert_says(&found, &["large.safetensors", "do not agree"]);
 }
 
 #[test]
 fn metadata_that_makes_no_sense_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("odd.safetensors");
-    let model = VesselModel::new(&ModelConfig::tiny(), 1, &Device::Cpu).unwrap();
+    let model = VesselModel::new(&preset("tiny"), 1, &Device::Cpu).unwrap();
     let mut negative = tiny_checkpoint().model;
-    negative.encoder.as_mut().unwrap().heads = 0;
+    set(&mut negative.encoder, "heads", 0);
     let negative = serde_json::to_string(&negative).unwrap();
     for (key, value) in [
         ("threshold", "1.5"),
@@ -350,7 +355,7 @@ fn what_could_not_be_read_again_is_not_saved() {
     let folder = tempfile::tempdir().unwrap();
     let path = weights(folder.path());
     let before = fs::read(&path).unwrap();
-    let model = || VesselModel::new(&ModelConfig::tiny(), 1, &Device::Cpu).unwrap();
+    let model = || VesselModel::new(&preset("tiny"), 1, &Device::Cpu).unwrap();
     let sound = tiny_checkpoint();
     let mut hidden = sound.clone();
     hidden.preprocess.resize = Some(Resize::Square(0));
@@ -365,7 +370,7 @@ fn what_could_not_be_read_again_is_not_saved() {
         ),
         (
             Checkpoint {
-                model: ModelConfig::unet(),
+                model: preset("unet"),
                 ..sound.clone()
             },
             DType::F32,
@@ -410,10 +415,8 @@ fn weights_that_are_not_finite_give_no_empty_mask() {
 #[test]
 fn a_network_of_three_channels_is_refused_before_photographs_are_read() {
     let mut coloured = [recipe(64), recipe(64)];
-    coloured[0].model.encoder.as_mut().unwrap().in_channels = 3;
-    if let DecoderConfig::MultiScale(decoder) = &mut coloured[1].model.decoder {
-        decoder.in_channels = 3;
-    }
+    set(&mut coloured[0].model.encoder, "in_channels", 3);
+    set(&mut coloured[1].model.decoder, "in_channels", 3);
     for recipe in coloured {
         let place = Place::new();
         let folder = DatasetSpec {
@@ -428,18 +431,12 @@ fn a_network_of_three_channels_is_refused_before_photographs_are_read() {
             workers: 0,
             cache_bytes: 0,
         };
-        let found = error(Finetuning::new(&recipe, data, 1, &Device::Cpu));
+        let found = error(Finetuning::new(&recipe, data, &Device::Cpu));
         assert_says(&found, &["in_channels is 3", "one channel"]);
     }
-    let mut config = MaeConfig::tiny();
-    config.encoder.in_channels = 3;
-    let found = error(Pretraining::new(
-        &config,
-        pretraining_data(),
-        0.75,
-        1,
-        &Device::Cpu,
-    ));
+    let mut recipe = pretrain_recipe();
+    set(&mut recipe.model.encoder, "in_channels", 3);
+    let found = error(Pretraining::new(&recipe, pretraining_data(), &Device::Cpu));
     assert_says(&found, &["in_channels is 3"]);
 }
 
@@ -472,14 +469,11 @@ fn an_encoder_that_does_not_fit_is_named() {
 #[test]
 fn mask_ratios_that_hide_nothing_or_everything_are_refused() {
     for ratio in [0.0, 1.0, -0.5, 1.5, f64::NAN, 0.999] {
-        let config = MaeConfig::tiny();
-        let found = error(Pretraining::new(
-            &config,
-            pretraining_data(),
-            ratio,
-            1,
-            &Device::Cpu,
-        ));
+        let recipe = PretrainRecipe {
+            mask_ratio: ratio,
+            ..pretrain_recipe()
+        };
+        let found = error(Pretraining::new(&recipe, pretraining_data(), &Device::Cpu));
         assert!(
             matches!(found, Error::Mae(MaeError::MaskRatio { .. })),
             "{found}"
@@ -491,17 +485,11 @@ fn mask_ratios_that_hide_nothing_or_everything_are_refused() {
 #[test]
 fn crops_that_do_not_fit_the_patches_are_refused() {
     for crop in [0, 15, 100] {
-        let data = PretrainingData {
+        let recipe = PretrainRecipe {
             crop,
-            ..pretraining_data()
+            ..pretrain_recipe()
         };
-        let found = error(Pretraining::new(
-            &MaeConfig::tiny(),
-            data,
-            0.75,
-            1,
-            &Device::Cpu,
-        ));
+        let found = error(Pretraining::new(&recipe, pretraining_data(), &Device::Cpu));
         assert!(matches!(found, Error::Config { field: "crop", .. }));
         assert_says(&found, &["crop", &crop.to_string(), "multiple", "patch"]);
     }
@@ -517,13 +505,13 @@ fn an_empty_data_set_is_refused() {
         workers: 1,
         cache_bytes: 1 << 30,
     };
-    let found = error(Finetuning::new(&recipe(64), data, 1, &Device::Cpu));
+    let found = error(Finetuning::new(&recipe(64), data, &Device::Cpu));
     assert_says(&found, &["training images", "choose a folder"]);
     let data = PretrainingData {
         photographs: empty(),
         ..pretraining_data()
     };
-    assert!(Pretraining::new(&MaeConfig::tiny(), data, 0.75, 1, &Device::Cpu).is_err());
+    assert!(Pretraining::new(&pretrain_recipe(), data, &Device::Cpu).is_err());
     let segmenter = crate::support::segmenter();
     let found = error(venule::evaluate(&segmenter, &*empty(), |_, _| Ok(())));
     assert!(matches!(found, Error::NoData { .. }));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use venule::candle_core::{DType, Device, Tensor, Var};
 use venule::data::Augment;
 use venule::loss::{
@@ -16,10 +16,11 @@ use venule::tasks::Pretraining;
 use venule::train::{
     EmaConfig, FINAL_FILE, JsonLines, LOG_FILE, Outcome, RunOptions, TrainConfig, Trainer,
 };
-use venule::{Bundled, ModelConfig, Recipe, Segmentation, Segmenter, VesselModel};
+use venule::{Bundled, Recipe, Registry, Segmentation, Segmenter, VesselModel};
 
 use crate::support::{
-    finetuning, finetuning_on, noise, photograph, pretraining_data, recipe, short_run, train,
+    finetuning, finetuning_on, noise, photograph, preset, pretrain_recipe, pretraining_data,
+    recipe, short_run, train,
 };
 
 /// The largest difference between the devices, as a share of the largest value: both round `f32`, in another order.
@@ -86,16 +87,18 @@ fn moved(store: &ParamStore, device: &Device) -> ParamStore {
 
 #[test]
 fn models_have_the_values_and_gradients_of_the_cpu() {
-    let seed = ModelConfig::preset("seed-4").unwrap();
+    let registry = Registry::built_in();
+    let seed = preset("seed-4");
     let sizes = [
-        (ModelConfig::tiny(), (2, 64, 48)),
-        (ModelConfig::unet(), (2, 72, 56)),
-        (ModelConfig::compact(), (2, 96, 80)),
+        (preset("tiny"), (2, 64, 48)),
+        (preset("unet"), (2, 72, 56)),
+        (preset("compact"), (2, 96, 80)),
         (seed, (1, 128, 128)),
     ];
     for (mut config, size) in sizes {
-        if let Some(encoder) = &mut config.encoder {
-            encoder.drop_path = 0.0;
+        if config.encoder.kind == "vit" {
+            let steady = json!(0.0);
+            config.encoder.config.insert("drop_path".to_owned(), steady);
         }
         let images = noise(1, size);
         let labels = noise(2, size).gt(0.6).unwrap();
@@ -104,7 +107,8 @@ fn models_have_the_values_and_gradients_of_the_cpu() {
         let valid = valid.to_dtype(DType::F32).unwrap();
         let cpu = VesselModel::new(&config, 11, &Device::Cpu).unwrap();
         let gpu = gpu();
-        let other = VesselModel::with_store(&config, moved(cpu.store(), &gpu), &gpu).unwrap();
+        let other =
+            VesselModel::with_store(&registry, &config, moved(cpu.store(), &gpu), &gpu).unwrap();
         let run = |model: &VesselModel| {
             let [images, labels, valid] =
                 [&images, &labels, &valid].map(|map| map.to_device(model.device()).unwrap());
@@ -131,7 +135,7 @@ fn the_autoencoder_has_the_values_and_gradients_of_the_cpu() {
     let run = |store: &ParamStore, device: &Device| {
         let mae = Mae::new(&config, &store.root()).unwrap();
         let images = noise(1, (2, 64, 96)).to_device(device).unwrap();
-        let (rows, columns) = mae.encoder().grid(&images).unwrap();
+        let (rows, columns) = mae.grid(&images).unwrap();
         let masking = Masking::from_seed(7, 2, rows * columns, 0.75, device).unwrap();
         let predictions = mae
             .forward(&images, &masking, Mode::Train { seed: 4 })
@@ -256,9 +260,7 @@ fn probabilities(found: &Segmentation) -> Vec<f64> {
 #[test]
 fn a_pretraining_ends_and_its_file_is_for_any_device() {
     let folder = tempfile::tempdir().unwrap();
-    let config = MaeConfig::tiny();
-    let gpu = gpu();
-    let mut task = Pretraining::new(&config, pretraining_data(), 0.75, 1, &gpu).unwrap();
+    let mut task = Pretraining::new(&pretrain_recipe(), pretraining_data(), &gpu()).unwrap();
     let report = train(&mut task, folder.path(), short_run(3, 1));
     assert_eq!(report.outcome, Outcome::Completed);
     assert!(fs::metadata(folder.path().join(FINAL_FILE)).unwrap().len() > 1000);

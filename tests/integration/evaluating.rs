@@ -1,21 +1,17 @@
-//! Systems on data sets: which pixels count, where the threshold comes from, and what the programs write of it.
+//! Systems on data sets: which pixels count, where the threshold comes from, and what they were trained on.
 
 use std::fs;
 use std::path::Path;
-use std::process::ExitCode;
 
-use clap::Parser;
-use serde_json::Value;
-use venule::candle_core::{DType, Device};
-use venule::data::{FovPolicy, InMemory, Mask, Resize, Sample, mask_image, resize_mask, write_png};
-use venule::report::{KeptMasks, ThresholdOrigin};
-use venule::{
-    Checkpoint, DatasetSummary, Evaluated, Protocol, Provenance, Purpose, RunConfig, Segmenter,
-    VesselModel, evaluate,
+use venule::data::{
+    Dataset, FovPolicy, InMemory, Mask, Resize, Sample, mask_image, resize_mask, write_png,
 };
+use venule::image;
+use venule::{Evaluated, ImageRecord, Protocol, Provenance, Seen, evaluate, evaluate_predictions};
+use venule_lab::report::KeptMasks;
+use venule_lab::{DatasetSummary, FinetuneConfig, Purpose};
 
-use crate::programs::{dataset_info, evaluate as program};
-use crate::support::{photograph, segmenter, tiny_checkpoint};
+use crate::support::{photograph, segmenter};
 
 /// Photographs whose given field of view is not the whole frame.
 fn set(count: usize) -> InMemory {
@@ -217,225 +213,47 @@ fn write_set(root: &Path) {
     }
 }
 
-/// Weights of an untrained model that says it was trained on these images.
-fn write_weights(path: &Path, trained_on: &[&str]) {
-    let segmenter = segmenter();
-    let mut checkpoint = segmenter.checkpoint().clone();
-    checkpoint.provenance.data = trained_on.iter().map(|id| (*id).to_owned()).collect();
-    checkpoint
-        .save(path, segmenter.model(), DType::F32)
-        .unwrap();
+#[test]
+fn a_training_image_is_known_by_its_content_under_whatever_name() {
+    let trained = set(2);
+    let records = ImageRecord::of(&trained, "drive_").unwrap();
+    assert_eq!(records[0].name, format!("drive_{}", trained.id(0)));
+    let provenance = Provenance::new(records, None, 0);
+    let mut renamed = photograph(64, 1);
+    renamed.id = "another name".to_owned();
+    // Of another photograph, with the id of a training image, as images of two parts of DRIVE have one number.
+    let mut stranger = photograph(64, 2);
+    stranger.id = trained.id(0).to_owned();
+    let images = InMemory::new(vec![renamed, stranger]);
+    let seen = |index| provenance.trained_on(images.checksum(index).unwrap());
+    assert_eq!((seen(0), seen(1)), (Seen::Yes, Seen::No));
+    assert_eq!(
+        provenance.chose_threshold_on(images.checksum(0).unwrap()),
+        Seen::No
+    );
 }
 
 #[test]
-fn the_program_tells_systems_and_sets_apart() {
+fn a_photograph_on_disk_is_known_after_it_was_renamed_and_its_label_changed() {
     let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).display().to_string();
-    for set in ["one", "two"] {
-        write_set(&folder.path().join(set));
-    }
-    for weights in ["a", "b"] {
-        fs::create_dir(folder.path().join(weights)).unwrap();
-        write_weights(
-            &folder.path().join(weights).join("best.safetensors"),
-            &["0", "1"],
-        );
-    }
-    let (a, b) = (path("a/best.safetensors"), path("b/best.safetensors"));
-    let (one, two) = (
-        format!("folder={}", path("one")),
-        format!("folder={}", path("two")),
-    );
-    let (pictures, csv, json) = (path("pictures"), path("table.csv"), path("numbers.json"));
-    let report = path("report");
-    let arguments = [
-        "evaluate",
-        "--weights",
-        &a,
-        &b,
-        "--dataset",
-        &one,
-        &two,
-        "--pictures",
-        &pictures,
-        "--csv",
-        &csv,
-        "--json",
-        &json,
-        "--report",
-        &report,
-        "--choose-threshold",
-        "train",
-        "--full-frame",
-    ];
-    program::evaluate(&program::Args::parse_from(arguments)).unwrap();
-
-    // Two systems on two sets of two images each: nothing is overwritten.
-    let mut overlays = 0;
-    for system in fs::read_dir(&pictures).unwrap() {
-        for set in fs::read_dir(system.unwrap().path()).unwrap() {
-            let files = fs::read_dir(set.unwrap().path()).unwrap();
-            let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
-            overlays += names.filter(|name| name.ends_with("_overlay.png")).count();
-        }
-    }
-    assert_eq!(overlays, 8);
-
-    let numbers: Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
-    let entries = numbers.as_array().unwrap();
-    assert_eq!(entries.len(), 4);
-    for entry in entries {
-        assert_eq!(entry["threshold_from"], "chosen on train");
-        assert_eq!(
-            (&entry["pixels"], &entry["split"]),
-            (&"full frame".into(), &"test".into())
-        );
-        assert_eq!(entry["paired_tests"].as_array().unwrap().len(), 1);
-        assert!(entry["per_image"][0]["seconds"].as_f64().unwrap() > 0.0);
-    }
-    let matrix = fs::read_to_string(path("table_matrix.csv")).unwrap();
-    assert_eq!(matrix.lines().count(), 3);
-    assert_eq!(
-        fs::read_to_string(path("table_systems.csv"))
-            .unwrap()
-            .lines()
-            .count(),
-        5
-    );
-    let page = fs::read_to_string(folder.path().join("report/report.html")).unwrap();
-    assert_eq!(page.matches("data:image/png;base64").count(), 8);
-
-    let refused = |more: &[&str]| {
-        let arguments = ["evaluate", "--weights", &a, "--dataset", &one];
-        let arguments = program::Args::parse_from(arguments.iter().chain(more));
-        program::evaluate(&arguments).unwrap_err().to_string()
+    write_set(folder.path());
+    let open = |part: &str| {
+        let kind = |kind: &str| folder.path().join(part).join(kind);
+        venule::data::FolderSet::new(kind("images"), Some(kind("masks")), None).unwrap()
     };
-    // What is tested on may not choose the threshold; nothing is evaluated twice.
-    let error = refused(&["--choose-threshold", "test"]);
-    assert!(error.contains("may not choose"), "{error}");
-    let error = refused(&["--dataset", &one]);
-    assert!(error.contains("given twice"), "{error}");
-    for more in [&["--weights", &a][..], &["--weights", &a, "--window", "2"]] {
-        let error = refused(more);
-        assert!(error.contains("given twice"), "{error}");
+    let records = ImageRecord::of(&open("train"), "").unwrap();
+    let provenance = Provenance::new(records, None, 0);
+    for kind in ["images", "masks"] {
+        let from = folder.path().join("train").join(kind).join("0.png");
+        fs::rename(from, folder.path().join("test").join(kind).join("9.png")).unwrap();
     }
-}
-
-#[test]
-fn the_origin_of_a_stored_threshold_is_told() {
-    let explained = |change: fn(&mut Checkpoint), origin| {
-        let mut checkpoint = tiny_checkpoint();
-        checkpoint.provenance.data = ["drive_21", "drive_36"].map(str::to_owned).to_vec();
-        change(&mut checkpoint);
-        let model = VesselModel::new(&checkpoint.model, 1, &Device::Cpu).unwrap();
-        program::explain(origin, &Segmenter::new(checkpoint, model).unwrap())
-    };
-    let trained = "they were trained on 2 images (drive_21 to drive_36) with seed 0 by version ";
-    assert_eq!(
-        explained(
-            |c| c.provenance.threshold_images = vec!["drive_37".to_owned()],
-            ThresholdOrigin::Stored
-        ),
-        format!("stored in the weights, where it was chosen on image drive_37; {trained}")
-    );
-    assert_eq!(
-        explained(|_| (), ThresholdOrigin::Stored),
-        format!("stored in the weights; {trained}")
-    );
-    assert_eq!(explained(|_| (), ThresholdOrigin::Given), "given");
-}
-
-#[test]
-fn weights_from_before_a_threshold_named_its_images_are_read() {
-    let old = r#"{"data":["21"],"pretrained":null,"seed":3,"version":"0.1.0"}"#;
-    let provenance: Provenance = serde_json::from_str(old).unwrap();
-    let expected = Provenance {
-        data: vec!["21".to_owned()],
-        seed: 3,
-        version: "0.1.0".to_owned(),
-        ..Provenance::default()
-    };
-    assert_eq!(provenance, expected);
-}
-
-#[test]
-fn a_system_is_named_by_how_it_sees_photographs() {
-    let folder = tempfile::tempdir().unwrap();
-    write_set(&folder.path().join("set"));
-    let weights = folder.path().join("weights.safetensors");
-    write_weights(&weights, &[]);
-    let weights = weights.display().to_string();
-    let json = folder.path().join("numbers.json");
-    let spec = format!("folder={}", folder.path().join("set").display());
-    let names = |more: &[&str]| {
-        let mut arguments = vec!["evaluate", "--weights", &weights, "--dataset", &spec];
-        arguments.extend(["--json", json.to_str().unwrap()]);
-        arguments.extend(more);
-        program::evaluate(&program::Args::parse_from(arguments)).unwrap();
-        let numbers: Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
-        let entries = numbers.as_array().unwrap().iter();
-        entries
-            .map(|entry| entry["system"].as_str().unwrap().to_owned())
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(names(&[]), [weights.as_str()]);
-    let seen = format!("{weights}, field of view of 48 pixels, windows of 2 patches");
-    assert_eq!(
-        names(&["--fov-diameter", "48", "--window", "2", "--flips"]),
-        [seen.clone(), format!("{seen}, with flips")]
-    );
-    assert_eq!(
-        names(&["--window", "0"]),
-        [format!("{weights}, without windows")]
-    );
-}
-
-#[cfg(feature = "bundled")]
-#[test]
-fn the_bundled_weights_are_evaluated_by_name() {
-    let folder = tempfile::tempdir().unwrap();
-    write_set(&folder.path().join("set"));
-    let spec = format!("folder={}", folder.path().join("set").display());
-    for (flag, system, encoder) in [
-        (None, "bundled weights", true),
-        (Some("--fast"), "fast bundled weights", false),
-    ] {
-        let mut arguments = vec!["evaluate", "--dataset", &spec];
-        arguments.extend(flag);
-        let args = program::Args::parse_from(arguments);
-        let systems = program::systems(&args).unwrap();
-        assert_eq!(systems[0].0, system);
-        let has_encoder = systems[0].1.checkpoint().model.encoder.is_some();
-        assert_eq!(has_encoder, encoder, "{system}");
-    }
-    let both = ["evaluate", "--dataset", &spec, "--fast", "--weights", "x"];
-    assert!(program::Args::try_parse_from(both).is_err());
-}
-
-#[test]
-fn a_fold_is_evaluated_by_name() {
-    let folder = tempfile::tempdir().unwrap();
-    write_set(&folder.path().join("set"));
-    let weights = folder.path().join("weights.safetensors");
-    write_weights(&weights, &[]);
-    let json = folder.path().join("numbers.json");
-    let spec = format!("folder={}", folder.path().join("set").display());
-    let arguments = program::Args::parse_from([
-        "evaluate",
-        "--weights",
-        weights.to_str().unwrap(),
-        "--dataset",
-        &spec,
-        "--split",
-        "fold:3",
-        "--json",
-        json.to_str().unwrap(),
-    ]);
-    program::evaluate(&arguments).unwrap();
-    let numbers: Value = serde_json::from_slice(&fs::read(json).unwrap()).unwrap();
-    let images = numbers[0]["per_image"].as_array().unwrap();
-    assert_eq!((images.len(), &images[0]["id"]), (1, &"test_2".into()));
-    assert_eq!(numbers[0]["split"], "fold:3");
+    let test = open("test");
+    let seen = (0..test.len()).map(|index| {
+        let checksum = test.checksum(index).unwrap();
+        (test.id(index), provenance.trained_on(checksum))
+    });
+    let expected = [("2", Seen::No), ("3", Seen::No), ("9", Seen::Yes)];
+    assert_eq!(seen.collect::<Vec<_>>(), expected);
 }
 
 #[test]
@@ -447,7 +265,7 @@ fn a_run_file_trains_on_all_but_a_fold() {
         let text = format!(
             "[[data]]\npath = {path:?}\ntrain = [\"{train}\"]\nvalidation = []\ntest = [\"{test}\"]"
         );
-        text.parse::<RunConfig>()
+        text.parse::<FinetuneConfig>()
     };
     let fold = run("without_fold:3", "fold:3").unwrap();
     let ids = |purpose| {
@@ -458,7 +276,8 @@ fn a_run_file_trains_on_all_but_a_fold() {
             .map(|files| files.id.clone())
             .collect::<Vec<_>>()
     };
-    assert_eq!(ids(Purpose::Train), ["train_0", "train_1", "test_3"]);
+    let trained_on = ["folder_train_0", "folder_train_1", "folder_test_3"];
+    assert_eq!(ids(Purpose::Train), trained_on);
     assert_eq!(ids(Purpose::Test), ["test_2"]);
     for (train, test) in [
         ("without_fold:3", "fold:2"),
@@ -471,54 +290,6 @@ fn a_run_file_trains_on_all_but_a_fold() {
             "{train}, {test}: {error}"
         );
     }
-}
-
-fn info(root: &Path, more: &[&str]) -> (ExitCode, Value) {
-    let json = root.with_extension("json");
-    let spec = format!("folder={}", root.display());
-    let json_path = json.display().to_string();
-    let arguments = ["dataset_info", "--dataset", &spec, "--json", &json_path];
-    let arguments = dataset_info::Args::parse_from(arguments.iter().chain(more));
-    let code = dataset_info::run(arguments).unwrap();
-    (
-        code,
-        serde_json::from_slice(&fs::read(json).unwrap()).unwrap(),
-    )
-}
-
-#[test]
-fn a_broken_split_is_told_by_the_exit_code_and_can_be_skipped_in_part() {
-    let folder = tempfile::tempdir().unwrap();
-    let root = folder.path().join("set");
-    write_set(&root);
-    let (code, rows) = info(&root, &[]);
-    assert_eq!(
-        (code, rows.as_array().unwrap().len()),
-        (ExitCode::SUCCESS, 3)
-    );
-    // A damaged file breaks its split; the others are counted all the same.
-    fs::write(root.join("test/images/3.png"), b"no image").unwrap();
-    let (code, rows) = info(&root, &[]);
-    assert_eq!(
-        (code, rows.as_array().unwrap().len()),
-        (ExitCode::FAILURE, 2)
-    );
-    let (code, rows) = info(&root, &["--skip-unreadable"]);
-    assert_eq!(
-        (code, rows.as_array().unwrap().len()),
-        (ExitCode::SUCCESS, 3)
-    );
-    assert_eq!(
-        (&rows[2]["unreadable"], &rows[2]["images"]),
-        (&1.into(), &1.into())
-    );
-    // So does a folder of labels that is not there; a part that is not there at all is none.
-    fs::remove_dir_all(root.join("train/masks")).unwrap();
-    assert_eq!(info(&root, &["--skip-unreadable"]).0, ExitCode::FAILURE);
-    fs::remove_dir_all(root.join("train")).unwrap();
-    assert_eq!(info(&root, &["--skip-unreadable"]).0, ExitCode::SUCCESS);
-    fs::remove_dir_all(root.join("test")).unwrap();
-    assert_eq!(info(&root, &["--skip-unreadable"]).0, ExitCode::FAILURE);
 }
 
 #[test]
@@ -559,7 +330,7 @@ fn nothing_above_one_half_is_an_f1_of_zero() {
         write_png(folder.path().join("truth/1.png"), truth).unwrap();
         let truth = Some(folder.path().join("truth"));
         let files = venule::data::FolderSet::new(folder.path().join("map"), truth, None).unwrap();
-        venule::evaluate_predictions(&files, 0.9).unwrap()
+        evaluate_predictions(&files, 0.9).unwrap()
     };
     assert_eq!(f1(127).f1_at_half(), Some(0.0));
     let all = f1(128).f1_at_half().unwrap();

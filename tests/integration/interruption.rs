@@ -1,30 +1,25 @@
-//! Real trainings in processes of their own, interrupted by signals and killed.
+//! Real trainings in processes of their own that are killed.
 #![cfg(unix)]
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use venule::candle_core::Device;
+use venule::Registry;
 use venule::train::{BEST_FILE, FINAL_FILE, LOG_FILE, LogLine, latest_checkpoint};
-use venule::{RunConfig, RunFile};
-use venule_lab::read_log;
+use venule_lab::{FinetuneConfig, Place, RunFile, read_log};
 
-use crate::program::stop_flag;
-use crate::program::training::{Place, finetune, status};
 use crate::run_folders::{labelled_folder, run_on};
 use crate::training::assert_same_file;
 
 /// Names the folder of data and run to a child process, which runs this test alone.
 const FOLDER: &str = "VENULE_TEST_TRAINING_FOLDER";
-/// Gives it a limit in minutes.
-const MINUTES: &str = "VENULE_TEST_TRAINING_MINUTES";
 const CHILD: &str = "interruption::a_training_in_a_child_process";
 
 /// Kills that a training must survive.
 const KILLS: usize = 50;
 
-fn settings(root: &Path) -> RunConfig {
+fn settings(root: &Path) -> FinetuneConfig {
     let run = run_on(&root.join("data"));
     // Averaged weights, accumulation, a checkpoint after each step: as much state as there can be.
     let run = run.with("recipe.train.ema", "{ decay = 0.9 }").unwrap();
@@ -33,45 +28,27 @@ fn settings(root: &Path) -> RunConfig {
     let run = run.with("recipe.batch_size", "1").unwrap();
     let mut run = run.with("recipe.train.epochs", "40").unwrap();
     run.run.resume = true;
-    if let Ok(minutes) = std::env::var(MINUTES) {
-        run.run.max_minutes = Some(minutes.parse().unwrap());
-    }
     run
-}
-
-/// Trains as the program does; the exit status.
-fn train(root: &Path) -> u8 {
-    let folder = root.join("run");
-    let place = Place {
-        folder: &folder,
-        device: &Device::Cpu,
-        tensorboard: false,
-        stop: stop_flag().unwrap(),
-    };
-    let report = finetune(&settings(root), &place).unwrap();
-    status(&report, &folder)
 }
 
 /// Not a test by itself: what a child process runs.
 #[test]
 fn a_training_in_a_child_process() {
     if let Some(root) = std::env::var_os(FOLDER) {
-        std::process::exit(i32::from(train(Path::new(&root))));
+        let (root, registry) = (Path::new(&root), Registry::built_in());
+        let report = Place::new(&root.join("run"), &registry).finetune(&settings(root));
+        report.unwrap();
     }
 }
 
-fn command(root: &Path) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command
+fn child(root: &Path) -> Child {
+    Command::new(std::env::current_exe().unwrap())
         .args(["--exact", CHILD, "--nocapture"])
         .env(FOLDER, root)
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
-}
-
-fn child(root: &Path) -> Child {
-    command(root).spawn().unwrap()
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
 }
 
 fn finish(root: &Path) -> Output {
@@ -127,42 +104,6 @@ fn assert_same_run(root: &Path, whole: &Path) {
     for file in [BEST_FILE, FINAL_FILE, &newest, &state, "curve.svg"] {
         assert_same_file(file, &one, &other);
     }
-}
-
-#[test]
-fn a_signal_ends_the_step_and_says_how_to_go_on() {
-    let [root, whole] = folders();
-    let folder = root.path().join("run");
-    for signal in ["INT", "TERM"] {
-        let begun = logged_step(&folder);
-        let mut run = child(root.path());
-        wait(&mut run, || logged_step(&folder) > begun);
-        let process = run.id().to_string();
-        let sent = Command::new("kill").args(["-s", signal, &process]).status();
-        assert!(sent.unwrap().success());
-        let output = run.wait_with_output().unwrap();
-        assert_eq!(output.status.code(), Some(130), "{output:?}");
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(
-            said.contains("interrupted; everything up to step "),
-            "{said}"
-        );
-        assert!(said.contains("--resume"), "{said}");
-        assert!(!folder.join(FINAL_FILE).exists());
-    }
-    assert!(finish(root.path()).status.success());
-    assert_same_run(root.path(), whole.path());
-}
-
-#[test]
-fn a_training_out_of_time_before_any_validation_says_that_there_is_nothing_to_test() {
-    let root = tempfile::tempdir().unwrap();
-    labelled_folder(&root.path().join("data"));
-    let output = command(root.path()).env(MINUTES, "1e-9").output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.contains("nothing to test yet"), "{said}");
-    assert!(said.contains("--resume"), "{said}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use venule::mae::{Mae, MaeConfig, Masking};
 use venule::nn::{Mode, ParamStore};
 use venule::{COARSER_WEIGHT, ModelConfig, VesselModel};
 
-use crate::support::noise;
+use crate::support::{noise, preset};
 
 fn model(config: &ModelConfig) -> VesselModel {
     VesselModel::new(config, 11, &Device::Cpu).unwrap()
@@ -33,17 +33,14 @@ fn assert_gradients(store: &ParamStore, loss: &Tensor) {
 #[test]
 fn the_seed_preset_has_the_parameters_of_the_reference() {
     // The published size of the reference's model.
-    assert_eq!(
-        model(&ModelConfig::seed()).store().element_count(),
-        58_849_457
-    );
+    assert_eq!(model(&preset("seed")).store().element_count(), 58_849_457);
 }
 
 #[test]
 fn the_compact_preset_keeps_its_size() {
     // The count that a training of it printed, and the heads of deep supervision.
     assert_eq!(
-        model(&ModelConfig::compact()).store().element_count(),
+        model(&preset("compact")).store().element_count(),
         3_203_329 + 65 + 33
     );
 }
@@ -52,18 +49,14 @@ fn the_compact_preset_keeps_its_size() {
 fn the_yardstick_is_small() {
     // Convolutions 648 + 3456 + 13824 + 34560 + 32256 + 9216 + 2304, norms 4 · 160, head 9; heads of deep supervision.
     assert_eq!(
-        model(&ModelConfig::unet()).store().element_count(),
+        model(&preset("unet")).store().element_count(),
         96_913 + 33 + 17
     );
 }
 
 #[test]
 fn every_variable_of_a_segmentation_model_gets_a_gradient() {
-    for config in [
-        ModelConfig::tiny(),
-        ModelConfig::compact(),
-        ModelConfig::unet(),
-    ] {
+    for config in [preset("tiny"), preset("compact"), preset("unet")] {
         let model = model(&config);
         let images = noise(1, (2, 64, 48));
         let target = noise(2, (2, 64, 48)).gt(0.6).unwrap();
@@ -87,7 +80,7 @@ fn every_variable_of_a_segmentation_model_gets_a_gradient() {
 
 #[test]
 fn the_training_loss_is_that_of_the_logits_and_a_share_of_the_coarser_ones() {
-    let model = model(&ModelConfig::unet());
+    let model = model(&preset("unet"));
     let images = noise(1, (2, 64, 48));
     let labels = noise(2, (2, 64, 48)).gt(0.6).unwrap();
     let labels = labels.to_dtype(DType::F32).unwrap();
@@ -118,7 +111,7 @@ fn every_variable_of_the_autoencoder_gets_a_gradient() {
     let store = ParamStore::new(11, &Device::Cpu);
     let mae = Mae::new(&MaeConfig::tiny(), &store.root()).unwrap();
     let images = noise(1, (2, 64, 48));
-    let (rows, columns) = mae.encoder().grid(&images).unwrap();
+    let (rows, columns) = mae.grid(&images).unwrap();
     let masking = Masking::from_seed(7, 2, rows * columns, 0.75, &Device::Cpu).unwrap();
     let predictions = mae
         .forward(&images, &masking, Mode::Train { seed: 4 })
@@ -129,7 +122,7 @@ fn every_variable_of_the_autoencoder_gets_a_gradient() {
 
 #[test]
 fn permuting_the_batch_permutes_the_logits() {
-    for config in [ModelConfig::tiny(), ModelConfig::compact()] {
+    for config in [preset("tiny"), preset("compact")] {
         let model = model(&config);
         let images = noise(3, (3, 48, 64));
         let order = Tensor::new(&[2u32, 0, 1], &Device::Cpu).unwrap();

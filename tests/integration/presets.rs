@@ -2,60 +2,61 @@
 
 use venule::candle_core::Device;
 use venule::data::FovPolicy;
-use venule::mae::MaeConfig;
+use venule::loss::LossTable;
+use venule::mae::VitConfig;
 use venule::tasks::{Finetuning, FinetuningData};
 use venule::train::TrainConfig;
-use venule::{Checkpoint, LossChoice, ModelConfig, Recipe, Segmenter, VesselModel, evaluate};
+use venule::{
+    Checkpoint, ModelConfig, Preset, PretrainRecipe, Recipe, Segmenter, VesselModel, evaluate,
+};
 
-use crate::support::{photograph, photographs, short_run, train};
+use crate::support::{photograph, photographs, preset, short_run, train};
 
 #[test]
 fn every_name_is_a_preset_with_a_recipe() {
-    for name in ModelConfig::PRESETS {
-        let config = ModelConfig::preset(name).unwrap();
+    for row in Preset::all() {
+        let (name, config) = (row.name, preset(row.name));
         assert_eq!(Recipe::preset(name).unwrap().model, config, "{name}");
         let text = serde_json::to_string(&config).unwrap();
         let read: ModelConfig = serde_json::from_str(&text).unwrap();
         assert_eq!(read, config, "{name}");
     }
-    let depths = ["seed", "seed-4", "seed-6-multiscale", "seed-12", "unet"];
-    let depths = depths.map(|name| ModelConfig::preset(name).unwrap().depth());
-    assert_eq!(depths, [8, 4, 6, 12, 0]);
+    let depths = ["seed", "seed-4", "seed-6-multiscale", "seed-12"];
+    let depths = depths.map(|name| {
+        let encoder = preset(name).encoder;
+        encoder.settings::<VitConfig>().unwrap().depth
+    });
+    assert_eq!(depths, [8, 4, 6, 12]);
     for name in ["compact-multiscale", "unet-4", "seed-5", "-multiscale", ""] {
         let error = ModelConfig::preset(name).unwrap_err().to_string();
-        assert!(error.contains("seed, compact, tiny, unet"), "{error}");
+        for known in Preset::all() {
+            assert!(error.contains(known.name), "{error}");
+        }
     }
-    for name in MaeConfig::PRESETS {
-        assert!(MaeConfig::preset(name).is_ok(), "{name}");
+    // Of the same encoder, under the same name; a preset without an encoder has none.
+    for name in ["compact", "tiny", "seed", "seed-4", "seed-6", "seed-12"] {
+        let pretraining = PretrainRecipe::preset(name).unwrap();
+        assert_eq!(pretraining.model.encoder, preset(name).encoder, "{name}");
     }
-}
-
-#[test]
-fn a_loss_has_the_name_it_is_read_by() {
-    for loss in [
-        LossChoice::ThinVessels,
-        LossChoice::BceDice,
-        LossChoice::Reference,
-    ] {
-        assert_eq!(loss.to_string().parse::<LossChoice>().unwrap(), loss);
-    }
-    let error = "thin_vessels".parse::<LossChoice>().unwrap_err();
-    assert!(error.to_string().contains("thin-vessels"), "{error}");
+    let error = PretrainRecipe::preset("unet").unwrap_err().to_string();
+    assert!(error.contains("compact, tiny, seed"), "{error}");
 }
 
 #[test]
 fn thin_vessels_is_the_reference_s_loss_without_tversky() {
-    let terms = |loss: LossChoice| -> Vec<(f64, String)> {
-        let loss = loss.build().unwrap();
+    let table = LossTable::built_in();
+    let terms = |name: &str| -> Vec<(f64, String)> {
+        let loss = table.build(&name.parse().unwrap()).unwrap();
         let terms = loss.terms();
         terms.map(|(w, term)| (w, term.name().to_owned())).collect()
     };
-    let mut expected = terms(LossChoice::Reference);
+    let mut expected = terms("reference");
     expected.retain(|(_, name)| name != "tversky");
     assert_eq!(expected.len(), 4);
-    assert_eq!(terms(LossChoice::ThinVessels), expected);
+    assert_eq!(terms("thin-vessels"), expected);
     for name in ["compact", "unet", "tiny"] {
-        assert_eq!(Recipe::preset(name).unwrap().loss, LossChoice::ThinVessels);
+        let loss = Recipe::preset(name).unwrap().loss;
+        assert_eq!(loss, "thin-vessels".parse().unwrap(), "{name}");
     }
 }
 
@@ -80,7 +81,7 @@ fn a_preset_trains_evaluates_saves_and_loads() {
         let mut recipe = recipe;
         // The recipes' sizes are for real photographs.
         recipe.preprocess.resize = None;
-        let mut task = Finetuning::new(&recipe, data, 1, &Device::Cpu).unwrap();
+        let mut task = Finetuning::new(&recipe, data, &Device::Cpu).unwrap();
         let config = TrainConfig {
             max_steps: Some(1),
             ..short_run(1, 1)

@@ -3,8 +3,8 @@
 use serde_json::Value;
 use venule::data::{FolderSet, Mask, Split};
 use venule::metrics::METRICS;
-use venule::report::{self, Entry, Picture, Rank, ThresholdOrigin};
 use venule::{Evaluated, Protocol, evaluate_predictions};
+use venule_lab::report::{self, Entry, Picture, Rank, ThresholdOrigin};
 
 use crate::scoring::{fixture, score_masks, scored};
 

@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use venule::candle_core::Device;
-use venule::data::{CropCentre, DatasetKind, Jitter, Preprocess, Split};
+use venule::data::{CropCentre, Dataset, Jitter, Preprocess, full_frame, mask_image, write_png};
+use venule::mae::VitConfig;
 use venule::train::{EmaConfig, PlateauConfig, Schedule, Task};
-use venule::{PretrainConfig, PretrainRecipe, Purpose, Recipe, RunConfig, RunFile};
+use venule::{ImageRecord, PretrainRecipe, Recipe, Registry};
+use venule_lab::{FinetuneConfig, Place, PretrainConfig, Purpose, RunFile};
 
 use crate::support::write_folder;
 
@@ -39,10 +41,10 @@ fn every_schedule_can_be_chosen_on_every_preset() {
     for preset in PRESETS {
         for (settings, expected) in &kinds {
             let file = format!("preset = '{preset}'\n[recipe.train]\nschedule = {{ {settings} }}");
-            let run: RunConfig = file.parse().unwrap();
+            let run: FinetuneConfig = file.parse().unwrap();
             assert_eq!(&run.recipe.train.schedule, expected, "{preset}: {settings}");
             assert_round_trip(&run);
-            let changed = RunConfig::preset(preset).unwrap();
+            let changed = FinetuneConfig::preset(preset).unwrap();
             let changed = changed.with("recipe.train.schedule", &format!("{{ {settings} }}"));
             assert_eq!(changed.unwrap(), run);
             let pretraining: PretrainConfig = file.parse().unwrap();
@@ -59,7 +61,7 @@ fn every_schedule_can_be_chosen_on_every_preset() {
         }
     }
     // A setting of the preset's own kind is changed alone.
-    let run: RunConfig = "[recipe.train.schedule]\nmin_lr = 0.25".parse().unwrap();
+    let run: FinetuneConfig = "[recipe.train.schedule]\nmin_lr = 0.25".parse().unwrap();
     let expected = Schedule::Cosine { min_lr: 0.25 };
     assert_eq!(run.recipe.train.schedule, expected);
 }
@@ -67,8 +69,8 @@ fn every_schedule_can_be_chosen_on_every_preset() {
 #[test]
 fn what_is_optional_can_be_switched_off() {
     let text = "preset = 'compact'\n[recipe.train]\nclip_norm = 'none'\nema = 'none'\n[recipe.preprocess]\nresize = 'none'";
-    let run: RunConfig = text.parse().unwrap();
-    let preset = RunConfig::preset("compact").unwrap();
+    let run: FinetuneConfig = text.parse().unwrap();
+    let preset = FinetuneConfig::preset("compact").unwrap();
     assert!(preset.recipe.train.clip_norm.is_some() && preset.recipe.preprocess.resize.is_some());
     let (train, preprocess) = (&run.recipe.train, &run.recipe.preprocess);
     assert_eq!((train.clip_norm, train.ema), (None, None));
@@ -84,7 +86,7 @@ fn what_is_optional_can_be_switched_off() {
     }
     // On, off and on again, with and without quotes; "none" stays the name of a choice where it is one.
     let on = run.with("recipe.train.ema", "{ decay = 0.5 }").unwrap();
-    let decay = |run: &RunConfig| run.recipe.train.ema.map(|ema: EmaConfig| ema.decay);
+    let decay = |run: &FinetuneConfig| run.recipe.train.ema.map(|ema: EmaConfig| ema.decay);
     assert_eq!(decay(&on), Some(0.5));
     let on = on.with("recipe.train.ema.decay", "0.75").unwrap();
     assert_eq!(decay(&on), Some(0.75));
@@ -104,18 +106,18 @@ fn what_is_optional_can_be_switched_off() {
 #[test]
 fn every_preset_reads_back_as_itself() {
     for preset in PRESETS {
-        assert_round_trip(&RunConfig::preset(preset).unwrap());
+        assert_round_trip(&FinetuneConfig::preset(preset).unwrap());
         assert_round_trip(&PretrainConfig::preset(preset).unwrap());
     }
-    // A preset without an encoder: the whole table is off.
-    let unet = RunConfig::preset("unet").unwrap();
+    // A preset without an encoder.
+    let unet = FinetuneConfig::preset("unet").unwrap();
     assert_round_trip(&unet);
     assert!(PretrainConfig::preset("unet").is_err());
 }
 
 #[test]
 fn one_setting_is_changed_by_its_path() {
-    let run = RunConfig::preset("tiny").unwrap();
+    let run = FinetuneConfig::preset("tiny").unwrap();
     let with = |key: &str, value: &str| run.with(key, value);
     assert_eq!(with("recipe.batch_size", "7").unwrap().recipe.batch_size, 7);
     assert_eq!(with("threshold", "0.25").unwrap().threshold, Some(0.25));
@@ -157,13 +159,14 @@ fn one_setting_is_changed_by_its_path() {
     assert_eq!(colored.recipe.color.hue, Jitter::sometimes(0.5, -9.0, 9.0));
     assert_round_trip(&colored);
     let terms = with("recipe.loss", "{ terms = { bce = 0.0 } }").unwrap();
-    assert!(terms.recipe.loss.build().is_err());
+    let registry = Registry::built_in();
+    assert!(registry.losses().build(&terms.recipe.loss).is_err());
 }
 
 #[test]
 fn what_a_run_file_may_not_say() {
     let refused = |text: &str, said: &str| {
-        let error = text.parse::<RunConfig>().unwrap_err().to_string();
+        let error = text.parse::<FinetuneConfig>().unwrap_err().to_string();
         assert!(error.contains(said), "{error}");
     };
     refused("[recipe.trian]\nepochs = 1", "did you mean 'train'?");
@@ -172,7 +175,7 @@ fn what_a_run_file_may_not_say() {
         "[recipe.train.schedule]\nkind = 'stairs'",
         "recipe.train.schedule",
     );
-    refused("preset = \"compcat\"", "seed, compact, tiny");
+    refused("preset = \"compcat\"", "compact, unet, tiny, seed");
     refused("preset = 3", "must be a name");
     // Before anything is trained, not when its turn comes.
     refused("threshold = 1.5", "a probability threshold lies in [0, 1]");
@@ -208,7 +211,9 @@ fn what_a_run_file_may_not_say() {
         "[[data]]\nname = 'drive'\nimages = 'y'",
         "have the name 'folder'",
     );
-    let missing = RunConfig::load("nowhere/run.toml").unwrap_err().to_string();
+    let missing = FinetuneConfig::load("nowhere/run.toml")
+        .unwrap_err()
+        .to_string();
     assert!(missing.contains("nowhere/run.toml"), "{missing}");
     let pretraining = "[recipe]\nmask_ration = 0.5".parse::<PretrainConfig>();
     let error = pretraining.unwrap_err().to_string();
@@ -221,7 +226,7 @@ fn what_a_run_file_may_not_say() {
 #[test]
 fn the_reference_recipe_waits_ten_epochs_for_a_better_score() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
-    let train = RunConfig::load(folder.join("seed.toml"))
+    let train = FinetuneConfig::load(folder.join("seed.toml"))
         .unwrap()
         .recipe
         .train;
@@ -244,11 +249,16 @@ fn images_of_several_folders_have_names_of_their_own() {
     }
     let at = |set: &str| folder.path().join(set).display().to_string();
     let (one, two) = (at("one"), at("two"));
+    let registry = Registry::built_in();
+    let task = |run: &FinetuneConfig| run.task(&registry, &Device::Cpu).unwrap().0;
+    let names = |images: &[ImageRecord]| -> Vec<String> {
+        images.iter().map(|image| image.name.clone()).collect()
+    };
     let ids = |data: &[(&str, &str)]| {
         let sets = data.iter().map(|(path, train)| {
             format!("[[data]]\npath = {path:?}\ntrain = {train}\nvalidation = []\ntest = []\n")
         });
-        let run: RunConfig = sets.collect::<String>().parse().unwrap();
+        let run: FinetuneConfig = sets.collect::<String>().parse().unwrap();
         let files = run.files(Purpose::Train).unwrap();
         let ids = files.files().iter().map(|files| files.id.clone());
         (ids.collect::<Vec<_>>(), run)
@@ -256,41 +266,39 @@ fn images_of_several_folders_have_names_of_their_own() {
     let train = r#"["train"]"#;
     let (both, run) = ids(&[(&one, train), (&two, train)]);
     assert_eq!(both, ["folder_a", "folder-2_a"]);
-    let checkpoint = run.task(&Device::Cpu).unwrap().checkpoint();
-    assert_eq!(checkpoint.provenance.data, both);
+    assert_eq!(names(&task(&run).checkpoint().provenance.images), both);
     // Images of the two parts have equal numbers.
     let (parts, run) = ids(&[(&one, r#"["train", "validation", "test"]"#)]);
-    assert_eq!(parts, ["a", "b", "test_a", "test_b"]);
-    let provenance = run.task(&Device::Cpu).unwrap().checkpoint().provenance;
-    assert_eq!(provenance.data[2], "folder_test_a");
-    assert!(provenance.includes(DatasetKind::Folder, Split::Test, "a"));
+    let expected = ["folder_a", "folder_b", "folder_test_a", "folder_test_b"];
+    assert_eq!(parts, expected);
+    assert_eq!(names(&task(&run).checkpoint().provenance.images), expected);
     // A folder has one name, whatever it serves.
     let text = format!(
         "preset = 'tiny'\n[[data]]\npath = {one:?}\nvalidation = []\ntest = []\n[[data]]\npath = {two:?}\ntest = []\n"
     );
-    let run: RunConfig = text.parse().unwrap();
-    let mut task = run.task(&Device::Cpu).unwrap();
+    let run: FinetuneConfig = text.parse().unwrap();
+    let mut task = task(&run);
     task.validate(0).unwrap();
     let provenance = task.checkpoint().provenance;
-    assert_eq!(provenance.data, both);
-    assert_eq!(provenance.threshold_images, ["folder-2_b"]);
+    assert_eq!(names(&provenance.images), both);
+    assert_eq!(names(&provenance.threshold_images), ["folder-2_b"]);
     // One folder, listed twice, is one set.
     let (listed, _) = ids(&[(&one, train), (&one, r#"["test"]"#)]);
-    assert_eq!(listed, ["a", "test_a", "test_b"]);
+    assert_eq!(listed, ["folder_a", "folder_test_a", "folder_test_b"]);
 }
 
 #[test]
 fn the_cache_has_a_size() {
-    let run: RunConfig = "preset = 'tiny'\ncache_mib = 0".parse().unwrap();
+    let run: FinetuneConfig = "preset = 'tiny'\ncache_mib = 0".parse().unwrap();
     assert_eq!(run.cache_mib, 0);
     let of = |text: &str| text.parse::<PretrainConfig>().unwrap().cache_mib;
     assert_eq!((of(""), of("cache_mib = 7")), (3072, 7));
-    assert_eq!(RunConfig::preset("tiny").unwrap().cache_mib, 2048);
+    assert_eq!(FinetuneConfig::preset("tiny").unwrap().cache_mib, 2048);
 }
 
 #[test]
 fn two_ways_of_freezing_exclude_each_other() {
-    let run = "preset = 'tiny'\nfreeze = 'all'\nunfreeze_every = 2".parse::<RunConfig>();
+    let run = "preset = 'tiny'\nfreeze = 'all'\nunfreeze_every = 2".parse::<FinetuneConfig>();
     let error = run.unwrap_err().to_string();
     assert!(error.contains("either freeze or unfreeze_every"), "{error}");
 }
@@ -304,8 +312,9 @@ fn pretraining_sees_photographs_as_the_fine_tuning_after_it() {
         );
         assert_eq!(pretraining.preprocess, finetuning.preprocess, "{preset}");
         assert_eq!(pretraining.crop, finetuning.crop, "{preset}");
-        let encoder = finetuning.model.encoder.unwrap();
+        let encoder = finetuning.model.encoder;
         assert_eq!(pretraining.model.encoder, encoder, "{preset}");
+        let encoder: VitConfig = encoder.settings().unwrap();
         assert!(pretraining.crop.is_multiple_of(encoder.patch_size));
         // The target is the crop itself: a change of its intensity would only change the target.
         let augment = pretraining.augment;
@@ -332,11 +341,11 @@ fn the_files_that_are_shown_and_given_are_understood() {
     let [finetuning, pretraining] = blocks[..] else {
         panic!("{} TOML blocks", blocks.len());
     };
-    let run: RunConfig = finetuning.parse().unwrap();
+    let run: FinetuneConfig = finetuning.parse().unwrap();
     assert_eq!((run.recipe.train.clip_norm, run.data.len()), (None, 2));
     let run: PretrainConfig = pretraining.parse().unwrap();
     assert_eq!(run.recipe.train.base_learning_rate, Some(1.5e-3));
-    assert_eq!(run.recipe.model.encoder.depth, 8);
+    assert_eq!(run.recipe.model.encoder.config["depth"], 8);
 
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
     let mut read = 0;
@@ -349,7 +358,7 @@ fn the_files_that_are_shown_and_given_are_understood() {
         }
         let problem = match path.to_string_lossy().contains("pretrain") {
             true => PretrainConfig::load(&path).err(),
-            false => RunConfig::load(&path).err(),
+            false => FinetuneConfig::load(&path).err(),
         };
         assert!(problem.is_none(), "{problem:?}");
         read += 1;
@@ -360,7 +369,7 @@ fn the_files_that_are_shown_and_given_are_understood() {
 #[test]
 fn files_of_version_0_1_say_among_the_settings_of_training_where_and_how_long_it_runs() {
     let old = "[recipe.train]\nkeep = 5\nmax_minutes = 3\ncheckpoint_every_steps = 7\ndirectory = 'none'\nresume = false\nseed = 9";
-    let run: RunConfig = old.parse().unwrap();
+    let run: FinetuneConfig = old.parse().unwrap();
     let options = &run.run;
     assert_eq!((options.keep, options.max_minutes), (5, Some(3.0)));
     assert_eq!(options.checkpoint_every_steps, Some(7));
@@ -373,4 +382,51 @@ fn files_of_version_0_1_say_among_the_settings_of_training_where_and_how_long_it
         .parse()
         .unwrap();
     assert_eq!((run.run.keep, run.run.max_minutes), (4, Some(2.0)));
+}
+
+/// Small pictures under these names.
+fn write(folder: &Path, names: &[&str]) {
+    for name in names {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        write_png(path, mask_image(&full_frame((4, 3))).unwrap()).unwrap();
+    }
+}
+
+#[test]
+fn what_cannot_be_tested_is_trained_on_all_the_same_and_a_wrong_path_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().display();
+    let registry = Registry::built_in();
+    let run = |data: &str| {
+        let text = format!("preset = 'tiny'\n[[data]]\n{data}");
+        text.parse::<FinetuneConfig>().unwrap()
+    };
+    let test_images = |run: &FinetuneConfig| Place::new(folder.path(), &registry).test_images(run);
+    // DRIVE as its site gives it: test images without labels.
+    let part = |part: &str, kind: &str, id: u32| format!("drive/{part}/{kind}/{id:02}.png");
+    for id in 21..=40 {
+        for kind in ["images", "1st_manual", "mask"] {
+            write(folder.path(), &[&part("training", kind, id)]);
+        }
+    }
+    for kind in ["images", "mask"] {
+        write(folder.path(), &[&part("test", kind, 1)]);
+    }
+    let drive = run(&format!("name = 'drive'\npath = '{root}/drive'"));
+    assert!(test_images(&drive).unwrap().is_none());
+    write(folder.path(), &[&part("test", "1st_manual", 1)]);
+    assert_eq!(test_images(&drive).unwrap().unwrap().len(), 1);
+
+    // A folder without a part to test on, and one whose part has no images.
+    let names = ["own/train/images/a.png", "own/train/masks/a.png"];
+    write(folder.path(), &names);
+    let own = run(&format!("name = 'folder'\npath = '{root}/own'"));
+    assert!(test_images(&own).unwrap().is_none());
+
+    let wrong = run(&format!("name = 'folder'\npath = '{root}/owm'"));
+    assert!(test_images(&wrong).is_err());
+    let test = format!("images = '{root}/nowhere'\nmasks = '{root}/nowhere'");
+    let roles = "train = []\nvalidation = []\ntest = ['all']";
+    assert!(test_images(&run(&format!("{test}\n{roles}"))).is_err());
 }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use venule::data::{FolderSet, Mask, NamePattern, mask_image, write_png};
 use venule::metrics::{METRICS, Scores};
-use venule::{Evaluated, evaluate_predictions, report};
+use venule::{Evaluated, evaluate_predictions};
+use venule_lab::report;
 
 pub fn fixture(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration/scoring");

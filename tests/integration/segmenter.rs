@@ -1,12 +1,12 @@
 //! The finished segmenter on photographs of any size and format.
 
-use image::{DynamicImage, Rgb, RgbImage, imageops};
 use venule::candle_core::{DType, Device};
 use venule::data::{FovPolicy, Mask, Plane, Sample, read_image};
+use venule::image::{DynamicImage, Rgb, RgbImage, imageops};
 use venule::metrics::Confusion;
-use venule::{Checkpoint, Error, ModelConfig, Segmentation, Segmenter, VesselModel};
+use venule::{Checkpoint, Error, ImageRecord, Segmentation, Segmenter, VesselModel};
 
-use crate::support::{photograph, segmenter};
+use crate::support::{photograph, preset, segmenter};
 
 fn resized(width: u32, height: u32) -> RgbImage {
     let photo = photograph(128, 0).image;
@@ -322,10 +322,7 @@ fn windows_change_what_the_encoder_sees_and_nothing_else() {
     let (checkpoint, model) = (windowed.checkpoint(), windowed.model());
     checkpoint.save(&path, model, DType::F32).unwrap();
     let read = Segmenter::from_file(&path).unwrap();
-    assert_eq!(
-        read.checkpoint().model.encoder.as_ref().unwrap().window,
-        Some(4)
-    );
+    assert_eq!(read.checkpoint().model.encoder.config["window"], 4);
     assert_eq!(read.segment(&photo).unwrap().probability, found.probability);
     let again = read.with_window(None).unwrap().segment(&photo).unwrap();
     assert_eq!(again.probability, whole.probability);
@@ -339,7 +336,10 @@ fn windows_change_what_the_encoder_sees_and_nothing_else() {
 #[test]
 fn a_threshold_of_ones_own_was_chosen_on_no_image() {
     let mut checkpoint = segmenter().checkpoint().clone();
-    checkpoint.provenance.threshold_images = vec!["drive_37".to_owned()];
+    checkpoint.provenance.threshold_images = vec![ImageRecord {
+        name: "drive_37".to_owned(),
+        checksum: None,
+    }];
     let model = VesselModel::new(&checkpoint.model, 1, &Device::Cpu).unwrap();
     let segmenter = Segmenter::new(checkpoint, model).unwrap();
     let own = segmenter.with_threshold(0.7).unwrap();
@@ -352,7 +352,7 @@ fn a_threshold_of_ones_own_was_chosen_on_no_image() {
 #[test]
 fn a_model_without_an_encoder_has_no_windows() {
     let checkpoint = Checkpoint {
-        model: ModelConfig::unet(),
+        model: preset("unet"),
         ..segmenter().checkpoint().clone()
     };
     let unet = || {

@@ -7,16 +7,21 @@ use venule::candle_core::{Device, Tensor};
 use venule::data::{
     Augment, ColorJitter, FovPolicy, InMemory, Preprocess, Sample, mask_image, write_png,
 };
-use venule::mae::MaeConfig;
+use venule::loss::LossConfig;
 use venule::nn::Noise;
 use venule::synthetic::{SyntheticFundus, synthetic_fundus};
 use venule::tasks::{Finetuning, FinetuningData, Pretraining, PretrainingData};
 use venule::train::{Report, RunOptions, Task, TrainConfig, Trainer};
-use venule::{Checkpoint, LossChoice, ModelConfig, Provenance, Recipe, Segmenter, VesselModel};
+use venule::{Checkpoint, ModelConfig, PretrainRecipe, Provenance, Recipe, Segmenter, VesselModel};
 
 /// A synthetic photograph of `size`² pixels.
 pub fn photograph(size: usize, index: usize) -> Sample {
     synthetic_fundus(&SyntheticFundus::square(size), 5, index).unwrap()
+}
+
+/// A preset's architecture.
+pub fn preset(name: &str) -> ModelConfig {
+    ModelConfig::preset(name).unwrap()
 }
 
 pub fn photographs(size: usize, count: usize) -> Box<InMemory> {
@@ -28,14 +33,14 @@ pub fn photographs(size: usize, count: usize) -> Box<InMemory> {
 /// The tiny model on whole images of `crop`² pixels, without augmentation.
 pub fn recipe(crop: usize) -> Recipe {
     Recipe {
-        model: ModelConfig::tiny(),
+        model: preset("tiny"),
         preprocess: Preprocess::default(),
         color: ColorJitter::none(),
         augment: Augment::none(),
         crop,
         crops_per_image: 1,
         batch_size: 1,
-        loss: LossChoice::BceDice,
+        loss: LossConfig::Named("bce-dice".to_owned()),
         train: TrainConfig::default(),
     }
 }
@@ -52,28 +57,35 @@ pub fn finetuning_on(device: &Device, recipe: &Recipe, count: usize, seed: u64) 
         workers: 1,
         cache_bytes: 1 << 30,
     };
-    Finetuning::new(recipe, data, seed, device).unwrap()
+    let mut recipe = recipe.clone();
+    recipe.train.seed = seed;
+    Finetuning::new(&recipe, data, device).unwrap()
 }
 
-/// Two crops of 64² a step, one step for two photographs.
 pub fn pretraining_data() -> PretrainingData {
     PretrainingData {
         photographs: photographs(96, 4),
-        preprocess: Preprocess::default(),
         fov: FovPolicy::GivenOrDetect,
+        workers: 1,
+        cache_bytes: 1 << 30,
+    }
+}
+
+/// Two crops of 64² a step, one step for two photographs.
+pub fn pretrain_recipe() -> PretrainRecipe {
+    PretrainRecipe {
         augment: Augment::standard(),
         crop: 64,
         batch_size: 2,
-        crops_per_image: 1,
-        workers: 1,
-        cache_bytes: 1 << 30,
         vessel_weight: 1.0,
+        ..PretrainRecipe::preset("tiny").unwrap()
     }
 }
 
 pub fn pretraining(seed: u64) -> Pretraining {
-    let config = MaeConfig::tiny();
-    Pretraining::new(&config, pretraining_data(), 0.75, seed, &Device::Cpu).unwrap()
+    let mut recipe = pretrain_recipe();
+    recipe.train.seed = seed;
+    Pretraining::new(&recipe, pretraining_data(), &Device::Cpu).unwrap()
 }
 
 /// Settings of a run of a few epochs.
@@ -95,7 +107,7 @@ pub fn train(task: &mut dyn Task, folder: &Path, config: TrainConfig) -> Report 
 /// What a file says of an untrained tiny model.
 pub fn tiny_checkpoint() -> Checkpoint {
     Checkpoint {
-        model: ModelConfig::tiny(),
+        model: preset("tiny"),
         preprocess: Preprocess::default(),
         fov: FovPolicy::GivenOrDetect,
         threshold: 0.5,

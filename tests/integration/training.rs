@@ -15,7 +15,7 @@ use venule::train::{
     BEST_FILE, BoxError, Callback, FINAL_FILE, Outcome, Parameter, Position, RunOptions, StepInfo,
     StepOutput, Task, TrainConfig, Trainer, Validation,
 };
-use venule::{DecoderConfig, Recipe, Segmenter};
+use venule::{ImageRecord, Predict, Recipe, Segmenter};
 
 use crate::support::{finetuning, photograph, pretraining, recipe, short_run, train};
 
@@ -90,9 +90,8 @@ fn deep_supervision_adds_two_losses_and_trains_their_heads() {
     let run = |deep_supervision: bool| {
         let folder = tempfile::tempdir().unwrap();
         let mut recipe = recipe(64);
-        if let DecoderConfig::MultiScale(decoder) = &mut recipe.model.decoder {
-            decoder.deep_supervision = deep_supervision;
-        }
+        let decoder = &mut recipe.model.decoder.config;
+        decoder.insert("deep_supervision".to_owned(), deep_supervision.into());
         let mut task = finetuning(&recipe, 1, 1);
         let before = tensors(task.model().store());
         let position = Position {
@@ -213,7 +212,7 @@ fn the_best_threshold_is_stored_with_the_best_weights() {
     assert_eq!(evaluated.report.threshold, segmenter.checkpoint().threshold);
     // Beside it stands what it was chosen on.
     let chosen_on = &segmenter.checkpoint().provenance.threshold_images;
-    assert_eq!(chosen_on, &[photograph(64, 0).id]);
+    assert_eq!(chosen_on, &ImageRecord::of(&*set, "").unwrap());
 }
 
 #[test]
@@ -495,7 +494,7 @@ fn blocks_are_thawed_one_after_the_other() {
     let mut task = finetuning(&augmented(), 1, 1)
         .with_gradual_unfreezing(2)
         .unwrap();
-    let depth = task.model().config().depth();
+    let depth = task.model().encoder().stages() - 1;
     assert_eq!(depth, 3);
     for (epoch, first_trained) in [
         (0, 3),

@@ -42,8 +42,6 @@ mod checksum;
 mod dataset;
 mod draw;
 mod error;
-#[cfg(test)]
-mod fixed;
 mod fov;
 mod kept;
 mod load;

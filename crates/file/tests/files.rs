@@ -5,7 +5,6 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor, Var};
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 use venule_file::{
     Entry, Error, Weights, load_weights, parse_weights, restore_weights, save_weights,
     stage_archive,
@@ -216,18 +215,7 @@ fn another_architecture_is_described_and_nothing_is_set() {
     assert_eq!(params[0].1.to_vec1::<f32>().unwrap(), [0.0, 0.0]);
 }
 
-/// Fixed cases, unless PROPTEST_RNG_SEED asks for others.
-fn fixed() -> ProptestConfig {
-    let mut config = ProptestConfig::default();
-    if config.rng_seed == RngSeed::Random {
-        config.rng_seed = RngSeed::Fixed(1);
-    }
-    config.failure_persistence = None;
-    config
-}
-
 proptest! {
-    #![proptest_config(fixed())]
 
     #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {

@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use venule_lab::{
-    LearningCurve, ProgressBar, RunSummary, TensorBoard, learning_curve_svg, read_log, runs_below,
-};
-use venule_train::candle_core::{Device, Var};
-use venule_train::{
+use venule::candle_core::{Device, Var};
+use venule::train::{
     BoxError, FINAL_FILE, JsonLines, LOG_FILE, Outcome, Parameter, Picture, Position, Report,
     RunOptions, StepOutput, Task, TrainConfig, Trainer, Validation,
+};
+use venule_lab::{
+    LearningCurve, ProgressBar, RunSummary, TensorBoard, learning_curve_svg, read_log, runs_below,
 };
 
 /// Brings a number to 0; its scores are given.

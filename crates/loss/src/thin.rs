@@ -138,12 +138,10 @@ fn along_rows(map: &[f32], width: usize, pick: impl Fn(f32, f32) -> f32, out: &m
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sums::tests::seeded;
     use candle_core::Device;
     use proptest::prelude::*;
 
     proptest! {
-        #![proptest_config(seeded(256))]
         #[test]
         fn cpu_kernel_equals_pooling(
             (rows, columns, values) in (1usize..9, 1usize..9)

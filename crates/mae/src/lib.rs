@@ -38,8 +38,6 @@ mod positions;
 mod pth;
 mod report;
 mod target;
-#[cfg(test)]
-mod testing;
 mod vit;
 mod weights;
 mod windows;

@@ -180,7 +180,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::repeatable;
 
     #[test]
     fn keeps_the_floor_of_the_visible_share() {
@@ -237,8 +236,6 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(repeatable())]
-
         #[test]
         fn keep_restore_and_mask_agree(patches in 2usize..80, batch in 1usize..4, ratio in 0.05f64..0.95, seed: u64) {
             let Ok(masking) = Masking::from_seed(seed, batch, patches, ratio, &Device::Cpu) else {

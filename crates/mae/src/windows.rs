@@ -84,7 +84,6 @@ impl Windows {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::repeatable;
     use candle_core::Device;
     use proptest::prelude::*;
 
@@ -103,8 +102,6 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(repeatable())]
-
         #[test]
         fn windows_cover_the_grid_within_their_size(count in 1usize..200, largest in 1usize..40) {
             let axis = Axis::new(count, largest);

@@ -416,7 +416,7 @@ fn an_own_file_keeps_its_heads_and_its_configuration() {
     VitEncoder::new(&config, &store.root()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("own.safetensors");
-    store.save(&path, &BTreeMap::new()).unwrap();
+    save_weights(&path, &store.tensors(), &BTreeMap::new()).unwrap();
     let weights = PretrainedWeights::read(&path).unwrap();
     assert_eq!(weights.family(), Family::Venule);
     load(&weights, &config).unwrap();
@@ -426,7 +426,7 @@ fn an_own_file_keeps_its_heads_and_its_configuration() {
         ..venule_mae::MaeConfig::compact()
     };
     let metadata = BTreeMap::from([("mae".to_owned(), serde_json::to_string(&mae).unwrap())]);
-    store.save(&path, &metadata).unwrap();
+    save_weights(&path, &store.tensors(), &metadata).unwrap();
     assert_eq!(
         VitConfig::from_file(&path, &ImportOptions::default()).unwrap(),
         config

@@ -29,8 +29,6 @@ mod background;
 mod camera;
 mod config;
 mod course;
-#[cfg(test)]
-mod fixed;
 mod growth;
 mod lesions;
 mod noise;

@@ -1,7 +1,6 @@
 use proptest::prelude::*;
 use venule_data::{Dataset, Error, Sample};
 
-use super::fixed::fixed_seed;
 use super::growth::grow;
 use super::random::{Random, Stage};
 use super::scene::Scene;
@@ -273,7 +272,7 @@ fn config_survives_json_and_refuses_unknown_fields() {
 }
 
 proptest! {
-    #![proptest_config(fixed_seed(12))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
     fn any_size_and_setting_works(

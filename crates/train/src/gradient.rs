@@ -164,20 +164,8 @@ mod tests {
     use super::*;
     use candle_core::Device;
     use proptest::prelude::*;
-    use proptest::test_runner::RngSeed;
-
-    /// Fixed cases, unless PROPTEST_RNG_SEED asks for others.
-    fn fixed() -> ProptestConfig {
-        let mut config = ProptestConfig::default();
-        if config.rng_seed == RngSeed::Random {
-            config.rng_seed = RngSeed::Fixed(1);
-        }
-        config.failure_persistence = None;
-        config
-    }
 
     proptest! {
-        #![proptest_config(fixed())]
 
         #[test]
         fn norm_is_the_plain_sum(values in prop::collection::vec(-100f32..100.0, 1..200)) {

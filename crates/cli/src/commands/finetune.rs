@@ -168,11 +168,15 @@ fn configuration(args: &Args) -> AnyResult<FinetuneConfig> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use clap::Parser;
 
-    use super::support::training::test_images;
     use super::*;
-    use venule::data::{Dataset, full_frame, mask_image, write_png};
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
 
     /// The run that flags give over a run file.
     fn over(file: &str, flags: &[&str]) -> AnyResult<FinetuneConfig> {
@@ -181,7 +185,7 @@ mod tests {
         std::fs::write(&path, file)?;
         let mut all = vec!["finetune".as_ref(), "--config".as_ref(), path.as_os_str()];
         all.extend(flags.iter().map(std::ffi::OsStr::new));
-        configuration(&Args::try_parse_from(all)?)
+        configuration(&Line::try_parse_from(all)?.args)
     }
 
     #[test]
@@ -208,11 +212,14 @@ mod tests {
 
     #[test]
     fn the_folder_of_a_run_is_a_flag_and_resuming_may_be_a_setting() {
-        let error = over("", &["--set", "recipe.train.directory=a"]).unwrap_err();
-        assert!(error.to_string().contains("--save-dir"), "{error}");
-        let run = over("", &["--set", "recipe.train.resume=true"]).unwrap();
-        assert!(run.recipe.train.resume);
-        assert!(!over("", &[]).unwrap().recipe.train.resume);
+        // Version 0.1 had both among the settings of the training.
+        for table in ["run", "recipe.train"] {
+            let error = over("", &["--set", &format!("{table}.directory=a")]).unwrap_err();
+            assert!(error.to_string().contains("--save-dir"), "{error}");
+            let run = over("", &["--set", &format!("{table}.resume=true")]).unwrap();
+            assert!(run.run.resume);
+        }
+        assert!(!over("", &[]).unwrap().run.resume);
     }
 
     #[test]
@@ -282,52 +289,5 @@ mod tests {
         let run = over(drive, &["--test-images", "a", "--test-masks", "b"]).unwrap();
         let tests: Vec<_> = run.data.iter().map(|data| data.test.as_slice()).collect();
         assert_eq!(tests, [&[][..], &["all".to_owned()]]);
-    }
-
-    fn write(folder: &Path, names: &[&str]) {
-        for name in names {
-            let path = folder.join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            let image = mask_image(&full_frame((4, 3))).unwrap();
-            write_png(path, image).unwrap();
-        }
-    }
-
-    fn run(data: &str) -> FinetuneConfig {
-        format!("preset = 'tiny'\n[[data]]\n{data}")
-            .parse()
-            .unwrap()
-    }
-
-    #[test]
-    fn what_cannot_be_tested_is_trained_on_all_the_same_and_a_wrong_path_is_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().display();
-        // DRIVE as its site gives it: test images without labels.
-        let part = |part: &str, kind: &str, id: u32| format!("drive/{part}/{kind}/{id:02}.png");
-        for id in 21..=40 {
-            for kind in ["images", "1st_manual", "mask"] {
-                write(folder.path(), &[&part("training", kind, id)]);
-            }
-        }
-        for kind in ["images", "mask"] {
-            write(folder.path(), &[&part("test", kind, 1)]);
-        }
-        let drive = run(&format!("name = 'drive'\npath = '{root}/drive'"));
-        assert!(test_images(&drive).unwrap().is_none());
-        write(folder.path(), &[&part("test", "1st_manual", 1)]);
-        assert_eq!(test_images(&drive).unwrap().unwrap().len(), 1);
-
-        // A folder without a part to test on, and one whose part has no images.
-        let names = ["own/train/images/a.png", "own/train/masks/a.png"];
-        write(folder.path(), &names);
-        let own = run(&format!("name = 'folder'\npath = '{root}/own'"));
-        assert!(test_images(&own).unwrap().is_none());
-
-        let wrong = run(&format!("name = 'folder'\npath = '{root}/owm'"));
-        assert!(test_images(&wrong).is_err());
-        let test = format!("images = '{root}/nowhere'\nmasks = '{root}/nowhere'");
-        let roles = "train = []\nvalidation = []\ntest = ['all']";
-        assert!(test_images(&run(&format!("{test}\n{roles}"))).is_err());
     }
 }

@@ -79,11 +79,19 @@ fn configuration(args: &Args) -> venule_lab::Result<PretrainConfig> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
 
-    fn given(flags: &[&str]) -> venule::Result<PretrainConfig> {
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn given(flags: &[&str]) -> venule_lab::Result<PretrainConfig> {
         let flags = ["pretrain"].iter().chain(flags);
-        configuration(&Args::try_parse_from(flags).unwrap())
+        configuration(&Line::try_parse_from(flags).unwrap().args)
     }
 
     #[test]
@@ -111,14 +119,15 @@ mod tests {
             (recipe.mask_ratio, recipe.crop, recipe.vessel_weight),
             (0.5, 128, 2.0)
         );
-        assert!(recipe.model.normalize_targets);
+        assert!(recipe.model.decoder.normalize_targets);
+        let encoder = &recipe.model.encoder.config;
         assert_eq!(
-            (recipe.model.encoder.depth, recipe.model.encoder.width),
-            (4, 192)
+            (&encoder["depth"], &encoder["width"]),
+            (&4.into(), &192.into())
         );
         assert_eq!(recipe.train.base_learning_rate, Some(1.5e-4));
         assert_eq!(recipe.train.adamw.beta2, 0.95);
         assert_eq!(run.data, [DataConfig::unlabelled("a".into())]);
-        assert!(Args::try_parse_from(["pretrain"]).is_err());
+        assert!(Line::try_parse_from(["pretrain"]).is_err());
     }
 }

@@ -113,11 +113,10 @@ impl<T: Copy> Raster<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixed::fixed_seed;
     use proptest::prelude::*;
 
     proptest! {
-        #![proptest_config(fixed_seed(256))]
+        #![proptest_config(ProptestConfig::with_cases(256))]
 
         #[test]
         fn the_box_is_the_smallest(points in prop::collection::vec((0usize..12, 0usize..9), 0..6)) {

@@ -117,11 +117,10 @@ pub(crate) fn window_sums(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixed::fixed_seed;
     use proptest::prelude::*;
 
     proptest! {
-        #![proptest_config(fixed_seed(256))]
+        #![proptest_config(ProptestConfig::with_cases(256))]
 
         #[test]
         fn window_sums_equal_the_double_loop(w in 1usize..9, h in 1usize..9, radius in 0usize..12, seed in 0u64..1000) {

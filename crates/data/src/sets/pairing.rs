@@ -138,7 +138,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::fixed::fixed_seed;
 
     fn listing<S: AsRef<str>>(folder: &str, names: &[S]) -> Listing {
         let path = |name: &S| Path::new(folder).join(name.as_ref());
@@ -269,7 +268,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(fixed_seed(64))]
+        #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
         fn any_permutation_of_the_files_pairs_alike(

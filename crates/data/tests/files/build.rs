@@ -4,8 +4,6 @@ use std::io::Write;
 
 use flate2::write::ZlibEncoder;
 use flate2::{Compression, Crc};
-use proptest::prelude::ProptestConfig;
-use proptest::test_runner::RngSeed;
 
 /// `count` zeros, packed by zlib: a thousandth of them.
 pub fn zlib_zeros(count: usize) -> Vec<u8> {
@@ -160,19 +158,6 @@ pub fn lzw_zeros(count: usize, in_gif: bool) -> Vec<u8> {
     put(END, if next == 0 { 9 } else { width.min(12) });
     put(0, 7);
     bytes
-}
-
-/// Cases of a property from a fixed seed, or from that in `PROPTEST_RNG_SEED`.
-pub fn fixed(cases: u32) -> ProptestConfig {
-    let seed = std::env::var("PROPTEST_RNG_SEED").ok();
-    let seed = seed
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or(20_261_129);
-    ProptestConfig {
-        rng_seed: RngSeed::Fixed(seed),
-        failure_persistence: None,
-        ..ProptestConfig::with_cases(cases)
-    }
 }
 
 /// One page of a TIFF: its tags beside those of size and strip, and the bytes of its one strip.

@@ -194,7 +194,7 @@ fn a_doubtful_field_of_view_is_told() {
 }
 
 proptest! {
-    #![proptest_config(crate::build::fixed(64))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn any_picture_is_found_or_refused(width in 0u32..80, height in 0u32..80, seed in any::<u64>(), block in 1u32..30) {

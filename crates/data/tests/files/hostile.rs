@@ -159,7 +159,7 @@ fn a_gzip_bomb_stops_at_the_limit() {
 }
 
 proptest! {
-    #![proptest_config(crate::build::fixed(400))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
     fn random_bytes_never_panic(head in 0usize..8, tail in prop::collection::vec(any::<u8>(), 0..300)) {

@@ -8,7 +8,7 @@ use venule_data::{
     Error, LabelValue, Mask, MaskRule, PredictionRange, PredictionScale, read_mask, read_mask_with,
 };
 
-use crate::build::{GRAY, TiffPage, TiffValue, fixed, page, png, tiff_of, zlib};
+use crate::build::{GRAY, TiffPage, TiffValue, page, png, tiff_of, zlib};
 
 /// A drawing of 48x40 pixels: lines of three pixels, 18 % of the pixels.
 fn drawing() -> Mask {
@@ -505,7 +505,7 @@ fn encodings(mask: &Mask, level: u8) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 proptest! {
-    #![proptest_config(fixed(40))]
+    #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
     fn a_label_of_two_values_gives_the_same_mask_in_every_encoding(

@@ -5,8 +5,6 @@ use std::time::Instant;
 use proptest::prelude::*;
 use venule_data::{Augment, CropCentre, Elastic, Jitter, Mask, Plane, Prepared};
 
-use crate::fixed::fixed_seed;
-
 /// A disc of a smooth pattern with lines; the label is where the image is low, so that both can be compared.
 fn prepared(width: usize, height: usize) -> Prepared {
     let (cx, cy) = (width as f32 / 2.0, height as f32 / 2.0);
@@ -187,7 +185,7 @@ fn noise_has_its_standard_deviation_and_stays_in_the_field_of_view() {
 }
 
 proptest! {
-    #![proptest_config(fixed_seed(60))]
+    #![proptest_config(ProptestConfig::with_cases(60))]
     #[test]
     fn views_respect_the_field_of_view_and_repeat(seed: u64, epoch in 0u64..9, index in 0u64..999, w in 1usize..70, h in 1usize..70) {
         let prepared = prepared(64, 48);

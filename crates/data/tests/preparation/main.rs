@@ -2,8 +2,6 @@
 
 mod augment;
 mod filters;
-#[path = "../../src/fixed.rs"]
-mod fixed;
 mod golden;
 mod loading;
 mod properties;

@@ -4,8 +4,6 @@ use image::{Rgb, RgbImage};
 use proptest::prelude::*;
 use venule_data::{Augment, ColorJitter, CropCentre, Elastic, Jitter, Mask, Plane, Prepared};
 
-use crate::fixed::fixed_seed;
-
 const SIDE: usize = 120;
 
 /// Smooth waves at least 24 pixels long, of amplitude 1, and a label of blobs, in a disc that any turn leaves inside the frame.
@@ -74,7 +72,7 @@ fn undone(there: &Augment, back: &Augment, radius: f32, shrink: f32) -> Result<(
 }
 
 proptest! {
-    #![proptest_config(fixed_seed(40))]
+    #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
     fn turning_back_undoes_a_turn(degrees in -180.0f32..180.0) {

@@ -352,29 +352,39 @@ fn expect_distinct<'a>(folders: impl Iterator<Item = &'a PathBuf>) -> Result<()>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use venule::train::{Callback, Outcome, StartInfo};
+    use venule::image::{GrayImage, Luma};
+    use venule::train::{Callback, StartInfo};
+
+    /// Does something where a sweep runs in the folder `out` of `root`.
+    fn in_place<T>(root: &Path, act: impl FnOnce(&SweepPlace<'_>) -> T) -> T {
+        act(&SweepPlace {
+            folder: &root.join("out"),
+            registry: &Registry::built_in(),
+            stop: Arc::default(),
+            say: &|_| {},
+        })
+    }
 
     /// Plans a grid of runs of the preset `tiny` that are tested on a folder of two photographs.
-    fn plan(root: &Path, grid: &str) -> crate::Result<Vec<(String, FinetuneConfig, PathBuf)>> {
+    fn plan(root: &Path, grid: &str) -> Result<Vec<(String, FinetuneConfig, PathBuf)>> {
         for kind in ["images", "masks"] {
-            std::fs::create_dir_all(root.join("test").join(kind))?;
-            image::GrayImage::new(8, 8).save(root.join("test").join(kind).join("a.png"))?;
+            let folder = root.join("test").join(kind);
+            std::fs::create_dir_all(&folder).unwrap();
+            GrayImage::new(8, 8).save(folder.join("a.png")).unwrap();
         }
         let data = format!("preset = 'tiny'\n[[data]]\npath = {root:?}\n");
-        std::fs::write(root.join("run.toml"), &data)?;
-        std::fs::write(root.join("mae.toml"), &data)?;
-        let args = Args {
-            grid: root.join("grid.toml"),
-            save_dir: root.join("out"),
-            threads: 0,
-        };
-        let grid: Grid = toml::from_str(grid)?;
-        let pretrainings = plan_pretrainings(&args, &grid)?;
-        let runs = plan_runs(&args, &grid)?;
-        let folders = pretrainings.iter().map(|planned| &planned.folder);
-        expect_distinct(folders.chain(runs.iter().map(|planned| &planned.folder)))?;
-        let runs = runs.into_iter();
-        Ok(runs.map(|p| (p.name.to_owned(), p.run, p.folder)).collect())
+        std::fs::write(root.join("run.toml"), &data).unwrap();
+        std::fs::write(root.join("mae.toml"), &data).unwrap();
+        std::fs::write(root.join("grid.toml"), grid).unwrap();
+        let sweep = Sweep::load(root.join("grid.toml"))?;
+        in_place(root, |place| {
+            let pretrainings = sweep.plan_pretrainings(place.folder)?;
+            let runs = sweep.plan_runs(place)?;
+            let folders = pretrainings.iter().map(|planned| &planned.folder);
+            expect_distinct(folders.chain(runs.iter().map(|planned| &planned.folder)))?;
+            let runs = runs.into_iter();
+            Ok(runs.map(|p| (p.name.to_owned(), p.run, p.folder)).collect())
+        })
     }
 
     fn refusal(root: &Path, grid: &str) -> String {
@@ -474,8 +484,8 @@ mod tests {
             let folder = root.path().join("train").join(kind);
             std::fs::create_dir_all(&folder).unwrap();
             for name in ["b.png", "c.png"] {
-                let grey = image::Luma([grey * name.as_bytes()[0]]);
-                let picture = image::GrayImage::from_pixel(8, 8, grey);
+                let grey = Luma([grey * name.as_bytes()[0]]);
+                let picture = GrayImage::from_pixel(8, 8, grey);
                 picture.save(folder.join(name)).unwrap();
             }
         }
@@ -483,8 +493,9 @@ mod tests {
         let encoder = run.pretrained.clone().unwrap();
         std::fs::create_dir_all(encoder.parent().unwrap()).unwrap();
         std::fs::write(&encoder, "an encoder").unwrap();
-        let check = || expect_same_files(&record_of(&run)?, &folder);
-        begin(&record_of(&run).unwrap(), &folder);
+        let record = || in_place(root.path(), |place| record_of(&run, place));
+        let check = || expect_same_files(&record()?, &folder);
+        begin(&record().unwrap(), &folder);
         check().unwrap();
 
         // Another pretraining under the same name.
@@ -497,30 +508,11 @@ mod tests {
         check().unwrap();
 
         let image = root.path().join("test/images/a.png");
-        image::GrayImage::new(9, 8).save(image).unwrap();
+        GrayImage::new(9, 8).save(image).unwrap();
         let said = check().unwrap_err().to_string();
         assert!(said.contains("the image of test image 'a'"), "{said}");
         // Older folders have no record.
         std::fs::remove_file(folder.join("data.tsv")).unwrap();
         check().unwrap();
-    }
-
-    #[test]
-    fn a_stopped_grid_names_no_flag_that_it_lacks() {
-        let report = |outcome| Report {
-            outcome,
-            steps: 3,
-            epochs: 0,
-            best: None,
-            loss: None,
-            skipped: 0,
-            best_path: None,
-            final_path: None,
-        };
-        let (said, status) = unfinished(&report(Outcome::Interrupted)).unwrap();
-        assert!(said.contains("interrupted after step 3") && said.contains("same command goes on"));
-        assert!(!said.contains("--resume"), "{said}");
-        assert_eq!(status, support::INTERRUPTED);
-        assert_eq!(unfinished(&report(Outcome::Completed)), None);
     }
 }

@@ -7,20 +7,6 @@ use crate::{
 };
 use candle_core::{Device, Var};
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
-
-/// From a fixed seed, unless `PROPTEST_RNG_SEED` gives another.
-pub(crate) fn seeded(cases: u32) -> ProptestConfig {
-    let mut config = ProptestConfig {
-        cases,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    };
-    if config.rng_seed == RngSeed::Random {
-        config.rng_seed = RngSeed::Fixed(17);
-    }
-    config
-}
 
 /// Uniform numbers in [0, 1) by a linear congruential generator.
 fn noise(seed: u64, len: usize) -> Vec<f32> {
@@ -243,7 +229,7 @@ fn fused_equals_exact(case: &Case) -> std::result::Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(seeded(40))]
+    #![proptest_config(ProptestConfig::with_cases(40))]
     #[test]
     fn fused_equals_composed(
         seed: u32,

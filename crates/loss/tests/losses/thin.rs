@@ -2,7 +2,6 @@
 
 use candle_core::{DType, Device, Tensor};
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 use venule_loss::thin_vessel_map;
 
 /// The definition, pixel by pixel: a vessel pixel of the field of view that no 3×3 square covers whose
@@ -38,20 +37,7 @@ fn ours(target: &[bool], valid: Option<&[bool]>, width: usize, dtype: DType) -> 
         .collect()
 }
 
-/// From a fixed seed, unless `PROPTEST_RNG_SEED` gives another.
-fn seeded() -> ProptestConfig {
-    let mut config = ProptestConfig {
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    };
-    if config.rng_seed == RngSeed::Random {
-        config.rng_seed = RngSeed::Fixed(17);
-    }
-    config
-}
-
 proptest! {
-    #![proptest_config(seeded())]
     #[test]
     fn thin_vessels_are_those_of_the_definition(
         (width, pixels) in (1usize..12, 1usize..12).prop_flat_map(|(width, height)| {

@@ -98,7 +98,7 @@ fn merged_equals_one_pass<A: PartialEq + std::fmt::Debug>(
 }
 
 proptest! {
-    #![proptest_config(crate::fixed(64))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn merging_equals_one_pass(images in proptest::collection::vec(image(), 0..6), cut in 0.0..=1.0f64) {

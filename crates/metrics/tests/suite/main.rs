@@ -8,21 +8,6 @@ mod scores;
 mod statistics;
 mod twins;
 
-use proptest::test_runner::{Config as ProptestConfig, RngSeed};
-
-/// Settings of property tests: the same cases in every run, or those of `PROPTEST_RNG_SEED`.
-fn fixed(cases: u32) -> ProptestConfig {
-    let mut config = ProptestConfig {
-        cases,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    };
-    if config.rng_seed == RngSeed::Random {
-        config.rng_seed = RngSeed::Fixed(20_261_129);
-    }
-    config
-}
-
 /// The lines of a fixture as (key, rest), without comments.
 fn lines(fixture: &str) -> impl Iterator<Item = (&str, &str)> {
     let kept = fixture

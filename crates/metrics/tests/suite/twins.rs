@@ -42,7 +42,7 @@ fn squared(width: usize, a: usize, b: usize) -> u32 {
 }
 
 proptest! {
-    #![proptest_config(crate::fixed(200))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn auc_is_the_share_of_pairs_in_order(case in pixels()) {

@@ -1,20 +1,8 @@
 //! What the ops' tests share: noise, comparisons, finite differences.
 
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
-use proptest::prelude::ProptestConfig;
-use proptest::test_runner::RngSeed;
 
 use crate::Noise;
-
-/// The same 24 cases in every run, or those of `PROPTEST_RNG_SEED`.
-pub fn repeatable() -> ProptestConfig {
-    let mut config = ProptestConfig::with_cases(24);
-    config.failure_persistence = None;
-    if config.rng_seed == RngSeed::Random {
-        config.rng_seed = RngSeed::Fixed(1);
-    }
-    config
-}
 
 /// Normal `f32` noise with this standard deviation.
 pub fn noise(shape: &[usize], seed: u64, deviation: f32) -> Result<Tensor> {

@@ -1,0 +1,11 @@
+//! The program as a process: what it says, what it writes, and its exit codes.
+#![forbid(unsafe_code)]
+
+mod data;
+mod evaluate;
+mod help;
+#[cfg(unix)]
+mod interruption;
+mod support;
+mod sweep;
+mod training;

@@ -1,0 +1,120 @@
+//! `venule pretrain` and `venule finetune`.
+
+use std::fs;
+use std::path::Path;
+
+use venule::Segmenter;
+use venule_lab::{FinetuneConfig, PretrainConfig, RunFile};
+
+use crate::support::{done, failed, read_json, said, spec, venule, write_set};
+
+/// Of the preset `tiny` two steps of two crops of 64² pixels.
+const SHORT: [&str; 10] = [
+    "--preset",
+    "tiny",
+    "--batch-size",
+    "2",
+    "--crops-per-image",
+    "1",
+    "--max-steps",
+    "2",
+    "--seed",
+    "3",
+];
+
+fn path(root: &Path, name: &str) -> String {
+    root.join(name).display().to_string()
+}
+
+#[test]
+fn a_pretraining_is_fine_tuned_tested_and_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    write_set(&root.join("data"), 0..5, 5..6);
+    let photographs = path(root, "data/train/images");
+    let (mae, vessels) = (path(root, "mae"), path(root, "vessels"));
+    let arguments = [
+        "pretrain",
+        "--data-dir",
+        &photographs,
+        "--crop",
+        "64",
+        "--save-dir",
+        &mae,
+    ];
+    let text = done(arguments.iter().chain(&SHORT));
+    assert!(text.contains("original, masked, reconstructed: "), "{text}");
+    assert!(text.contains("weights: "), "{text}");
+    let run = PretrainConfig::load(root.join("mae/run.toml")).unwrap();
+    assert_eq!((run.recipe.crop, run.recipe.train.seed), (64, 3));
+
+    let weights = path(root, "mae/final.safetensors");
+    let set = spec(&root.join("data"));
+    let arguments = [
+        "finetune",
+        "--dataset",
+        &set,
+        "--pretrained-mae",
+        &weights,
+        "--set",
+        "recipe.crop=64",
+        "--save-dir",
+        &vessels,
+    ];
+    let text = done(arguments.iter().chain(&SHORT));
+    for part in [
+        "4 training and 1 validation images",
+        "encoder from ",
+        "best validation F1 ",
+        "1 test images: F1 ",
+    ] {
+        assert!(text.contains(part), "'{part}' is not in {text}");
+    }
+    let numbers = read_json(&root.join("vessels/test.json"));
+    assert_eq!(numbers["per_image"].as_array().unwrap().len(), 1);
+    let best = root.join("vessels/best.safetensors");
+    let provenance = Segmenter::from_file(&best).unwrap();
+    let provenance = &provenance.checkpoint().provenance;
+    assert_eq!(provenance.pretrained.as_deref(), Some(weights.as_str()));
+
+    // The same command is refused, and with --resume goes on.
+    let all: Vec<&str> = arguments.iter().chain(&SHORT).copied().collect();
+    assert!(failed(&all).contains("resume it"));
+    let longer = ["--resume", "--set", "recipe.train.max_steps=3"];
+    let output = venule(all.iter().chain(&longer)).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let run = FinetuneConfig::load(root.join("vessels/run.toml")).unwrap();
+    assert_eq!(run.recipe.train.max_steps, Some(3));
+}
+
+#[test]
+fn a_training_out_of_time_before_any_validation_says_that_there_is_nothing_to_test() {
+    let folder = tempfile::tempdir().unwrap();
+    write_set(&folder.path().join("data"), 0..5, 5..6);
+    let set = spec(&folder.path().join("data"));
+    let run = path(folder.path(), "run");
+    let arguments = ["finetune", "--dataset", &set, "--save-dir", &run];
+    let late = ["--max-minutes", "1e-9"];
+    let text = done(arguments.iter().chain(&SHORT).chain(&late));
+    assert!(text.contains("nothing to test yet"), "{text}");
+    assert!(text.contains("out of time"), "{text}");
+    assert!(text.contains("--resume"), "{text}");
+}
+
+#[test]
+fn what_is_missing_or_mistaken_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = path(folder.path(), "run");
+    let error = failed(["finetune", "--save-dir", &run]);
+    assert!(
+        error.contains("nothing to train on; give --dataset"),
+        "{error}"
+    );
+    let typo = ["--set", "recipe.train.epoch=5"];
+    let error = failed(["finetune", "--save-dir", &run].iter().chain(&typo));
+    assert!(error.contains("did you mean 'epochs'?"), "{error}");
+    let output = venule(["pretrain"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert_eq!(said(&output), "");
+    assert!(!fs::exists(&run).unwrap());
+}

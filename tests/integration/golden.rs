@@ -1,0 +1,136 @@
+//! Results that no change of the code may change unnoticed, as checksums of every bit.
+//!
+//! They are those of version 0.1, whose programs gave the same bits on the same files. A change that is meant to change results says
+//! so and writes the new checksums, which a failure prints.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use venule::candle_core::{Device, Tensor};
+use venule::data::{Augment, Checksum, FovPolicy, InMemory};
+use venule::synthetic::{SyntheticFundus, synthetic_fundus};
+use venule::tasks::{Finetuning, FinetuningData};
+use venule::train::{TrainConfig, Trainer};
+use venule::{Recipe, Segmenter};
+
+/// Tells a child process to compute instead of to compare.
+const CHILD: &str = "VENULE_TEST_GOLDEN";
+const TEST: &str = "golden::results_are_those_of_version_0_1";
+
+/// For each value of `VENULE_SIMD` the checksums, in the order in which [`results`] names them.
+const GOLDEN: [(&str, [&str; 3]); 2] = [("portable", ["", "", ""]), ("avx2", ["", "", ""])];
+
+fn photographs(count: usize) -> InMemory {
+    let spec = SyntheticFundus::square(256);
+    let photograph = |index| synthetic_fundus(&spec, 42, index).unwrap();
+    InMemory::new((0..count).map(photograph).collect())
+}
+
+fn bits(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+fn checksum(bytes: &[u8]) -> Checksum {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), bytes).unwrap();
+    Checksum::of_file(file.path()).unwrap()
+}
+
+fn probabilities(segmenter: &Segmenter) -> Checksum {
+    let photograph = &photographs(1).samples()[0].image.clone();
+    let found = segmenter.segment(photograph).unwrap();
+    checksum(&bits(found.probability.data()))
+}
+
+/// The weights after five steps of the preset `tiny`.
+fn trained() -> Checksum {
+    let preset = Recipe::preset("tiny").unwrap();
+    let recipe = Recipe {
+        augment: Augment::standard(),
+        crop: 64,
+        crops_per_image: 1,
+        batch_size: 2,
+        loss: "bce-dice".parse().unwrap(),
+        train: TrainConfig {
+            max_steps: Some(5),
+            seed: 7,
+            ..preset.train.clone()
+        },
+        ..preset
+    };
+    let data = FinetuningData {
+        train: Box::new(photographs(4)),
+        validation: Box::new(photographs(1)),
+        fov: FovPolicy::GivenOrDetect,
+        workers: 1,
+        cache_bytes: 1 << 30,
+    };
+    let mut task = Finetuning::new(&recipe, data, &Device::Cpu).unwrap();
+    let trainer = Trainer::new(recipe.train.clone()).unwrap();
+    assert_eq!(trainer.fit(&mut task).unwrap().steps, 5);
+    let tensors: BTreeMap<String, Tensor> = task.model().store().tensors().into_iter().collect();
+    let mut bytes = Vec::new();
+    for (name, tensor) in tensors {
+        bytes.extend(name.bytes());
+        bytes.extend(bits(&tensor.flatten_all().unwrap().to_vec1().unwrap()));
+    }
+    checksum(&bytes)
+}
+
+fn results() -> [(&'static str, Checksum); 3] {
+    [
+        (
+            "probabilities of the bundled weights",
+            probabilities(&Segmenter::bundled().unwrap()),
+        ),
+        (
+            "probabilities of the fast bundled weights",
+            probabilities(&Segmenter::bundled_fast().unwrap()),
+        ),
+        ("weights after five steps", trained()),
+    ]
+}
+
+/// Whether the matrix products, which choose their instructions by themselves, are those of the checksums.
+fn has_golden_values() -> bool {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu"))]
+    return is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && !is_x86_feature_detected!("avx512f");
+    #[cfg(not(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu")))]
+    return false;
+}
+
+#[test]
+fn results_are_those_of_version_0_1() {
+    if std::env::var_os(CHILD).is_some() {
+        for (name, checksum) in results() {
+            println!("{CHILD} {checksum} {name}");
+        }
+        return;
+    }
+    if !has_golden_values() {
+        eprintln!(
+            "skipped: no results are known for this processor; it needs AVX2 without AVX-512, on Linux with glibc"
+        );
+        return;
+    }
+    for (level, expected) in GOLDEN {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", TEST, "--nocapture"])
+            .env(CHILD, "1")
+            .env("VENULE_SIMD", level)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let lines = text.lines().filter_map(|line| line.split_once(CHILD));
+        let found: Vec<&str> = lines.map(|(_, rest)| rest.trim()).collect();
+        let names: Vec<&str> = found
+            .iter()
+            .filter_map(|line| line.split_once(' '))
+            .map(|(sum, _)| sum)
+            .collect();
+        assert_eq!(names, expected, "{level}: {found:#?}");
+    }
+}
