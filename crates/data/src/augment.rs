@@ -44,7 +44,7 @@ pub trait Transform: Send + Sync {
 /// All channels of an image are changed alike; noise is drawn for each.
 ///
 /// The sampling does not average when a view shrinks its source, so keep scales below about 2. Colour can only change
-/// before the channel is chosen: see [`ColorJitter`] and [`RecoloredSet`](crate::RecoloredSet).
+/// before channels are chosen: see [`ColorJitter`] and [`RecoloredSet`](crate::RecoloredSet).
 ///
 /// ```
 /// use venule_data::{Augment, Mask, Plane, Prepared};
