@@ -118,7 +118,7 @@ fn main() -> AnyResult<()> {
             let mut optimizer = optimizer(model.store())?;
             let training = matches!(work, Work::Finetune);
             let plane = match args.tiled {
-                true => Some(Plane::new(side, side, images.flatten_all()?.to_vec1()?)?),
+                true => Some(Plane::new(side, side, images.flatten_all()?.to_vec1()?)?.into()),
                 false => None,
             };
             let step = move |seed| {

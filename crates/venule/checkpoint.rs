@@ -78,7 +78,7 @@ impl Checkpoint {
                 expected: "a checkpoint says what its own model is: take `model.config().clone()`",
             });
         }
-        Ok(())
+        model.expect_channels(&self.preprocess)
     }
 
     /// Reads a segmentation weights file of built-in parts: what it says, and the model with its weights.
@@ -120,7 +120,7 @@ impl Checkpoint {
     /// [`DType::F16`] takes half the space of the `f32` in which the model computes.
     ///
     /// # Errors
-    /// If a setting is out of range, this is of another architecture than the model, `dtype` is no floating-point type of 16 bits
+    /// If a setting is out of range, this is of another architecture or other channels than the model, `dtype` is no floating-point type of 16 bits
     /// at least or cannot hold one of the weights, or the file cannot be written; the old one is then intact.
     pub fn save(&self, path: impl AsRef<Path>, model: &VesselModel, dtype: DType) -> Result<()> {
         self.validate(model)?;
@@ -177,6 +177,8 @@ impl Checkpoint {
                 format!("its weights and the 'model' of its metadata do not agree: {error}"),
             )
         })?;
+        let channels = model.expect_channels(&checkpoint.preprocess);
+        channels.map_err(|error| unusable(path, error.to_string()))?;
         Ok((checkpoint, model))
     }
 }

@@ -66,6 +66,19 @@ pub enum Error {
         /// Whether the decoder fits.
         decoder: &'static str,
     },
+    /// Preprocessing gives images of other channels than the network takes.
+    #[error(
+        "`preprocess.channel` is '{channel}', which gives images of {given} channel(s), but the network takes {taken} (`in_channels` of the model's encoder and decoder): set `preprocess.channel` to {}, or `in_channels` of both to {given}",
+        channel_of(*taken)
+    )]
+    Channels {
+        /// The channels of the preprocessing, by name.
+        channel: &'static str,
+        /// How many it gives.
+        given: usize,
+        /// How many the network takes.
+        taken: usize,
+    },
     /// A device name that is not understood, or not part of this build.
     #[error("device '{name}' cannot be used: {reason}")]
     Device {
@@ -159,6 +172,15 @@ pub enum Error {
     /// A tensor operation failed.
     #[error("tensor operation failed: {0}")]
     Tensor(#[from] candle_core::Error),
+}
+
+/// What to set for a network of this many channels.
+fn channel_of(channels: usize) -> &'static str {
+    match channels {
+        1 => "'green' or 'gray'",
+        3 => "'rgb' or a table `normalized_rgb` of `mean` and `deviation`",
+        _ => "'rgb' with `in_channels` 3, as no setting gives so many",
+    }
 }
 
 /// An error of an application's own parts.

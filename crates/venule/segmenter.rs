@@ -3,7 +3,7 @@ use std::path::Path;
 
 use candle_core::Device;
 use image::RgbImage;
-use venule_data::{FovPolicy, Mask, Plane, Resize, Sample};
+use venule_data::{FovPolicy, Mask, Plane, Planes, Resize, Sample};
 use venule_mae::VitConfig;
 
 use crate::model::VIT;
@@ -65,7 +65,7 @@ impl Segmenter {
     /// [`ParamStore`](venule_nn::ParamStore) that shares them.
     ///
     /// # Errors
-    /// If a setting is out of range, or `checkpoint` is of another architecture than the model.
+    /// If a setting is out of range, or `checkpoint` is of another architecture or other channels than the model.
     pub fn new(checkpoint: Checkpoint, model: VesselModel) -> Result<Self> {
         checkpoint.validate(&model)?;
         model.store().set_trainable(|_| false);
@@ -271,7 +271,7 @@ impl Segmenter {
             .iter()
             .map(|sample| self.prepare(sample, self.checkpoint.fov))
             .collect();
-        let (inputs, fovs): (Vec<Plane>, Vec<Mask>) = prepared?.into_iter().unzip();
+        let (inputs, fovs): (Vec<Planes>, Vec<Mask>) = prepared?.into_iter().unzip();
         let maps = self.model.predict_batch(&inputs)?;
         let pairs = maps.into_iter().zip(fovs);
         pairs
@@ -282,7 +282,7 @@ impl Segmenter {
     }
 
     /// The network's input, and the field of view at native size.
-    fn prepare(&self, sample: &Sample, fov: FovPolicy) -> Result<(Plane, Mask)> {
+    fn prepare(&self, sample: &Sample, fov: FovPolicy) -> Result<(Planes, Mask)> {
         sample.check_sizes()?;
         let fov = fov.resolve(sample)?;
         let preprocess = self.checkpoint.preprocess.for_sample(sample);
@@ -323,10 +323,12 @@ fn mirrored(map: &Plane, view: usize) -> Plane {
 }
 
 /// The mean prediction over an image and its mirror images, each turned back.
-fn predict_flipped(model: &VesselModel, input: &Plane) -> Result<Plane> {
-    let views: Vec<Plane> = (0..4).map(|view| mirrored(input, view)).collect();
+fn predict_flipped(model: &VesselModel, input: &Planes) -> Result<Plane> {
+    let view = |view| input.clone().map(|channel| mirrored(&channel, view));
+    let views = (0..4).map(view).collect::<venule_data::Result<Vec<_>>>()?;
     let maps = model.predict_batch(&views)?;
-    let mut mean = Plane::filled(input.width(), input.height(), 0.0);
+    let (width, height) = input.size();
+    let mut mean = Plane::filled(width, height, 0.0);
     for (view, map) in maps.iter().enumerate() {
         let back = mirrored(map, view);
         let pairs = mean.data_mut().iter_mut().zip(back.data());

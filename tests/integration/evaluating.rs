@@ -225,12 +225,10 @@ fn a_training_image_is_known_by_its_content_under_whatever_name() {
     let mut stranger = photograph(64, 2);
     stranger.id = trained.id(0).to_owned();
     let images = InMemory::new(vec![renamed, stranger]);
-    let seen = |index| provenance.trained_on(images.checksum(index).unwrap());
+    let images = ImageRecord::of(&images, "drive_").unwrap();
+    let seen = |index: usize| provenance.trained_on(&images[index]);
     assert_eq!((seen(0), seen(1)), (Seen::Yes, Seen::No));
-    assert_eq!(
-        provenance.chose_threshold_on(images.checksum(0).unwrap()),
-        Seen::No
-    );
+    assert_eq!(provenance.chose_threshold_on(&images[0]), Seen::No);
 }
 
 #[test]
@@ -248,10 +246,9 @@ fn a_photograph_on_disk_is_known_after_it_was_renamed_and_its_label_changed() {
         fs::rename(from, folder.path().join("test").join(kind).join("9.png")).unwrap();
     }
     let test = open("test");
-    let seen = (0..test.len()).map(|index| {
-        let checksum = test.checksum(index).unwrap();
-        (test.id(index), provenance.trained_on(checksum))
-    });
+    let images = ImageRecord::of(&test, "").unwrap();
+    let seen = images.iter();
+    let seen = seen.map(|image| (image.name.as_str(), provenance.trained_on(image)));
     let expected = [("2", Seen::No), ("3", Seen::No), ("9", Seen::Yes)];
     assert_eq!(seen.collect::<Vec<_>>(), expected);
 }

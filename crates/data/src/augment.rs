@@ -41,15 +41,16 @@ pub trait Transform: Send + Sync {
 /// The geometric steps are composed to one map from output to input and the input is sampled once: image and weights
 /// bilinearly, label and field of view at the nearest pixel. What lies outside the frame or the field of view is 0 in
 /// the image and the weights, `false` in the masks. Then, on the image: blur, gamma, contrast and brightness, noise.
+/// All channels of an image are changed alike; noise is drawn for each.
 ///
 /// The sampling does not average when a view shrinks its source, so keep scales below about 2. Colour can only change
-/// before the channel is chosen: see [`ColorJitter`] and [`RecoloredSet`](crate::RecoloredSet).
+/// before channels are chosen: see [`ColorJitter`] and [`RecoloredSet`](crate::RecoloredSet).
 ///
 /// ```
 /// use venule_data::{Augment, Mask, Plane, Prepared};
 /// let prepared = Prepared {
 ///     id: "01".into(),
-///     image: Plane::from_fn(64, 48, |x, y| (x + y) as f32),
+///     image: Plane::from_fn(64, 48, |x, y| (x + y) as f32).into(),
 ///     label: Some(Mask::from_fn(64, 48, |x, _| x % 9 == 0)),
 ///     fov: Mask::filled(64, 48, true),
 ///     weights: None,
@@ -81,7 +82,7 @@ pub struct Augment {
     pub elastic: Elastic,
     /// Standard deviation of a Gaussian blur, in pixels of the crop.
     pub blur: Jitter,
-    /// Exponent applied after the crop's values inside the field of view are mapped to 0..1; then they are mapped back.
+    /// Exponent applied after the crop's values inside the field of view, of all channels, are mapped to 0..1; then they are mapped back.
     pub gamma: Jitter,
     /// Factor on the image, about 0 (the mean of a standardised image).
     pub contrast: Jitter,
@@ -179,7 +180,7 @@ impl Augment {
         let view = self.view(centre, &mut stream(Purpose::Geometry));
         let displacement = self.elastic.draw(crop, &mut stream(Purpose::Elastic));
         let mut out = warp(prepared, crop, &view, displacement.as_ref())?;
-        self.change_intensity(&mut out, &stream);
+        self.change_intensity(&mut out, &stream)?;
         Ok(out)
     }
 
@@ -205,17 +206,22 @@ impl Augment {
         View::new((x + shift.0, y + shift.1), angle, scale, shear, flip)
     }
 
-    fn change_intensity(&self, out: &mut Prepared, stream: &impl Fn(Purpose) -> Draw) {
+    fn change_intensity(
+        &self,
+        out: &mut Prepared,
+        stream: &impl Fn(Purpose) -> Draw,
+    ) -> Result<()> {
         let mut draw = stream(Purpose::Intensity);
         let sigma = self.blur.draw(0.0, &mut draw);
         let exponent = self.gamma.draw(1.0, &mut draw);
         let factor = self.contrast.draw(1.0, &mut draw);
         let shift = self.brightness.draw(0.0, &mut draw);
         let noise = self.noise.draw(0.0, &mut draw);
-        intensity::blur(out, sigma);
+        intensity::blur(out, sigma)?;
         intensity::gamma(out, exponent);
         intensity::linear(out, factor, shift);
         intensity::noise(out, noise, &mut stream(Purpose::Noise));
+        Ok(())
     }
 }
 

@@ -114,7 +114,7 @@ pub enum Error {
         "sample '{id}' differs from the first of its batch in having or lacking {what}; a batch needs it in all samples or in none"
     )]
     MixedBatch {
-        /// `"a label"` or `"weights"`.
+        /// `"a label"`, `"weights"` or `"colour channels"`.
         what: &'static str,
         /// The first sample that differs.
         id: String,

@@ -3,7 +3,7 @@
 //! # From files to batches
 //! 1. [`DatasetSpec`] (`drive=data/DRIVE`) or [`FolderSet`] finds the files of a [`Split`]. It is a [`Dataset`], as is whatever you
 //!    implement it for, whose [`Sample`]s hold a photograph, its labels and its field of view at native size.
-//! 2. [`PreparedSet`] keeps what [`Preprocess`] makes of them: a [`Prepared`] input plane with its maps. [`FovPolicy`] says where
+//! 2. [`PreparedSet`] keeps what [`Preprocess`] makes of them: a [`Prepared`] input of one or three channels ([`Planes`]) with its maps. [`FovPolicy`] says where
 //!    the field of view comes from ([`detect_fov`]).
 //! 3. [`AugmentedSet`] cuts and warps views of it ([`Augment`]), [`RecoloredSet`] of photographs whose colours change as well.
 //! 4. [`Loader`] makes them ahead on threads; batches depend on the seed, not on the threads. [`Batcher`] turns them into tensors.
@@ -46,6 +46,7 @@ mod fov;
 mod kept;
 mod load;
 mod overlay;
+mod planes;
 mod prepare;
 mod raster;
 mod read;
@@ -62,6 +63,7 @@ pub use error::{Error, Result};
 pub use fov::{FundusWarning, detect_fov, equivalent_diameter, examine, full_frame};
 pub use load::{AugmentedSet, Batch, Batcher, Epoch, Loader, LoaderConfig, RecoloredSet, Source};
 pub use overlay::{mask_image, overlay, probability_image};
+pub use planes::Planes;
 pub use prepare::{
     Channel, Clahe, FovPolicy, PixelBox, Prepared, PreparedSet, Preprocess, Resize, gaussian_blur,
     resize_mask, resize_plane, vesselness, wiener,

@@ -49,6 +49,16 @@ impl<T> Raster<T> {
         })
     }
 
+    /// Of data whose length is known to fit.
+    pub(crate) fn from_parts(width: usize, height: usize, data: Vec<T>) -> Self {
+        debug_assert_eq!(width * height, data.len());
+        Self {
+            width,
+            height,
+            data,
+        }
+    }
+
     /// Calls `value(x, y)` for every pixel, row by row.
     ///
     /// # Panics

@@ -225,6 +225,10 @@ impl Encoder for VitEncoder {
         vec![info; self.config.tapped_depths().len()]
     }
 
+    fn image_channels(&self) -> Option<usize> {
+        Some(self.config.in_channels)
+    }
+
     fn stages(&self) -> usize {
         self.config.depth + 1
     }

@@ -81,6 +81,11 @@ pub trait Encoder: Send + Sync {
     /// Channels and stride of each map, in order.
     fn outputs(&self) -> Vec<FeatureInfo>;
 
+    /// Channels of the images it takes; `None` where the encoder does not say, or takes any.
+    fn image_channels(&self) -> Option<usize> {
+        None
+    }
+
     /// Number of stages; 0 where the encoder does not say its stages.
     fn stages(&self) -> usize {
         0
@@ -118,6 +123,9 @@ macro_rules! forward_encoder {
             }
             fn outputs(&self) -> Vec<FeatureInfo> {
                 (**self).outputs()
+            }
+            fn image_channels(&self) -> Option<usize> {
+                (**self).image_channels()
             }
             fn stages(&self) -> usize {
                 (**self).stages()

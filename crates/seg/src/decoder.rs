@@ -25,6 +25,11 @@ pub trait Decoder: Send + Sync {
         Ok(vec![self.forward(features, images, mode)?])
     }
 
+    /// Channels of the images it takes; `None` where the decoder does not say, or does not look at the image.
+    fn image_channels(&self) -> Option<usize> {
+        None
+    }
+
     /// H and W must be multiples of this, beside the encoder's strides.
     fn multiple(&self) -> usize {
         1
@@ -44,6 +49,9 @@ macro_rules! forward_decoder {
                 mode: Mode,
             ) -> Result<Vec<Tensor>> {
                 (**self).training_logits(features, images, mode)
+            }
+            fn image_channels(&self) -> Option<usize> {
+                (**self).image_channels()
             }
             fn multiple(&self) -> usize {
                 (**self).multiple()

@@ -22,9 +22,20 @@ impl<E: Encoder, D: Decoder> SegmentationModel<E, D> {
     /// Joins the two.
     ///
     /// # Errors
-    /// [`crate::Error::Encoder`] if a stride is 0 or no size up to 1024 is a multiple of all strides.
+    /// [`crate::Error::Encoder`] if a stride is 0 or no size up to 1024 is a multiple of all strides, or if both say how many channels
+    /// an image has, and differ.
     pub fn new(encoder: E, decoder: D) -> Result<Self> {
         let outputs = encoder.outputs();
+        if let (Some(seen), Some(joined)) = (encoder.image_channels(), decoder.image_channels())
+            && seen != joined
+        {
+            return unsuitable(
+                &outputs,
+                format!(
+                    "both see the image, but the encoder takes {seen} channels of it and the decoder {joined}; give `in_channels` of both the same value"
+                ),
+            );
+        }
         let strides = outputs.iter().map(|info| info.stride);
         let mut multiple = 1usize;
         for stride in strides.chain([decoder.multiple()]) {
@@ -56,6 +67,12 @@ impl<E: Encoder, D: Decoder> SegmentationModel<E, D> {
     /// The encoder.
     pub fn encoder(&self) -> &E {
         &self.encoder
+    }
+
+    /// Channels of the images, if encoder or decoder says so.
+    pub fn image_channels(&self) -> Option<usize> {
+        let encoder = self.encoder.image_channels();
+        encoder.or_else(|| self.decoder.image_channels())
     }
 
     /// Images are padded to multiples of this many pixels.

@@ -105,6 +105,7 @@ impl Default for MultiScaleConfig {
 /// `conv2`, `norm2`), `head`; with deep supervision `deep4`, `deep2`.
 #[derive(Clone, Debug)]
 pub struct MultiScaleDecoder {
+    in_channels: usize,
     /// Of each encoder map: projection and stride.
     project: Vec<(Conv1x1, usize)>,
     detail: [ConvStage; 3],
@@ -147,6 +148,7 @@ impl MultiScaleDecoder {
             Conv1x1::with_bias_value(channels, 1, config.logit_bias, &params.pp(name))
         };
         Ok(Self {
+            in_channels: config.in_channels,
             project: outputs
                 .iter()
                 .enumerate()
@@ -250,6 +252,10 @@ impl Decoder for MultiScaleDecoder {
         let mut all = vec![self.head.forward(&full)?];
         all.extend(coarser);
         Ok(all)
+    }
+
+    fn image_channels(&self) -> Option<usize> {
+        Some(self.in_channels)
     }
 
     fn multiple(&self) -> usize {

@@ -13,3 +13,4 @@ pub use registry::Registry;
 pub use vessel_model::{COARSER_WEIGHT, VesselModel};
 
 pub(crate) use built_in::{NO_ENCODER, VIT};
+pub(crate) use vessel_model::expect_channels;

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use candle_core::{Device, Tensor};
-use venule_data::Plane;
+use venule_data::{Plane, Planes, Preprocess};
 use venule_loss::{Loss, PreparedTarget};
 use venule_nn::{Encoder, Mode, ParamStore};
 use venule_seg::{Decoder, Freeze, SegmentationModel, TiledInference};
@@ -23,7 +23,7 @@ const DECODER: &str = "decoder";
 /// use venule::candle_core::Device;
 /// let model = VesselModel::new(&ModelConfig::preset("tiny")?, 42, &Device::Cpu)?;
 /// let image = venule::data::Plane::filled(50, 40, 0.0);
-/// assert_eq!(model.predict(&image)?.size(), (50, 40));
+/// assert_eq!(model.predict(&image.into())?.size(), (50, 40));
 /// # Ok::<(), venule::Error>(())
 /// ```
 pub struct VesselModel {
@@ -59,7 +59,7 @@ impl VesselModel {
     /// A model of the parts of a registry with freshly initialised parameters.
     ///
     /// # Errors
-    /// If a kind is unknown, a setting invalid, or the encoder's maps do not suit the decoder.
+    /// If a kind is unknown, a setting invalid, or encoder and decoder do not fit together: in maps, or in channels of the image.
     pub fn from_registry(
         registry: &Registry,
         config: &ModelConfig,
@@ -142,7 +142,17 @@ impl VesselModel {
         &self.device
     }
 
-    /// Images (B, 1, H, W) → logits (B, 1, H, W).
+    /// Channels of the images it takes, if encoder or decoder says so.
+    pub fn image_channels(&self) -> Option<usize> {
+        self.network.image_channels()
+    }
+
+    /// Checks that photographs come with the channels that the network takes.
+    pub(crate) fn expect_channels(&self, preprocess: &Preprocess) -> Result<()> {
+        expect_channels(self.image_channels(), preprocess)
+    }
+
+    /// Images (B, C, H, W) → logits (B, 1, H, W).
     ///
     /// # Errors
     /// If the images do not fit the model.
@@ -160,7 +170,8 @@ impl VesselModel {
     }
 
     /// What a fine-tuning minimises on a batch: the loss of the logits, and with deep supervision [`COARSER_WEIGHT`] times that of each
-    /// coarser map's; beside it the terms of the logits' alone. Images and labels are (B, 1, H, W), as is the map of the pixels that count.
+    /// coarser map's; beside it the terms of the logits' alone. Images are (B, C, H, W), labels (B, 1, H, W), as is the map of the pixels
+    /// that count.
     ///
     /// ```
     /// use venule::candle_core::{DType, Device, Tensor};
@@ -199,12 +210,12 @@ impl VesselModel {
         Ok((sum, terms))
     }
 
-    /// Vessel probabilities of one preprocessed image, at its size. Builds no gradient graph; a photograph of more than a
+    /// Vessel probabilities of one preprocessed image, of as many channels as the network takes, at its size. Builds no gradient graph; a photograph of more than a
     /// million pixels goes through in overlapping tiles, so that memory stays bounded.
     ///
     /// # Errors
-    /// If the image is empty or not finite; [`Error::Output`] if the network's output is not.
-    pub fn predict(&self, image: &Plane) -> Result<Plane> {
+    /// If the image is empty, not finite or of other channels; [`Error::Output`] if the network's output is not.
+    pub fn predict(&self, image: &Planes) -> Result<Plane> {
         let (width, height) = image.size();
         Ok(Plane::new(
             width,
@@ -218,14 +229,15 @@ impl VesselModel {
     ///
     /// # Errors
     /// As [`predict`](Self::predict).
-    pub fn predict_batch(&self, images: &[Plane]) -> Result<Vec<Plane>> {
+    pub fn predict_batch(&self, images: &[Planes]) -> Result<Vec<Plane>> {
         let mut maps = Vec::with_capacity(images.len());
         while let Some(first) = images.get(maps.len()) {
             let (width, height) = first.size();
             let most = (self.whole / (width * height).max(1)).max(1);
             let rest = images[maps.len()..].iter().take(most);
-            let group: Vec<&Plane> = rest
-                .take_while(|image| image.size() == first.size())
+            let like = |image: &Planes| (image.size(), image.channels());
+            let group: Vec<&Planes> = rest
+                .take_while(|image| like(image) == like(first))
                 .collect();
             let values = self.values(&group, first.size())?;
             for map in values.chunks_exact(width * height) {
@@ -235,10 +247,18 @@ impl VesselModel {
         Ok(maps)
     }
 
-    /// Probabilities of images of one size, one behind the other.
-    fn values(&self, images: &[&Plane], (width, height): (usize, usize)) -> Result<Vec<f32>> {
+    /// Probabilities of images of one size and number of channels, one behind the other.
+    fn values(&self, images: &[&Planes], (width, height): (usize, usize)) -> Result<Vec<f32>> {
         let _frozen = self.store.no_grad();
-        let mut values = Vec::with_capacity(images.len() * width * height);
+        let channels = images.first().map_or(1, |image| image.channels());
+        if self.image_channels().is_some_and(|taken| taken != channels) {
+            return Err(Error::Config {
+                field: "image",
+                value: format!("of {channels} channel(s)"),
+                expected: "it must have as many as the network takes (`VesselModel::image_channels`)",
+            });
+        }
+        let mut values = Vec::with_capacity(images.len() * channels * width * height);
         for image in images {
             if let Some(bad) = image.data().iter().find(|value| !value.is_finite()) {
                 return Err(Error::Config {
@@ -249,7 +269,8 @@ impl VesselModel {
             }
             values.extend_from_slice(image.data());
         }
-        let batch = Tensor::from_vec(values, (images.len(), 1, height, width), &self.device)?;
+        let shape = (images.len(), channels, height, width);
+        let batch = Tensor::from_vec(values, shape, &self.device)?;
         let predict = |tile: &Tensor| self.network.probabilities(tile);
         let probabilities = if width * height <= self.whole {
             predict(&batch)?
@@ -261,5 +282,18 @@ impl VesselModel {
             Some(&value) => Err(Error::Output { value }),
             None => Ok(values),
         }
+    }
+}
+
+/// Checks that photographs come with the channels that a network takes; one that does not say takes any.
+pub(crate) fn expect_channels(taken: Option<usize>, preprocess: &Preprocess) -> Result<()> {
+    let (channel, given) = (preprocess.channel, preprocess.channel.count());
+    match taken {
+        Some(taken) if taken != given => Err(Error::Channels {
+            channel: channel.name(),
+            given,
+            taken,
+        }),
+        _ => Ok(()),
     }
 }

@@ -6,6 +6,7 @@ mod recipe;
 mod seed;
 mod tiny;
 mod unet;
+mod vit;
 
 pub use pretrain_recipe::PretrainRecipe;
 pub use recipe::Recipe;
@@ -24,7 +25,7 @@ pub struct Preset {
 }
 
 /// All presets: one row each.
-const PRESETS: [Preset; 11] = [
+const PRESETS: [Preset; 15] = [
     compact::PRESET,
     unet::PRESET,
     tiny::PRESET,
@@ -36,6 +37,10 @@ const PRESETS: [Preset; 11] = [
     seed::SEED_4_MULTISCALE,
     seed::SEED_6_MULTISCALE,
     seed::SEED_12_MULTISCALE,
+    vit::TINY,
+    vit::SMALL,
+    vit::BASE,
+    vit::LARGE,
 ];
 
 impl Preset {

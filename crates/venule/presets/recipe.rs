@@ -14,7 +14,7 @@ pub struct Recipe {
     pub model: ModelConfig,
     /// How a photograph becomes the network's input.
     pub preprocess: Preprocess,
-    /// How the colours of a training photograph change before the channel is taken. Default: not at all; else each crop's
+    /// How the colours of a training photograph change before the channels are taken. Default: not at all; else each crop's
     /// photograph is prepared anew.
     #[serde(default)]
     pub color: ColorJitter,

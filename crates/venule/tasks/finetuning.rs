@@ -6,7 +6,7 @@ use candle_core::Device;
 use image::RgbImage;
 use serde_json::{Value, json};
 use venule_data::{
-    AugmentedSet, Batcher, ColorJitter, Dataset, FovPolicy, Loader, LoaderConfig, Mask, Plane,
+    AugmentedSet, Batcher, ColorJitter, Dataset, FovPolicy, Loader, LoaderConfig, Mask, Planes,
     Prepared, PreparedSet, RecoloredSet, Source, overlay,
 };
 use venule_loss::Loss;
@@ -31,8 +31,8 @@ use crate::{Checkpoint, Error, ImageRecord, Provenance, Recipe, Registry, Result
 pub struct FinetuningData {
     /// Images to fit weights on.
     pub train: Box<dyn Dataset>,
-    /// Images to choose the threshold and the best epoch on; all are kept in memory: two bytes a pixel, and four a pixel of the
-    /// network's input.
+    /// Images to choose the threshold and the best epoch on; all are kept in memory: two bytes a pixel, and four a pixel and
+    /// channel of the network's input.
     pub validation: Box<dyn Dataset>,
     /// Where the field of view comes from.
     pub fov: FovPolicy,
@@ -44,7 +44,7 @@ pub struct FinetuningData {
 
 /// A validation image: the network's input, and the truth at native size.
 struct Held {
-    input: Plane,
+    input: Planes,
     label: Mask,
     fov: Mask,
     /// Its name and the photograph itself, if it is one of those that pictures are made of.
@@ -76,7 +76,8 @@ impl Finetuning {
     /// A fresh model of a recipe of built-in parts on these photographs.
     ///
     /// # Errors
-    /// If a setting is out of range, there are no photographs, or one has no label.
+    /// If a setting is out of range, there are no photographs, or one has no label; [`Error::Channels`] if the preprocessing gives other
+    /// channels than the model takes.
     pub fn new(recipe: &Recipe, data: FinetuningData, device: &Device) -> Result<Self> {
         Self::from_registry(&Registry::built_in(), recipe, data, device)
     }
@@ -108,6 +109,7 @@ impl Finetuning {
         loss: Box<dyn Loss>,
         data: FinetuningData,
     ) -> Result<Self> {
+        model.expect_channels(&recipe.preprocess)?;
         if data.train.is_empty() {
             return Err(Error::NoData {
                 what: "training images",

@@ -3,8 +3,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{Device, IndexOp, Tensor};
-use image::{GrayImage, Luma};
-use venule_data::{AugmentedSet, Batcher, Dataset, FovPolicy, Loader, LoaderConfig, PreparedSet};
+use image::{DynamicImage, GrayImage, Luma, RgbImage};
+use venule_data::{
+    AugmentedSet, Batcher, Channel, Dataset, FovPolicy, Loader, LoaderConfig, PreparedSet,
+};
 use venule_mae::{Mae, MaskedEncoder, Masking, Reconstruction, VesselWeight};
 use venule_nn::{Mode, ParamStore, mix};
 use venule_train::{BoxError, Parameter, Picture, Position, StepOutput, Task};
@@ -12,6 +14,7 @@ use venule_train::{BoxError, Parameter, Picture, Position, StepOutput, Task};
 use super::batches::Batches;
 use super::parameters::parameters;
 use super::pictures::picture;
+use crate::model::expect_channels;
 use crate::{Error, ImageRecord, PretrainRecipe, Provenance, Registry, Result};
 
 /// The unlabelled photographs of a pretraining.
@@ -39,7 +42,8 @@ impl Pretraining {
     /// A fresh autoencoder of a recipe, with a built-in encoder, on these photographs.
     ///
     /// # Errors
-    /// If a setting is out of range or there are no photographs.
+    /// If a setting is out of range or there are no photographs; [`Error::Channels`] if the preprocessing gives other channels than the
+    /// encoder takes.
     pub fn new(recipe: &PretrainRecipe, data: PretrainingData, device: &Device) -> Result<Self> {
         Self::from_registry(&Registry::built_in(), recipe, data, device)
     }
@@ -58,6 +62,7 @@ impl Pretraining {
         let seed = recipe.train.seed;
         let store = ParamStore::new(seed, device);
         let encoder = registry.masked_encoder(&recipe.model.encoder, &store.root())?;
+        expect_channels(Some(encoder.in_channels()), &recipe.preprocess)?;
         let patch = encoder.patch_size();
         if patch == 0 || recipe.crop == 0 || !recipe.crop.is_multiple_of(patch) {
             return Err(Error::Config {
@@ -132,28 +137,43 @@ impl Pretraining {
         Ok((batch.images, pictures))
     }
 
-    /// The first crops of [`reconstruct`](Self::reconstruct), up to four, one a row: original, masked, reconstructed.
+    /// The first crops of [`reconstruct`](Self::reconstruct), up to four, one a row: original, masked, reconstructed. In colours, if
+    /// the encoder sees them.
     ///
     /// # Errors
     /// As `reconstruct`.
-    pub fn reconstruction_picture(&mut self) -> Result<GrayImage> {
+    pub fn reconstruction_picture(&mut self) -> Result<DynamicImage> {
         let (images, pictures) = self.reconstruct()?;
         let columns = [&images, &pictures.masked, &pictures.combined];
-        let (batch, _, height, width) = images.dims4()?;
+        let (batch, channels, height, width) = images.dims4()?;
         let rows = batch.min(4);
-        let mut canvas = GrayImage::new((3 * width) as u32, (rows * height) as u32);
-        for row in 0..rows {
-            for (column, maps) in columns.into_iter().enumerate() {
-                let values = maps.i((row, 0))?.flatten_all()?.to_vec1::<f32>()?;
-                for (at, value) in values.into_iter().enumerate() {
+        let mut canvas = RgbImage::new((3 * width) as u32, (rows * height) as u32);
+        for (row, column) in (0..rows).flat_map(|row| (0..3).map(move |column| (row, column))) {
+            for channel in 0..channels.min(3) {
+                let values = columns[column].i((row, channel))?.flatten_all()?;
+                for (at, value) in values.to_vec1::<f32>()?.into_iter().enumerate() {
                     let (x, y) = (column * width + at % width, row * height + at / width);
-                    // ±2.5 standard deviations span the gray levels.
-                    let level = ((value / 5.0 + 0.5).clamp(0.0, 1.0) * 255.0) as u8;
-                    canvas.put_pixel(x as u32, y as u32, Luma([level]));
+                    let level = self.level(channel, value).clamp(0.0, 1.0) * 255.0;
+                    canvas.get_pixel_mut(x as u32, y as u32).0[channel] = level as u8;
                 }
             }
         }
-        Ok(canvas)
+        if channels == 3 {
+            return Ok(canvas.into());
+        }
+        let gray = |x, y| Luma([canvas.get_pixel(x, y).0[0]]);
+        Ok(GrayImage::from_fn(canvas.width(), canvas.height(), gray).into())
+    }
+
+    /// The level in 0..=1 by which a value is shown.
+    fn level(&self, channel: usize, value: f32) -> f32 {
+        match self.recipe.preprocess.channel {
+            Channel::NormalizedRgb { mean, deviation } => {
+                value * deviation[channel] + mean[channel]
+            }
+            // ±2.5 standard deviations span the levels.
+            _ => value / 5.0 + 0.5,
+        }
     }
 
     fn masking(&self, images: &Tensor, seed: u64) -> Result<Masking> {

@@ -107,7 +107,7 @@ mod tests {
     fn prepared() -> Prepared {
         Prepared {
             id: String::new(),
-            image: Plane::filled(60, 40, 0.0),
+            image: Plane::filled(60, 40, 0.0).into(),
             label: Some(Mask::from_fn(60, 40, |x, y| x == 20 && y % 7 == 3)),
             fov: Mask::from_fn(60, 40, |x, y| {
                 (x as f32 - 25.0).hypot(y as f32 - 20.0) < 14.0

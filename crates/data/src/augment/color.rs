@@ -5,7 +5,7 @@ use super::jitter::Jitter;
 use crate::Result;
 use crate::draw::{Draw, Purpose};
 
-/// Random changes of a photograph's colours, to be made before [`Preprocess`](crate::Preprocess) takes one channel.
+/// Random changes of a photograph's colours, to be made before [`Preprocess`](crate::Preprocess) takes its channels.
 ///
 /// All four are linear in the pixel, so they are composed to one matrix and rounded once: hue turns the chroma plane
 /// of YIQ, saturation scales the distance from luma, contrast the distance from the image's mean luma, brightness

@@ -1,5 +1,5 @@
 use super::elastic::Displacement;
-use crate::{Mask, Plane, Prepared, Raster, Result};
+use crate::{Mask, Plane, Planes, Prepared, Raster, Result};
 
 /// An affine map from the crop to its source, both in continuous pixel coordinates (pixel k covers k..k+1): an offset
 /// from the crop's middle goes to `matrix` times it, plus `centre`.
@@ -39,7 +39,7 @@ pub(super) fn warp(
 ) -> Result<Prepared> {
     let (width, height) = crop;
     let (source_width, source_height) = prepared.size();
-    let mut image = Raster::filled(width, height, 0.0f32);
+    let mut image = Planes::filled_like(&prepared.image, crop, 0.0);
     let mut fov = Raster::filled(width, height, false);
     let mut label = prepared
         .label
@@ -50,7 +50,8 @@ pub(super) fn warp(
         .as_ref()
         .map(|source| (source, Plane::filled(width, height, 0.0)));
     let mut points = vec![(0.0f32, 0.0f32); width];
-    let (source_image, source_fov) = (prepared.image.data(), prepared.fov.data());
+    // The first channel by itself: of most images it is the only one.
+    let (source_image, source_fov) = (prepared.image.channel(0), prepared.fov.data());
     let [[xx, xy], [yx, yy]] = view.matrix;
     for j in 0..height {
         let v = j as f32 + 0.5 - height as f32 / 2.0;
@@ -68,7 +69,12 @@ pub(super) fn warp(
             }
         }
         let span = j * width..(j + 1) * width;
-        let image_row = &mut image.data_mut()[span.clone()];
+        let mut channels = image.each_mut().map(|channel| &mut channel[span.clone()]);
+        let Some(image_row) = channels.next() else {
+            continue;
+        };
+        let others = prepared.image.each().skip(1);
+        let mut other_rows: Vec<(&[f32], &mut [f32])> = others.zip(channels).collect();
         let fov_row = &mut fov.data_mut()[span.clone()];
         let mut label_row = label
             .as_mut()
@@ -92,6 +98,9 @@ pub(super) fn warp(
             fov_row[i] = true;
             let taps = Bilinear::new((x, y), (column, row));
             image_row[i] = taps.sample(source_image, prepared.size());
+            for (source, out) in &mut other_rows {
+                out[i] = taps.sample(source, prepared.size());
+            }
             if let Some((source, out)) = &mut label_row {
                 out[i] = source[from];
             }
@@ -189,7 +198,7 @@ mod tests {
             label: Some(source.map(|&v| v > 100.0)),
             fov: Mask::filled(41, 37, true),
             weights: Some(source.clone()),
-            image: source,
+            image: source.into(),
         };
         let centre = (20.5 * 1.2, 18.5 * 0.7);
         let view = View::new(centre, 30f32.to_radians(), 1.25, (0.0, 0.0), (1.0, 1.0));
@@ -223,6 +232,6 @@ mod tests {
                 );
             }
         }
-        assert_eq!(out.weights.unwrap(), out.image);
+        assert_eq!(out.weights.unwrap().data(), out.image.data());
     }
 }

@@ -7,7 +7,7 @@ use crate::{Error, Mask, Plane, Prepared, Result};
 pub struct Batch {
     /// The samples' names, in order.
     pub ids: Vec<String>,
-    /// (B, 1, H, W) f32: the network's input.
+    /// (B, C, H, W) f32: the network's input, of as many channels as the samples have.
     pub images: Tensor,
     /// (B, 1, H, W) f32 of 0 and 1: vessel pixels.
     pub labels: Option<Tensor>,
@@ -35,7 +35,7 @@ impl Batch {
 /// use venule_data::{Batcher, Mask, Plane, Prepared};
 /// let sample = Prepared {
 ///     id: "01".into(),
-///     image: Plane::filled(4, 3, 0.5),
+///     image: Plane::filled(4, 3, 0.5).into(),
 ///     label: None,
 ///     fov: Mask::filled(4, 3, true),
 ///     weights: None,
@@ -65,7 +65,7 @@ impl Batcher {
     ///
     /// # Errors
     /// [`Error::EmptyBatch`]; [`Error::SizeMismatch`] if sizes differ; [`Error::MixedBatch`] if only some samples have
-    /// a label or weights; [`Error::NotFinite`] if an image or weight map holds NaN or an infinity; all name the
+    /// a label, weights or colour channels; [`Error::NotFinite`] if an image or weight map holds NaN or an infinity; all name the
     /// sample. [`Error::Tensor`] if the device fails.
     pub fn batch(&self, samples: &[Prepared]) -> Result<Batch> {
         let first = samples.first().ok_or(Error::EmptyBatch)?;
@@ -75,9 +75,9 @@ impl Batcher {
                 .image
                 .expect_size(&format!("the image of sample '{id}'"), first.size())?;
             sample.check_sizes()?;
-            finite("image", id, &sample.image)?;
+            finite("image", id, sample.image.data())?;
             if let Some(weights) = &sample.weights {
-                finite("weights", id, weights)?;
+                finite("weights", id, weights.data())?;
             }
             let same = |what, has: bool, expected: bool| match has == expected {
                 true => Ok(()),
@@ -86,30 +86,31 @@ impl Batcher {
                     id: id.clone(),
                 }),
             };
+            let channels = sample.image.channels() == first.image.channels();
+            same("colour channels", channels, true)?;
             same("a label", sample.label.is_some(), first.label.is_some())?;
             same("weights", sample.weights.is_some(), first.weights.is_some())?;
         }
-        let planes = |plane: fn(&Prepared) -> Option<&Plane>| {
-            self.stack(samples, |s, out| {
-                out.extend_from_slice(plane(s).map_or(&[], Plane::data))
-            })
-        };
         let masks = |mask: fn(&Prepared) -> Option<&Mask>| {
-            self.stack(samples, |s, out| {
+            self.stack(samples, 1, |s, out| {
                 let pixels = mask(s).map_or(&[][..], Mask::data).iter();
                 out.extend(pixels.map(|&on| f32::from(u8::from(on))));
             })
         };
         Ok(Batch {
             ids: samples.iter().map(|s| s.id.clone()).collect(),
-            images: planes(|s| Some(&s.image))?,
+            images: self.stack(samples, first.image.channels(), |s, out| {
+                out.extend_from_slice(s.image.data());
+            })?,
             labels: match first.label {
                 Some(_) => Some(masks(|s| s.label.as_ref())?),
                 None => None,
             },
             valid: masks(|s| Some(&s.fov))?,
             weights: match first.weights {
-                Some(_) => Some(planes(|s| s.weights.as_ref())?),
+                Some(_) => Some(self.stack(samples, 1, |s, out| {
+                    out.extend_from_slice(s.weights.as_ref().map_or(&[], Plane::data));
+                })?),
                 None => None,
             },
         })
@@ -118,20 +119,21 @@ impl Batcher {
     fn stack(
         &self,
         samples: &[Prepared],
+        channels: usize,
         append: impl Fn(&Prepared, &mut Vec<f32>),
     ) -> Result<Tensor> {
         let (width, height) = samples[0].size();
-        let mut values = Vec::with_capacity(samples.len() * width * height);
+        let mut values = Vec::with_capacity(samples.len() * channels * width * height);
         samples
             .iter()
             .for_each(|sample| append(sample, &mut values));
-        let shape = (samples.len(), 1, height, width);
+        let shape = (samples.len(), channels, height, width);
         Ok(Tensor::from_vec(values, shape, &self.device)?)
     }
 }
 
-fn finite(what: &'static str, id: &str, plane: &Plane) -> Result<()> {
-    match plane.data().iter().all(|v| v.is_finite()) {
+fn finite(what: &'static str, id: &str, values: &[f32]) -> Result<()> {
+    match values.iter().all(|v| v.is_finite()) {
         true => Ok(()),
         false => Err(Error::NotFinite {
             what,
@@ -143,11 +145,12 @@ fn finite(what: &'static str, id: &str, plane: &Plane) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Planes;
 
     fn sample(id: &str, value: f32) -> Prepared {
         Prepared {
             id: id.into(),
-            image: Plane::from_fn(3, 2, |x, y| value + (y * 3 + x) as f32),
+            image: Plane::from_fn(3, 2, |x, y| value + (y * 3 + x) as f32).into(),
             label: Some(Mask::from_fn(3, 2, |x, _| x == 1)),
             fov: Mask::from_fn(3, 2, |_, y| y == 0),
             weights: Some(Plane::filled(3, 2, 0.25)),
@@ -173,6 +176,25 @@ mod tests {
     }
 
     #[test]
+    fn channels_lie_between_sample_and_rows() {
+        let colours = |value| Prepared {
+            image: Planes::new(
+                (0..3)
+                    .map(|c| Plane::filled(3, 2, value + c as f32))
+                    .collect(),
+            )
+            .unwrap(),
+            ..sample("a", 0.0)
+        };
+        let batch = Batcher::new(Device::Cpu).batch(&[colours(0.0), colours(10.0)]);
+        let images = batch.unwrap().images;
+        assert_eq!(images.dims(), [2, 3, 2, 3]);
+        let values = images.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let starts: Vec<f32> = values.chunks(6).map(|channel| channel[5]).collect();
+        assert_eq!(starts, [0.0, 1.0, 2.0, 10.0, 11.0, 12.0]);
+    }
+
+    #[test]
     fn what_cannot_be_stacked_is_named() {
         let batcher = Batcher::new(Device::Cpu);
         assert!(matches!(batcher.batch(&[]), Err(Error::EmptyBatch)));
@@ -186,7 +208,8 @@ mod tests {
             with(|s| s.weights.as_mut().unwrap().data_mut()[0] = f32::INFINITY),
             with(|s| s.label = None),
             with(|s| s.weights = None),
-            with(|s| s.image = Plane::filled(2, 3, 0.0)),
+            with(|s| s.image = Plane::filled(2, 3, 0.0).into()),
+            with(|s| s.image = Planes::new(vec![Plane::filled(3, 2, 0.0); 3]).unwrap()),
             with(|s| s.fov = Mask::filled(2, 3, true)),
         ] {
             assert!(error.to_string().contains("'odd'"), "{error}");

@@ -6,7 +6,7 @@ use crate::{
     ColorJitter, Dataset, FovPolicy, Prepared, Preprocess, Result, Sample, Source, Transform,
 };
 
-/// Random views of photographs whose colours change before one channel is taken: what
+/// Random views of photographs whose colours change before channels are taken: what
 /// [`AugmentedSet`](crate::AugmentedSet) is, with a [`ColorJitter`] before preparation.
 ///
 /// Since every view has colours of its own, a photograph is prepared anew for each of them; what is kept, up to a limit of

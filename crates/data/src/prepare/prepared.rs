@@ -2,7 +2,7 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Error, Mask, Plane, Preprocess, Result, Sample, detect_fov, full_frame, resize_plane,
+    Error, Mask, Plane, Planes, Preprocess, Result, Sample, detect_fov, full_frame, resize_plane,
     vesselness,
 };
 
@@ -40,13 +40,13 @@ impl FovPolicy {
     }
 }
 
-/// A sample ready for the network: one input plane and the maps that go with it, all of one size.
+/// A sample ready for the network: the input and the maps that go with it, all of one size.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prepared {
     /// The sample's name, for messages.
     pub id: String,
-    /// The network's input; 0 outside the field of view.
-    pub image: Plane,
+    /// The network's input, of one or three channels; 0 outside the field of view.
+    pub image: Planes,
     /// Vessel pixels, if known.
     pub label: Option<Mask>,
     /// Pixels that count.
@@ -125,8 +125,9 @@ impl Prepared {
 
     /// Bytes its pixels take, for cache limits.
     pub fn bytes(&self) -> usize {
-        let pixels = self.image.data().len();
-        let floats = 1 + usize::from(self.weights.is_some());
+        let (width, height) = self.size();
+        let pixels = width * height;
+        let floats = self.image.channels() + usize::from(self.weights.is_some());
         let masks = 1 + usize::from(self.label.is_some());
         pixels * (floats * size_of::<f32>() + masks)
     }
@@ -198,13 +199,14 @@ mod tests {
                 preprocess.output_size(sample.fov.as_ref().unwrap())
             );
             prepared.check_sizes().unwrap();
-            let outside = |p: &Plane| {
-                p.data()
+            let outside = |values: &[f32]| {
+                values
                     .iter()
                     .zip(prepared.fov.data())
                     .all(|(&v, &f)| f || v == 0.0)
             };
-            assert!(outside(&prepared.image) && outside(prepared.weights.as_ref().unwrap()));
+            let weights = prepared.weights.as_ref().unwrap();
+            assert!(outside(prepared.image.data()) && outside(weights.data()));
         }
     }
 

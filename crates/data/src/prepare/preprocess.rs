@@ -8,7 +8,7 @@ use super::clahe::Clahe;
 use super::resize::{resize_mask, resize_plane};
 use super::scale::Resize;
 use super::wiener::{check_window, wiener};
-use crate::{Error, Mask, Plane, Result, Sample, equivalent_diameter};
+use crate::{Error, Mask, Plane, Planes, Result, Sample, equivalent_diameter};
 
 /// Relative difference in diameter below which resampling costs more detail than the scale is worth.
 const DIAMETER_TOLERANCE: f64 = 0.05;
@@ -21,8 +21,9 @@ const LARGEST_ENLARGED: usize = 1 << 26;
 
 /// How a photograph becomes the network's input. Stored in checkpoints, so that inference repeats training.
 ///
-/// The steps, in this order: one channel; resize; Wiener filter; CLAHE; standardise (or divide by 255);
-/// zero outside the field of view. The filters come after the resize, so they see the size the network sees.
+/// The steps, in this order: one channel or red, green and blue; resize; Wiener filter; CLAHE; standardise (or normalise by given
+/// numbers, or divide by 255); zero outside the field of view. The filters come after the resize, so they see the size the network
+/// sees; they act on one channel alone.
 ///
 /// The default is the green channel at native size, standardised. The published square protocol is
 /// `Preprocess { resize: Some(Resize::Square(512)), ..Preprocess::default() }`.
@@ -31,17 +32,17 @@ const LARGEST_ENLARGED: usize = 1 << 26;
 /// use venule_data::{Channel, Mask, Preprocess};
 /// let photo = image::RgbImage::from_fn(8, 6, |x, y| image::Rgb([90, (x * 20 + y) as u8, 10]));
 /// let fov = Mask::from_fn(8, 6, |x, _| x > 1);
-/// let plane = Preprocess::default().apply(&photo, &fov)?;
-/// let inside: Vec<f32> = plane.data().iter().zip(fov.data()).filter(|p| *p.1).map(|p| *p.0).collect();
+/// let input = Preprocess::default().apply(&photo, &fov)?;
+/// let inside: Vec<f32> = input.data().iter().zip(fov.data()).filter(|p| *p.1).map(|p| *p.0).collect();
 /// let mean = inside.iter().sum::<f32>() / inside.len() as f32;
 /// assert!(mean.abs() < 1e-5);
-/// assert_eq!(plane.get(0, 0), Some(&0.0));
+/// assert_eq!((input.channels(), input.data()[0]), (1, 0.0));
 /// # Ok::<(), venule_data::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Preprocess {
-    /// The channel to take. Default: green.
+    /// The channels to take. Default: green.
     pub channel: Channel,
     /// The size to resize to. Default: none, the native size.
     pub resize: Option<Resize>,
@@ -49,8 +50,9 @@ pub struct Preprocess {
     pub wiener: Option<usize>,
     /// [Contrast-limited histogram equalisation](Clahe) of the whole frame, rounded to 8 bits. Default: none.
     pub clahe: Option<Clahe>,
-    /// Whether to shift and scale to mean 0 and (population) standard deviation 1 inside the field of view;
-    /// otherwise values are gray levels / 255. Default: true. An image that is constant there becomes all zero.
+    /// Whether to shift and scale each channel to mean 0 and (population) standard deviation 1 inside the field of view;
+    /// otherwise values are levels / 255. Default: true. A channel that is constant there becomes all zero.
+    /// [`Channel::NormalizedRgb`] has numbers of its own instead.
     pub standardize: bool,
 }
 
@@ -75,7 +77,18 @@ impl Preprocess {
     /// # Errors
     /// [`Error::InvalidConfig`] that names the first setting out of range.
     pub fn validate(&self) -> Result<()> {
+        self.channel.validate()?;
         self.resize.map_or(Ok(()), Resize::validate)?;
+        if self.channel.count() > 1 && (self.wiener.is_some() || self.clahe.is_some()) {
+            return Err(Error::InvalidConfig {
+                field: match self.wiener {
+                    Some(_) => "Preprocess::wiener",
+                    None => "Preprocess::clahe",
+                },
+                found: format!("set beside the channel '{}'", self.channel.name()),
+                expected: "unset for three channels, whose colours a filter of each would shift; or take the channel 'green' or 'gray'",
+            });
+        }
         if let Some(window) = self.wiener {
             check_window(window)?;
         }
@@ -146,18 +159,17 @@ impl Preprocess {
         }
     }
 
-    /// The network's input for a photograph and its field of view (both native size); 0 outside the field of view.
+    /// The network's input for a photograph and its field of view (both native size), of [`Channel::count`] channels; 0 outside the
+    /// field of view.
     ///
     /// # Errors
     /// [`Error::SizeMismatch`] if the field of view has another size, [`Error::EmptyFieldOfView`] if it holds no
     /// pixel, [`Error::SmallFieldOfView`] if it would have to be enlarged more than 16 times or the photograph beyond 67 million
     /// pixels, [`Error::InvalidConfig`] for settings out of range.
-    pub fn apply(&self, image: &RgbImage, fov: &Mask) -> Result<Plane> {
+    pub fn apply(&self, image: &RgbImage, fov: &Mask) -> Result<Planes> {
         self.validate()?;
         let size = (image.width() as usize, image.height() as usize);
         fov.expect_size("the field of view", size)?;
-        let mut plane = self.channel.extract(image);
-        let fitted;
         if fov.count() == 0 {
             return Err(no_field_of_view());
         }
@@ -170,32 +182,43 @@ impl Preprocess {
                 return Err(Error::SmallFieldOfView { diameter, wanted });
             }
         }
-        let fov = if target == size {
-            fov
-        } else {
-            plane = resize_plane(&plane, target)?;
-            fitted = self.fit_mask(fov, fov)?;
-            &fitted
-        };
-        if let Some(window) = self.wiener {
-            plane = wiener(&plane, window)?;
+        let fitted = (target != size).then(|| self.fit_mask(fov, fov));
+        let fitted = fitted.transpose()?;
+        let fov = fitted.as_ref().unwrap_or(fov);
+        let mut planes = self.channel.extract(image);
+        for (place, plane) in planes.iter_mut().enumerate() {
+            if target != size {
+                *plane = resize_plane(plane, target)?;
+            }
+            if let Some(window) = self.wiener {
+                *plane = wiener(plane, window)?;
+            }
+            if let Some(clahe) = self.clahe {
+                *plane = equalize(plane, &clahe)?;
+            }
+            let (shift, scale) = self.shift_and_scale(place, plane, fov)?;
+            for (value, &inside) in plane.data_mut().iter_mut().zip(fov.data()) {
+                *value = match inside {
+                    true => ((f64::from(*value) - shift) * scale) as f32,
+                    false => 0.0,
+                };
+            }
         }
-        if let Some(clahe) = self.clahe {
-            plane = equalize(&plane, &clahe)?;
+        Planes::new(planes)
+    }
+
+    /// What is taken from each value of the channel at this place, and what the rest is multiplied by.
+    fn shift_and_scale(&self, place: usize, plane: &Plane, fov: &Mask) -> Result<(f64, f64)> {
+        if let Channel::NormalizedRgb { mean, deviation } = self.channel {
+            let level = |number: [f32; 3]| 255.0 * f64::from(number[place]);
+            return Ok((level(mean), 1.0 / level(deviation)));
         }
-        let (mean, deviation) = moments(&plane, fov).ok_or_else(no_field_of_view)?;
-        let (shift, scale) = match self.standardize {
+        let (mean, deviation) = moments(plane, fov).ok_or_else(no_field_of_view)?;
+        Ok(match self.standardize {
             true if deviation > MIN_DEVIATION => (mean, 1.0 / deviation),
             true => (mean, 0.0),
             false => (0.0, 1.0 / 255.0),
-        };
-        for (value, &inside) in plane.data_mut().iter_mut().zip(fov.data()) {
-            *value = match inside {
-                true => ((f64::from(*value) - shift) * scale) as f32,
-                false => 0.0,
-            };
-        }
-        Ok(plane)
+        })
     }
 }
 
@@ -251,6 +274,74 @@ mod tests {
         let plane = raw.apply(&image, &fov).unwrap();
         assert_eq!(plane.data()[2], (30.0f64 / 255.0) as f32);
         assert_eq!(plane.data()[3], 0.0);
+    }
+
+    #[test]
+    fn rgb_is_the_arithmetic_of_each_channel() {
+        let image = RgbImage::from_fn(4, 1, |x, _| Rgb([10 * (x as u8 + 1), 7, 255 - x as u8]));
+        let fov = Mask::new(4, 1, vec![true, true, true, false]).unwrap();
+        let apply = |channel, standardize| {
+            let preprocess = Preprocess {
+                channel,
+                standardize,
+                ..Preprocess::default()
+            };
+            preprocess.apply(&image, &fov).unwrap()
+        };
+        let close = |found: &[f32], expected: [f64; 4]| {
+            for (found, expected) in found.iter().zip(expected) {
+                assert!(
+                    (f64::from(*found) - expected).abs() < 1e-6,
+                    "{found} {expected}"
+                );
+            }
+        };
+        // red 10, 20, 30: as green in the test above; green is constant; blue falls by 1, of variance 2/3
+        let own = apply(Channel::Rgb, true);
+        let (red, blue) = (10.0 / (200.0f64 / 3.0).sqrt(), 1.0 / (2.0f64 / 3.0).sqrt());
+        assert_eq!((own.channels(), own.size()), (3, (4, 1)));
+        close(own.channel(0), [-red, 0.0, red, 0.0]);
+        close(own.channel(1), [0.0; 4]);
+        close(own.channel(2), [blue, 0.0, -blue, 0.0]);
+        let raw = apply(Channel::Rgb, false);
+        close(raw.channel(2), [1.0, 254.0 / 255.0, 253.0 / 255.0, 0.0]);
+        // (x / 255 - mean) / deviation with the numbers of ImageNet, whatever `standardize` says
+        let channel = Channel::NormalizedRgb {
+            mean: [0.485, 0.456, 0.406],
+            deviation: [0.229, 0.224, 0.225],
+        };
+        let imagenet = apply(channel, true);
+        assert_eq!(imagenet, apply(channel, false));
+        let normalized = |x: f64, mean: f64, deviation: f64| (x / 255.0 - mean) / deviation;
+        let red = [10.0, 20.0, 30.0].map(|x| normalized(x, 0.485, 0.229));
+        close(imagenet.channel(0), [red[0], red[1], red[2], 0.0]);
+        let green = normalized(7.0, 0.456, 0.224);
+        close(imagenet.channel(1), [green, green, green, 0.0]);
+        let blue = [255.0, 254.0, 253.0].map(|x| normalized(x, 0.406, 0.225));
+        close(imagenet.channel(2), [blue[0], blue[1], blue[2], 0.0]);
+    }
+
+    #[test]
+    fn each_colour_is_resized_as_it_would_be_alone() {
+        let image = RgbImage::from_fn(40, 30, |x, y| {
+            Rgb([(3 * x) as u8, (x * y % 251) as u8, (5 * y) as u8])
+        });
+        let fov = Mask::from_fn(40, 30, |x, _| x > 3);
+        let apply = |channel, image: &RgbImage| {
+            let preprocess = Preprocess {
+                channel,
+                resize: Some(Resize::Square(17)),
+                ..Preprocess::default()
+            };
+            preprocess.apply(image, &fov).unwrap()
+        };
+        let all = apply(Channel::Rgb, &image);
+        for channel in 0..3 {
+            let alone =
+                RgbImage::from_fn(40, 30, |x, y| Rgb([0, image.get_pixel(x, y).0[channel], 0]));
+            let alone = apply(Channel::Green, &alone);
+            assert_eq!(all.channel(channel), alone.data(), "channel {channel}");
+        }
     }
 
     #[test]
@@ -359,7 +450,30 @@ mod tests {
         assert!(matches!(empty, Err(Error::EmptyFieldOfView { .. })));
         let other = preprocess.apply(&image, &Mask::filled(4, 5, true));
         assert!(matches!(other, Err(Error::SizeMismatch { .. })));
+        let coloured = |channel| Preprocess {
+            channel,
+            ..Preprocess::default()
+        };
+        let normalized = |mean, deviation| {
+            coloured(Channel::NormalizedRgb {
+                mean: [0.5, 0.5, mean],
+                deviation: [0.2, deviation, 0.2],
+            })
+        };
+        normalized(0.5, 0.2).validate().unwrap();
         for wrong in [
+            normalized(124.0, 0.2),
+            normalized(f32::NAN, 0.2),
+            normalized(0.5, 0.0),
+            normalized(0.5, 58.0),
+            Preprocess {
+                wiener: Some(5),
+                ..coloured(Channel::Rgb)
+            },
+            Preprocess {
+                clahe: Some(Clahe::default()),
+                ..coloured(Channel::Rgb)
+            },
             Preprocess {
                 wiener: Some(4),
                 ..Preprocess::default()
@@ -399,5 +513,18 @@ mod tests {
             Preprocess::default()
         );
         assert!(serde_json::from_str::<Preprocess>(r#"{"chanel":"gray"}"#).is_err());
+        let numbers = r#"{"normalized_rgb":{"mean":[0.5,0.25,0.5],"deviation":[0.25,0.5,0.25]}}"#;
+        let channel: Channel = serde_json::from_str(numbers).unwrap();
+        let expected = Channel::NormalizedRgb {
+            mean: [0.5, 0.25, 0.5],
+            deviation: [0.25, 0.5, 0.25],
+        };
+        assert_eq!(channel, expected);
+        assert_eq!(serde_json::to_string(&channel).unwrap(), numbers);
+        assert!(serde_json::from_str::<Channel>(&numbers.replace("mean", "means")).is_err());
+        assert_eq!(
+            serde_json::from_str::<Channel>("\"rgb\"").unwrap(),
+            Channel::Rgb
+        );
     }
 }

@@ -39,7 +39,7 @@ pub fn vesselness(image: &RgbImage, fov: &Mask) -> Result<Plane> {
         });
     };
     let radius = (bounds.width / 40).max(2);
-    let filled = extend(&Channel::Green.extract(image), fov, 2 * radius)?;
+    let filled = extend(&Channel::Green.plane(0, image), fov, 2 * radius)?;
     let clear = equalize(&wiener(&filled, 5)?, &Clahe::default())?;
     let smooth = gaussian_blur(&clear, 1.0);
     // Three box means of radius r make about a Gaussian of sigma r, in linear time.

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use proptest::prelude::*;
-use venule_data::{Augment, CropCentre, Elastic, Jitter, Mask, Plane, Prepared};
+use venule_data::{Augment, CropCentre, Elastic, Jitter, Mask, Plane, Planes, Prepared};
 
 /// A disc of a smooth pattern with lines; the label is where the image is low, so that both can be compared.
 fn prepared(width: usize, height: usize) -> Prepared {
@@ -19,7 +19,8 @@ fn prepared(width: usize, height: usize) -> Prepared {
             (true, true) => -1.0,
             (true, false) => 0.5,
             _ => 0.0,
-        }),
+        })
+        .into(),
         label: Some(Mask::from_fn(width, height, |x, y| {
             inside(x, y) && line(x, y)
         })),
@@ -67,8 +68,10 @@ fn no_augmentation_is_the_identity_and_pads_and_cuts_in_the_middle() {
         .sample(&prepared, (64, 48), 1, 2, 3)
         .unwrap();
     // (61 - 64) / 2 rounded down is -2, (44 - 48) / 2 is -2
-    let expected = prepared.image.pad((2, 2), (1, 2), 0.0).unwrap();
-    assert_eq!(padded.image, expected);
+    let expected = prepared
+        .image
+        .map(|plane| plane.pad((2, 2), (1, 2), 0.0).unwrap());
+    assert_eq!(padded.image, expected.unwrap());
     let cut = Augment::none().sample(&padded, (61, 44), 1, 2, 3).unwrap();
     assert_eq!(cut.size(), (61, 44));
     assert!(
@@ -89,7 +92,11 @@ fn flips_are_exact_and_their_own_inverse() {
             ..Augment::none()
         };
         let once = flip.sample(&prepared, (50, 37), 0, 0, 0).unwrap();
-        assert_eq!(once.image, mirrored(&prepared.image, horizontal));
+        let expected = prepared
+            .image
+            .clone()
+            .map(|plane| mirrored(&plane, horizontal));
+        assert_eq!(once.image, expected.unwrap());
         assert_eq!(
             once.label,
             prepared.label.as_ref().map(|l| mirrored(l, horizontal))
@@ -112,11 +119,35 @@ fn a_quarter_turn_moves_each_pixel_to_its_place() {
     assert_eq!(turned.label.unwrap(), expected);
 }
 
+/// FNV-1a over the bits of values.
+fn hash(values: &[f32]) -> u64 {
+    let bytes = values
+        .iter()
+        .flat_map(|value| value.to_bits().to_le_bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    })
+}
+
+/// The number is that of the code before images had channels: views of one channel keep every bit.
+#[test]
+fn views_of_one_channel_are_what_they_were() {
+    let prepared = prepared(90, 70);
+    let mut all = Vec::new();
+    for index in 0..40 {
+        let view = everything().sample(&prepared, (48, 40), 11, 2, index);
+        let view = view.unwrap();
+        all.extend_from_slice(view.image.data());
+        all.extend_from_slice(view.weights.unwrap().data());
+    }
+    assert_eq!(hash(&all), 0x8516ee5433cb580);
+}
+
 #[test]
 fn scale_is_source_over_crop() {
     let prepared = Prepared {
         id: String::new(),
-        image: Plane::from_fn(80, 80, |x, _| x as f32 + 0.5),
+        image: Plane::from_fn(80, 80, |x, _| x as f32 + 0.5).into(),
         label: None,
         fov: Mask::filled(80, 80, true),
         weights: None,
@@ -127,14 +158,14 @@ fn scale_is_source_over_crop() {
     };
     let view = shrink.sample(&prepared, (20, 20), 0, 0, 0).unwrap();
     // crop pixels are 2 source pixels apart, around the middle 40: 40 + 2 (0.5 - 10) = 21 for the first
-    assert_eq!(&view.image.row(3)[..3], &[21.0, 23.0, 25.0]);
+    assert_eq!(&view.image.data()[3 * 20..][..3], &[21.0, 23.0, 25.0]);
 }
 
 #[test]
 fn intensity_is_the_arithmetic() {
     let prepared = Prepared {
         id: String::new(),
-        image: Plane::new(3, 1, vec![-1.0, 0.0, 3.0]).unwrap(),
+        image: Plane::new(3, 1, vec![-1.0, 0.0, 3.0]).unwrap().into(),
         label: None,
         fov: Mask::filled(3, 1, true),
         weights: None,
@@ -144,7 +175,8 @@ fn intensity_is_the_arithmetic() {
             .sample(&prepared, (3, 1), 0, 0, 0)
             .unwrap()
             .image
-            .into_data()
+            .data()
+            .to_vec()
     };
     let linear = Augment {
         contrast: Jitter::always(2.0, 2.0),
@@ -161,9 +193,80 @@ fn intensity_is_the_arithmetic() {
 }
 
 #[test]
+fn every_channel_is_moved_and_changed_alike() {
+    let alone = prepared(90, 70);
+    let planes = alone.image.clone().into_channels();
+    let shifted = planes[0].map(|v| v / 2.0);
+    let colours = Prepared {
+        image: Planes::new(vec![planes[0].clone(), shifted.clone(), planes[0].clone()]).unwrap(),
+        ..alone.clone()
+    };
+    let other = Prepared {
+        image: shifted.into(),
+        ..alone.clone()
+    };
+    // Gamma is left out: it takes the range of all channels together.
+    let quiet = Augment {
+        noise: Jitter::NEVER,
+        gamma: Jitter::NEVER,
+        ..everything()
+    };
+    for index in 0..20 {
+        let view = |of: &Prepared| quiet.sample(of, (48, 40), 3, 0, index).unwrap();
+        let (all, first, second) = (view(&colours), view(&alone), view(&other));
+        assert_eq!((all.image.channels(), all.size()), (3, (48, 40)));
+        for (channel, expected) in [(0, &first), (1, &second), (2, &first)] {
+            assert_eq!(all.image.channel(channel), expected.image.data());
+        }
+        assert_eq!((all.label, all.fov), (first.label, first.fov));
+    }
+    let noisy = Augment {
+        noise: Jitter::always(0.3, 0.3),
+        ..Augment::none()
+    };
+    let view = noisy.sample(&colours, (90, 70), 5, 0, 0).unwrap();
+    let noise = |channel: usize| {
+        let pairs = view.image.channel(channel).iter();
+        let pairs = pairs.zip(colours.image.channel(channel));
+        pairs.map(|(a, b)| a - b).collect::<Vec<f32>>()
+    };
+    let off = noise(0)
+        .iter()
+        .zip(noise(2))
+        .map(|(a, b)| a - b)
+        .collect::<Vec<f32>>();
+    assert!(
+        off.iter().any(|v| v.abs() > 0.1),
+        "noise is drawn for each channel"
+    );
+    // The first channel's noise is that of an image of one channel.
+    let single = noisy.sample(&alone, (90, 70), 5, 0, 0).unwrap();
+    assert_eq!(view.image.channel(0), single.image.data());
+}
+
+#[test]
+fn gamma_takes_the_range_of_all_channels() {
+    let plane = |values: [f32; 2]| Plane::new(2, 1, values.to_vec()).unwrap();
+    let prepared = Prepared {
+        id: String::new(),
+        image: Planes::new(vec![plane([-1.0, 0.0]), plane([1.0, 3.0])]).unwrap(),
+        label: None,
+        fov: Mask::filled(2, 1, true),
+        weights: None,
+    };
+    let gamma = Augment {
+        gamma: Jitter::always(2.0, 2.0),
+        ..Augment::none()
+    };
+    let view = gamma.sample(&prepared, (2, 1), 0, 0, 0).unwrap();
+    // -1..3 as 0, 1/4, 1/2, 1; squared, times 4, minus 1
+    assert_eq!(view.image.data(), [-1.0, -0.75, 0.0, 3.0]);
+}
+
+#[test]
 fn noise_has_its_standard_deviation_and_stays_in_the_field_of_view() {
     let mut prepared = prepared(200, 200);
-    prepared.image = Plane::filled(200, 200, 0.0);
+    prepared.image = Plane::filled(200, 200, 0.0).into();
     let noisy = Augment {
         noise: Jitter::always(0.3, 0.3),
         ..Augment::none()

@@ -133,7 +133,7 @@ impl Source for Odd {
         }
         Ok(Prepared {
             id: index.to_string(),
-            image: Plane::filled(1, 1, 0.0),
+            image: Plane::filled(1, 1, 0.0).into(),
             label: None,
             fov: Mask::filled(1, 1, true),
             weights: None,

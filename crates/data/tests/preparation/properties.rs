@@ -19,7 +19,7 @@ fn waves(radius: f32) -> Prepared {
     let inside = |x: usize, y: usize| fov.get(x, y) == Some(&true);
     Prepared {
         id: "waves".into(),
-        image: Plane::from_fn(SIDE, SIDE, wave),
+        image: Plane::from_fn(SIDE, SIDE, wave).into(),
         label: Some(Mask::from_fn(SIDE, SIDE, |x, y| {
             inside(x, y) && wave(x, y) > 0.2
         })),
@@ -136,7 +136,7 @@ proptest! {
         };
         let mut source = waves(50.0);
         let label = source.label.clone().unwrap();
-        source.image = label.map(|&marked| f32::from(u8::from(marked)));
+        source.image = label.map(|&marked| f32::from(u8::from(marked))).into();
         let moved = view(&geometric, &source, draw);
         let marks = moved.label.as_ref().unwrap();
         for at in 0..SIDE * SIDE {
@@ -161,7 +161,7 @@ proptest! {
         let wide = 2 * SIDE;
         let columns = Prepared {
             id: String::new(),
-            image: Plane::from_fn(wide, wide, |x, _| x as f32 + 0.5),
+            image: Plane::from_fn(wide, wide, |x, _| x as f32 + 0.5).into(),
             label: None,
             fov: Mask::filled(wide, wide, true),
             weights: None,

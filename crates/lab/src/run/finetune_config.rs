@@ -3,8 +3,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use venule::candle_core::Device;
-use venule::data::{FolderSet, FovPolicy};
-use venule::mae::{ImportOptions, ImportReport, MissingNorm, VitConfig};
+use venule::data::{Channel, FolderSet, FovPolicy, Preprocess};
+use venule::mae::{ImportOptions, ImportReport, MissingNorm, Normalisation, PretrainedWeights};
 use venule::seg::Freeze;
 use venule::tasks::{Finetuning, FinetuningData};
 use venule::train::{RunOptions, TrainConfig};
@@ -123,6 +123,10 @@ impl ImportSettings {
     }
 }
 
+fn normalized(Normalisation { mean, deviation }: Normalisation) -> Channel {
+    Channel::NormalizedRgb { mean, deviation }
+}
+
 fn one() -> usize {
     1
 }
@@ -189,20 +193,50 @@ impl FromStr for FinetuneConfig {
 }
 
 impl FinetuneConfig {
-    /// Takes the encoder's architecture from the weights that it is to start from.
+    /// Takes the encoder's architecture from the weights that it is to start from, and the channels of a photograph: RGB weights see
+    /// RGB, normalised as they were trained. Beside it what was taken, in words.
+    ///
+    /// The decoder `multi_scale` is told the channels too. One channel remains a matter of three settings behind it:
+    /// `recipe.preprocess.channel = "green"`, and `in_channels = 1` in `recipe.model.encoder` and `recipe.model.decoder`; the import
+    /// then sums the weights of the colours.
     ///
     /// # Errors
     /// If the file is unreadable, or does not tell its architecture.
-    pub fn with_encoder_of(mut self, path: &Path) -> Result<Self> {
-        let vit = VitConfig::from_file(path, &self.import.options());
-        let vit = VitConfig {
-            // Of a photograph one channel goes in; RGB weights are summed.
-            in_channels: 1,
-            ..vit.map_err(venule::Error::from)?
+    pub fn with_encoder_of(mut self, path: &Path) -> Result<(Self, String)> {
+        let weights = PretrainedWeights::read_with(path, &self.import.options());
+        let weights = weights.map_err(venule::Error::from)?;
+        let description = weights.describe().map_err(venule::Error::from)?;
+        let channels = description.config.in_channels;
+        let model = &mut self.recipe.model;
+        model.encoder = PartConfig::new("vit", &description.config)?;
+        if model.decoder.kind == "multi_scale" {
+            let settings = &mut model.decoder.config;
+            settings.insert("in_channels".to_owned(), channels.into());
+        }
+        let own = weights.metadata().get("preprocess");
+        let own = own.and_then(|text| serde_json::from_str::<Preprocess>(text).ok());
+        let imagenet = description.normalisation.unwrap_or(Normalisation::IMAGENET);
+        let (channel, why) = match (own, description.normalisation) {
+            (Some(own), _) if own.channel.count() == channels => (own.channel, "as the file says"),
+            _ if channels == 1 => match self.recipe.preprocess.channel {
+                channel if channel.count() == 1 => (channel, "as in the recipe"),
+                _ => (Channel::Green, "as the weights take one channel"),
+            },
+            (_, Some(_)) => (normalized(imagenet), "as that family was trained"),
+            (_, None) => (
+                normalized(imagenet),
+                "of ImageNet, which is assumed: neither file nor family says its own",
+            ),
         };
-        self.recipe.model.encoder = PartConfig::new("vit", &vit)?;
+        self.recipe.preprocess.channel = channel;
         self.pretrained = Some(path.to_owned());
-        Ok(self)
+        let said = match channel {
+            Channel::NormalizedRgb { mean, deviation } => {
+                format!("channel=normalized_rgb, mean={mean:?}, deviation={deviation:?} ({why})")
+            }
+            channel => format!("channel={} ({why})", channel.name()),
+        };
+        Ok((self, format!("{description}\npreprocessing: {said}")))
     }
 
     /// The files of the data sets' splits that serve a purpose.
