@@ -1,11 +1,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use venule::data::{DatasetSpec, Error, FovPolicy, Split};
+use venule::data::{DatasetSpec, Error, FolderSet, FovPolicy, Reading, Split};
 use venule::file::write_atomic;
 use venule_lab::DatasetSummary;
 
-use crate::output::{AnyResult, number, say};
+use crate::output::{AnyResult, check_places, number, say};
+use crate::reading::{ReadingArgs, say_left_out, say_notes};
 
 /// Say what data sets hold: images, labels, fields of view, sizes, vessel pixels and annotator agreement of every split.
 ///
@@ -24,24 +25,33 @@ pub struct Args {
     /// Write all numbers to this JSON file
     #[arg(long)]
     json: Option<PathBuf>,
+    #[command(flatten)]
+    reading: ReadingArgs,
 }
 
 /// Prints what the data sets hold; the exit code says whether a split is broken.
 pub fn run(args: Args) -> AnyResult<ExitCode> {
+    check_places([], args.json.as_deref())?;
+    let reading = args.reading.reading();
     let mut rows = Vec::new();
     let mut broken = 0;
     for spec in &args.dataset {
         say!("{spec}");
         let mut found = false;
         for split in [Split::Train, Split::Validation, Split::Test] {
-            match summary(spec, split, args.skip_unreadable) {
-                Ok((summary, skipped)) => {
+            match summary(spec, split, &reading, args.skip_unreadable) {
+                Ok((summary, files, skipped)) => {
+                    if !found {
+                        say_left_out("  ", &files);
+                    }
                     found = true;
                     print(split, &summary, skipped);
+                    let notes = say_notes("    ", &files);
                     let mut row = serde_json::to_value(&summary)?;
                     row["dataset"] = spec.to_string().into();
                     row["split"] = split.name().into();
                     row["unreadable"] = skipped.into();
+                    row["notes"] = notes.into();
                     rows.push(row);
                 }
                 Err(venule_lab::Error::Venule(venule::Error::Data(error)))
@@ -85,13 +95,14 @@ fn is_absent(spec: &DatasetSpec, error: &Error) -> bool {
     }
 }
 
-/// What a split holds, and how many of its images were left out.
+/// What a split holds, its files, and how many of its images were left out.
 fn summary(
     spec: &DatasetSpec,
     split: Split,
+    reading: &Reading,
     skip_unreadable: bool,
-) -> venule_lab::Result<(DatasetSummary, usize)> {
-    let mut files = spec.files(split)?;
+) -> venule_lab::Result<(DatasetSummary, FolderSet, usize)> {
+    let mut files = spec.files(split)?.with_reading(reading);
     let mut errors = Vec::new();
     if skip_unreadable {
         (files, errors) = files.without_unreadable();
@@ -100,7 +111,7 @@ fn summary(
         say!("  {split}: left out: {error}");
     }
     let summary = DatasetSummary::of(&files, FovPolicy::GivenOrDetect)?;
-    Ok((summary, errors.len()))
+    Ok((summary, files, errors.len()))
 }
 
 fn print(split: Split, summary: &DatasetSummary, skipped: usize) {
