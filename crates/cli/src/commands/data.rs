@@ -37,22 +37,24 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
     let mut broken = 0;
     for spec in &args.dataset {
         say!("{spec}");
-        let mut found = false;
+        let before = broken;
+        let mut found: Option<FolderSet> = None;
         for split in [Split::Train, Split::Validation, Split::Test] {
             match summary(spec, split, &reading, args.skip_unreadable) {
                 Ok((summary, files, skipped)) => {
-                    if !found {
-                        say_left_out("  ", &files);
-                    }
-                    found = true;
                     print(split, &summary, skipped);
-                    let notes = say_notes("    ", &files);
+                    let notes = files.notes().into_iter();
+                    let notes: Vec<String> = notes.map(|note| note.to_string()).collect();
                     let mut row = serde_json::to_value(&summary)?;
                     row["dataset"] = spec.to_string().into();
                     row["split"] = split.name().into();
                     row["unreadable"] = skipped.into();
                     row["notes"] = notes.into();
                     rows.push(row);
+                    found = Some(match found {
+                        Some(all) => all.join(files),
+                        None => files,
+                    });
                 }
                 Err(venule_lab::Error::Venule(venule::Error::Data(error)))
                     if is_absent(spec, &error) =>
@@ -60,13 +62,15 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
                     say!("  {split}: {error}");
                 }
                 Err(error) => {
-                    found = true;
                     broken += 1;
                     eprintln!("error: {spec}, {split}: {error}");
                 }
             }
         }
-        if !found {
+        if let Some(files) = &found {
+            say_left_out("  ", files);
+            say_notes("  ", files);
+        } else if broken == before {
             broken += 1;
             eprintln!("error: {spec} holds no split");
         }

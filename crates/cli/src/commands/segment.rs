@@ -80,9 +80,13 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
             Ok(row) => rows.push(row),
             Err(error) => {
                 failed += 1;
+                let error = error.to_string();
                 // Most errors name the file; some come from further in.
-                eprintln!("error: {}: {error}", path.display());
-                rows.push(json!({"photograph": path, "error": error.to_string()}));
+                match error.contains(&*path.to_string_lossy()) {
+                    true => eprintln!("error: {error}"),
+                    false => eprintln!("error: {}: {error}", path.display()),
+                }
+                rows.push(json!({"photograph": path, "error": error}));
             }
         }
     }

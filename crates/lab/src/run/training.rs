@@ -180,7 +180,9 @@ impl<'a> Place<'a> {
                 task
             }
         };
-        files.iter().for_each(|part| self.say_notes(part));
+        // One folder may serve both: it is spoken of once.
+        let [train, validation] = files;
+        self.say_notes(&train.join(validation));
         let parameters = task.model().store().element_count();
         self.say(format!("{parameters} parameters"));
         let report = self.train(&mut task, &run.recipe.train, &run.run, record)?;
