@@ -11,7 +11,7 @@ use venule::candle_core::Device;
 use venule::data::{
     Augment, Dataset, FovPolicy, InMemory, Sample, mask_image, probability_image, write_png,
 };
-use venule::file::write_atomic;
+use venule::file::{check_writable, create_folder, write_atomic};
 use venule::synthetic::{SyntheticFundus, SyntheticSet};
 use venule::tasks::{Finetuning, FinetuningData, Pretraining, PretrainingData};
 use venule::train::{
@@ -39,13 +39,14 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let args = Args::parse();
     set_threads(args.threads)?;
     venule::nn::keep_freed_memory();
+    check_writable(&args.out)?;
     let seed = args.seed;
 
     println!("1. 24 synthetic photographs of 256x256 pixels");
     let set = SyntheticSet::new(SyntheticFundus::square(256), seed, 24)?;
     let samples = InMemory::read(&set)?.samples().to_vec();
     let photographs = args.out.join("photographs");
-    std::fs::create_dir_all(&photographs)?;
+    create_folder(&photographs)?;
     for sample in &samples {
         write_png(
             photographs.join(format!("{}.png", sample.id)),

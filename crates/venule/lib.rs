@@ -46,7 +46,9 @@ pub use venule_train as train;
 pub use checkpoint::Checkpoint;
 pub use device::{parse_device, set_threads, threads};
 pub use error::{BoxError, Error, Result};
-pub use evaluate::{Evaluated, EvaluationRow, Protocol, evaluate, evaluate_predictions};
+pub use evaluate::{
+    Evaluated, EvaluationRow, EvaluationWarning, Protocol, evaluate, evaluate_predictions,
+};
 pub use model::{
     COARSER_WEIGHT, MaskedModelConfig, ModelConfig, PartConfig, Registry, VesselModel,
 };

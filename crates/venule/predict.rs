@@ -1,5 +1,5 @@
 use image::RgbImage;
-use venule_data::{Mask, Plane, Sample, overlay, resize_plane};
+use venule_data::{FundusWarning, Mask, Plane, Sample, overlay, resize_plane};
 
 use crate::Result;
 
@@ -14,6 +14,8 @@ pub struct Segmentation {
     pub fov: Mask,
     /// The threshold used.
     pub threshold: f32,
+    /// What is odd about the photograph, as a [`Segmenter`](crate::Segmenter) sees it; other systems may leave it empty.
+    pub warnings: Vec<FundusWarning>,
 }
 
 impl Segmentation {
@@ -48,6 +50,7 @@ impl Prediction {
             mask,
             fov: self.fov,
             threshold,
+            warnings: Vec::new(),
         })
     }
 }

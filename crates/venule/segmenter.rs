@@ -3,7 +3,7 @@ use std::path::Path;
 
 use candle_core::Device;
 use image::RgbImage;
-use venule_data::{FovPolicy, Mask, Plane, Planes, Resize, Sample};
+use venule_data::{FovPolicy, Mask, Plane, Planes, Resize, Sample, examine};
 use venule_mae::VitConfig;
 
 use crate::model::VIT;
@@ -232,8 +232,16 @@ impl Segmenter {
     pub fn segment_within(&self, photo: &RgbImage, fov: &Mask) -> Result<Segmentation> {
         let mut sample = Sample::unlabelled("the photograph", photo.clone());
         sample.fov = Some(fov.clone());
-        let prediction = self.predict_with(&sample, FovPolicy::Given)?;
-        prediction.segmentation(self.threshold())
+        self.segmentation(&sample, self.predict_with(&sample, FovPolicy::Given)?)
+    }
+
+    /// At the photograph's size, with what is odd about it.
+    fn segmentation(&self, sample: &Sample, prediction: Prediction) -> Result<Segmentation> {
+        let warnings = examine(&sample.image, &prediction.fov)?;
+        Ok(Segmentation {
+            warnings,
+            ..prediction.segmentation(self.threshold())?
+        })
     }
 
     fn predict_with(&self, sample: &Sample, fov: FovPolicy) -> Result<Prediction> {
@@ -273,10 +281,12 @@ impl Segmenter {
             .collect();
         let (inputs, fovs): (Vec<Planes>, Vec<Mask>) = prepared?.into_iter().unzip();
         let maps = self.model.predict_batch(&inputs)?;
-        let pairs = maps.into_iter().zip(fovs);
-        pairs
-            .map(|(probability, fov)| {
-                Prediction { probability, fov }.segmentation(self.threshold())
+        let predictions = maps.into_iter().zip(fovs);
+        samples
+            .iter()
+            .zip(predictions)
+            .map(|(sample, (probability, fov))| {
+                self.segmentation(sample, Prediction { probability, fov })
             })
             .collect()
     }
@@ -309,6 +319,10 @@ impl Predict for Segmenter {
 
     fn threshold(&self) -> f32 {
         self.checkpoint.threshold
+    }
+
+    fn segment_sample(&self, sample: &Sample) -> Result<Segmentation> {
+        self.segmentation(sample, self.predict(sample)?)
     }
 }
 

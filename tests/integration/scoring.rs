@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use venule::data::{FolderSet, Mask, NamePattern, mask_image, write_png};
+use venule::data::{FolderSet, Mask, NamePattern, Reading, mask_image, write_png};
 use venule::metrics::{METRICS, Scores};
 use venule::{Evaluated, evaluate_predictions};
 use venule_lab::report;
@@ -105,7 +105,9 @@ pub fn score_masks(prediction: &Mask, truth: &Mask) -> Evaluated {
         write_png(path(part).join("1.png"), mask_image(mask).unwrap()).unwrap();
     }
     let files = FolderSet::new(path("prediction"), Some(path("truth")), None).unwrap();
-    evaluate_predictions(&files, 0.5).unwrap()
+    // Empty and full masks are meant here.
+    let reading = Reading::default().allow_empty(true).allow_majority(true);
+    evaluate_predictions(&files.with_reading(&reading), 0.5).unwrap()
 }
 
 /// All metrics of two masks, by the names of reports.

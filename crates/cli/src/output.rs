@@ -1,7 +1,11 @@
 //! What the program says, and its exit code.
 
 use std::error::Error;
+use std::io;
+use std::path::Path;
 use std::process::ExitCode;
+
+use venule::file::{self, check_writable, create_folder};
 
 /// `println!` whose reader may have gone, as behind `| head`: the program goes on, and what it writes is not lost.
 macro_rules! say {
@@ -31,6 +35,47 @@ pub fn exit(result: AnyResult<ExitCode>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Longest name of a file, in bytes, on all common file systems.
+const LONGEST_NAME: usize = 255;
+
+/// Creates the folders of results, and tries them and the places of files, before any work begins.
+///
+/// # Errors
+/// If something cannot be written there; the error names it and says what to do.
+pub fn check_places<'a>(
+    folders: impl IntoIterator<Item = &'a Path>,
+    files: impl IntoIterator<Item = &'a Path>,
+) -> file::Result<()> {
+    for folder in folders {
+        create_folder(folder)?;
+        check_writable(folder)?;
+    }
+    for path in files {
+        check_name(path)?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        if !folder.as_os_str().is_empty() {
+            create_folder(folder)?;
+        }
+        check_writable(match folder.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => folder,
+        })?;
+    }
+    Ok(())
+}
+
+/// Refuses a file whose name is too long, or where a folder stands.
+pub fn check_name(path: &Path) -> file::Result<()> {
+    let length = path.file_name().map_or(0, |name| name.len());
+    let kind = match () {
+        () if length == 0 => io::ErrorKind::InvalidInput,
+        () if length > LONGEST_NAME => io::ErrorKind::InvalidFilename,
+        () if path.is_dir() => io::ErrorKind::IsADirectory,
+        () => return Ok(()),
+    };
+    Err(file::Error::writing("write", path)(kind.into()))
 }
 
 /// A number of a table with four decimals; a dash where it is undefined.

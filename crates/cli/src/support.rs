@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use venule::candle_core::Device;
-use venule::data::{Sample, mask_image, probability_image, write_png};
+use venule::data::{Dataset, Sample, mask_image, probability_image, write_png};
 use venule::{Segmentation, Segmenter};
 
-use crate::output::{AnyResult, INTERRUPTED};
+use crate::output::{AnyResult, INTERRUPTED, check_name};
 
 /// The segmenter of a weights file, or that of the bundled weights, the `fast` ones or the others.
 pub fn segmenter(weights: Option<&Path>, fast: bool, device: &Device) -> venule::Result<Segmenter> {
@@ -48,18 +48,35 @@ pub fn stop_flag() -> AnyResult<Arc<AtomicBool>> {
     Ok(flag)
 }
 
+/// Where a picture of a sample goes.
+pub fn picture_path(folder: &Path, id: &str, kind: &str) -> PathBuf {
+    folder.join(format!("{}_{kind}.png", id.replace(['/', '\\'], "_")))
+}
+
+/// Refuses ids whose pictures would have too long a name, before any is made.
+pub fn check_pictures<'a>(
+    folder: &Path,
+    ids: impl IntoIterator<Item = &'a str>,
+) -> venule::file::Result<()> {
+    // The longest of the three names.
+    let mut paths = ids
+        .into_iter()
+        .map(|id| picture_path(folder, id, "probability"));
+    paths.try_for_each(|path| check_name(&path))
+}
+
+/// The ids of a data set.
+pub fn ids(set: &dyn Dataset) -> impl Iterator<Item = &str> {
+    (0..set.len()).map(|index| set.id(index))
+}
+
 /// Writes `ID_mask.png`, `ID_probability.png` and `ID_overlay.png`; returns the overlay's path.
 pub fn write_pictures(
     folder: &Path,
     sample: &Sample,
     result: &Segmentation,
 ) -> venule::Result<PathBuf> {
-    let path = |kind: &str| {
-        folder.join(format!(
-            "{}_{kind}.png",
-            sample.id.replace(['/', '\\'], "_")
-        ))
-    };
+    let path = |kind: &str| picture_path(folder, &sample.id, kind);
     write_png(path("mask"), mask_image(&result.mask)?)?;
     write_png(path("probability"), probability_image(&result.probability)?)?;
     let overlay = result.overlay(&sample.image, sample.label.as_ref())?;

@@ -77,7 +77,8 @@ pub use read::{
 };
 pub use sample::Sample;
 pub use sets::{
-    DatasetSpec, FolderSet, Layout, LeftOut, LeftOutReason, NamePattern, SampleFiles, Split,
+    DatasetSpec, FolderNote, FolderSet, Layout, LeftOut, LeftOutReason, NamePattern, Reading,
+    SampleFiles, SampleMaps, Split, Understood,
 };
 pub use write::write_png;
 

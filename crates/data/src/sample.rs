@@ -1,6 +1,6 @@
 use image::RgbImage;
 
-use crate::{Mask, Result};
+use crate::{LabelCheck, Mask, Result};
 
 /// One photograph at its native size with what human annotators said of it.
 ///
@@ -29,6 +29,8 @@ pub struct Sample {
     /// The diameter in pixels to which its field of view is brought, whatever [`Preprocess`](crate::Preprocess) says: of a camera
     /// whose vessels are wider or narrower for the size of the field of view than others'.
     pub fov_diameter: Option<u32>,
+    /// Which oddities of its label are meant.
+    pub allowed: LabelCheck,
 }
 
 impl Sample {
@@ -41,6 +43,7 @@ impl Sample {
             second_label: None,
             fov: None,
             fov_diameter: None,
+            allowed: LabelCheck::default(),
         }
     }
 

@@ -145,6 +145,8 @@ mod tests {
                 rows: vec![row],
                 protocol: Protocol::default(),
                 set_size: 1,
+                predictions: None,
+                warnings: Vec::new(),
             },
         })
     }

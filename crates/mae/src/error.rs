@@ -145,7 +145,7 @@ fn key_reason(wanted: Option<&str>, keys: &[String], transformers: &[String]) ->
             some.join(", ")
         ),
         (None, several) => format!(
-            "it holds several Vision Transformers; choose one by the import option `key`: {}",
+            "it holds several Vision Transformers; choose one (`--pretrained-key`): {}",
             several.join(", ")
         ),
     }

@@ -78,16 +78,16 @@ impl fmt::Display for Difference {
             }
             Self::Heads { file, model, source } => write!(
                 f,
-                "set heads={file}, {source}: the model has {model}; if the file has {model}, say so in the import options"
+                "set heads={file}, {source}: the model has {model}; if the file has {model}, say so (`--pretrained-heads {model}`)"
             ),
             Self::Norm => f.write_str(
-                "the file has no `norm`, but the `fc_norm` of a fine-tuned classifier: take the file of the pretraining (RETFound publishes both), or choose in the import options what stands for it (missing_norm: fc_norm, or fresh)",
+                "the file has no `norm`, but the `fc_norm` of a fine-tuned classifier: take the file of the pretraining (RETFound publishes both), or say what stands for it (`--missing-norm fc-norm`, or `fresh`)",
             ),
             Self::Shape(conversion) => conversion.fmt(f),
             Self::Missing { names } => write!(f, "missing in the file: {}", list(names)),
             Self::Unused { names } => write!(
                 f,
-                "the model has no place for {}; the import option allow_unused leaves them out",
+                "the model has no place for {}; `--allow-unused` leaves them out",
                 list(names)
             ),
         }

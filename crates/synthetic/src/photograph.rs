@@ -1,4 +1,4 @@
-use venule_data::{Mask, Result, Sample};
+use venule_data::{LabelCheck, Mask, Result, Sample};
 
 use crate::random::{Random, Stage};
 use crate::scene::Scene;
@@ -43,6 +43,7 @@ pub fn synthetic_fundus(config: &SyntheticFundus, seed: u64, index: usize) -> Re
         second_label: None,
         fov: Some(fov),
         fov_diameter: None,
+        allowed: LabelCheck::default(),
     })
 }
 

@@ -2,17 +2,17 @@
 
 use std::path::Path;
 
-use venule_data::{
-    Dataset, FolderSet, FovPolicy, Mask, Sample, full_frame, read_mask, read_probability,
-};
+use venule_data::{Dataset, FolderSet, FovPolicy, PredictionRange, Sample, full_frame};
 
 use crate::{Error, Predict, Result, Segmentation};
 
 mod protocol;
 mod scoring;
+mod warning;
 
 pub use protocol::Protocol;
 pub use scoring::{Evaluated, EvaluationRow};
+pub use warning::EvaluationWarning;
 
 use scoring::Scoring;
 
@@ -29,7 +29,7 @@ pub fn evaluate(
     Protocol::default().evaluate(system, dataset, each)
 }
 
-/// Scores prediction images of any program: for each sample the image file is a [map of probabilities](read_probability),
+/// Scores prediction images of any program: for each sample the image file is a [map of probabilities](venule_data::read_probability),
 /// its label the truth, and its field of view, where there is none, the whole frame.
 ///
 /// ```
@@ -48,8 +48,12 @@ pub fn evaluate(
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
+/// What the values mean is decided over the whole folder and [stated](Evaluated::predictions); labels and fields of view are read and
+/// checked as [`FolderSet::with_reading`] says.
+///
 /// # Errors
-/// If there is no file, one cannot be read, a truth is missing, or sizes differ.
+/// If there is no file, one cannot be read, a truth is missing, sizes differ, the predictions' range is not one of probabilities
+/// ([`venule_data::PredictionRange`]), or a label or field of view is not what it should be.
 pub fn evaluate_predictions(files: &FolderSet, threshold: f32) -> Result<Evaluated> {
     let protocol = Protocol {
         fov: match files.files().iter().any(|sample| sample.fov.is_some()) {
@@ -58,41 +62,28 @@ pub fn evaluate_predictions(files: &FolderSet, threshold: f32) -> Result<Evaluat
         },
         ..Protocol::default()
     };
-    let mut scoring = Scoring::new(threshold, protocol, files.len())?;
+    let folder = files.files().first().and_then(|first| first.image.parent());
+    let mut range = PredictionRange::new(folder.unwrap_or(Path::new("")));
     for sample in files.files() {
-        let Some(label) = &sample.label else {
-            return Err(Error::Unlabelled {
-                id: sample.id.clone(),
-            });
-        };
-        let prediction = read_probability(&sample.image)?;
-        let label = checked(label, &sample.image, prediction.size())?;
-        let fov = match &sample.fov {
-            Some(path) => checked(path, &sample.image, prediction.size())?,
-            None => full_frame(prediction.size()),
-        };
+        range.add(&sample.image)?;
+    }
+    let scale = range.scale()?;
+    let mut scoring = Scoring::new(threshold, protocol, files.len())?;
+    for (index, sample) in files.files().iter().enumerate() {
+        let prediction = scale.read(&sample.image)?;
+        let maps = files.load_maps(index, prediction.size())?;
+        let label = maps.label.ok_or_else(|| Error::Unlabelled {
+            id: sample.id.clone(),
+        })?;
+        let fov = maps.fov.unwrap_or_else(|| full_frame(prediction.size()));
         let row = EvaluationRow {
             id: sample.id.clone(),
             seconds: None,
         };
         scoring.add(row, &protocol.truth(&label, fov)?.image(&prediction)?)?;
     }
-    scoring.finish()
-}
-
-/// A mask that must have its prediction's size.
-fn checked(path: &Path, prediction: &Path, size: (usize, usize)) -> Result<Mask> {
-    let mask = read_mask(path)?;
-    if mask.size() != size {
-        return Err(Error::Data(venule_data::Error::SizeMismatch {
-            what: format!(
-                "{}, which belongs to prediction {},",
-                path.display(),
-                prediction.display()
-            ),
-            expected: size,
-            found: mask.size(),
-        }));
-    }
-    Ok(mask)
+    Ok(Evaluated {
+        predictions: Some(scale),
+        ..scoring.finish()?
+    })
 }

@@ -1,6 +1,7 @@
+use venule_data::PredictionScale;
 use venule_metrics::{Bootstrap, Evaluator, Interval, Metric, Report, ScoredImage};
 
-use super::Protocol;
+use super::{EvaluationWarning, Protocol};
 use crate::{Error, Result};
 
 /// One evaluated image.
@@ -23,6 +24,10 @@ pub struct Evaluated {
     pub protocol: Protocol,
     /// Number of images in the data set; more than [`rows`](Self::rows) where a second annotator labelled some only.
     pub set_size: usize,
+    /// What the values of prediction images mean; `None` where a system was run.
+    pub predictions: Option<PredictionScale>,
+    /// What is odd about the results.
+    pub warnings: Vec<EvaluationWarning>,
 }
 
 impl Evaluated {
@@ -113,8 +118,11 @@ impl Scoring {
                 remedy: "choose another split or folder",
             });
         }
+        let report = self.evaluator.finish();
         Ok(Evaluated {
-            report: self.evaluator.finish(),
+            warnings: EvaluationWarning::of(&report),
+            predictions: None,
+            report,
             rows: self.rows,
             protocol: self.protocol,
             set_size: self.set_size,

@@ -1,11 +1,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use venule::data::{DatasetSpec, Error, FovPolicy, Split};
+use venule::data::{DatasetSpec, Error, FolderSet, FovPolicy, Reading, Split};
 use venule::file::write_atomic;
 use venule_lab::DatasetSummary;
 
-use crate::output::{AnyResult, number, say};
+use crate::output::{AnyResult, check_places, number, say};
+use crate::reading::{ReadingArgs, say_left_out, say_notes};
 
 /// Say what data sets hold: images, labels, fields of view, sizes, vessel pixels and annotator agreement of every split.
 ///
@@ -24,25 +25,36 @@ pub struct Args {
     /// Write all numbers to this JSON file
     #[arg(long)]
     json: Option<PathBuf>,
+    #[command(flatten)]
+    reading: ReadingArgs,
 }
 
 /// Prints what the data sets hold; the exit code says whether a split is broken.
 pub fn run(args: Args) -> AnyResult<ExitCode> {
+    check_places([], args.json.as_deref())?;
+    let reading = args.reading.reading();
     let mut rows = Vec::new();
     let mut broken = 0;
     for spec in &args.dataset {
         say!("{spec}");
-        let mut found = false;
+        let before = broken;
+        let mut found: Option<FolderSet> = None;
         for split in [Split::Train, Split::Validation, Split::Test] {
-            match summary(spec, split, args.skip_unreadable) {
-                Ok((summary, skipped)) => {
-                    found = true;
+            match summary(spec, split, &reading, args.skip_unreadable) {
+                Ok((summary, files, skipped)) => {
                     print(split, &summary, skipped);
+                    let notes = files.notes().into_iter();
+                    let notes: Vec<String> = notes.map(|note| note.to_string()).collect();
                     let mut row = serde_json::to_value(&summary)?;
                     row["dataset"] = spec.to_string().into();
                     row["split"] = split.name().into();
                     row["unreadable"] = skipped.into();
+                    row["notes"] = notes.into();
                     rows.push(row);
+                    found = Some(match found {
+                        Some(all) => all.join(files),
+                        None => files,
+                    });
                 }
                 Err(venule_lab::Error::Venule(venule::Error::Data(error)))
                     if is_absent(spec, &error) =>
@@ -50,13 +62,15 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
                     say!("  {split}: {error}");
                 }
                 Err(error) => {
-                    found = true;
                     broken += 1;
                     eprintln!("error: {spec}, {split}: {error}");
                 }
             }
         }
-        if !found {
+        if let Some(files) = &found {
+            say_left_out("  ", files);
+            say_notes("  ", files);
+        } else if broken == before {
             broken += 1;
             eprintln!("error: {spec} holds no split");
         }
@@ -85,13 +99,14 @@ fn is_absent(spec: &DatasetSpec, error: &Error) -> bool {
     }
 }
 
-/// What a split holds, and how many of its images were left out.
+/// What a split holds, its files, and how many of its images were left out.
 fn summary(
     spec: &DatasetSpec,
     split: Split,
+    reading: &Reading,
     skip_unreadable: bool,
-) -> venule_lab::Result<(DatasetSummary, usize)> {
-    let mut files = spec.files(split)?;
+) -> venule_lab::Result<(DatasetSummary, FolderSet, usize)> {
+    let mut files = spec.files(split)?.with_reading(reading);
     let mut errors = Vec::new();
     if skip_unreadable {
         (files, errors) = files.without_unreadable();
@@ -100,7 +115,7 @@ fn summary(
         say!("  {split}: left out: {error}");
     }
     let summary = DatasetSummary::of(&files, FovPolicy::GivenOrDetect)?;
-    Ok((summary, errors.len()))
+    Ok((summary, files, errors.len()))
 }
 
 fn print(split: Split, summary: &DatasetSummary, skipped: usize) {

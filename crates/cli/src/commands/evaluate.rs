@@ -1,12 +1,13 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use venule::data::{Dataset, DatasetSpec, FovPolicy, Resize, Split};
-use venule::file::write_atomic;
+use venule::data::{Dataset, DatasetSpec, FolderSet, FovPolicy, Resize, Split};
+use venule::file::{create_folder, write_atomic};
 use venule::{Evaluated, ImageRecord, Protocol, Seen, Segmenter, parse_device, set_threads};
 use venule_lab::report::{self, Entry, KeptMasks, Picture, ThresholdOrigin};
 
-use crate::output::{AnyResult, say};
+use crate::output::{AnyResult, check_places, say};
+use crate::reading::{ReadingArgs, say_left_out, say_notes};
 use crate::support;
 
 /// Evaluate weights on data sets: in the field of view, at native size, pooled and per image.
@@ -79,15 +80,17 @@ pub struct Args {
     /// cpu, cuda, cuda:N or metal
     #[arg(long, default_value = "cpu")]
     device: String,
+    #[command(flatten)]
+    reading: ReadingArgs,
 }
 
 /// A data set to evaluate on.
 struct Set {
     name: String,
     spec: DatasetSpec,
-    images: Box<dyn Dataset>,
+    images: FolderSet,
     /// The images that choose the threshold.
-    choosing: Option<Box<dyn Dataset>>,
+    choosing: Option<FolderSet>,
 }
 
 pub fn run(args: Args) -> AnyResult<ExitCode> {
@@ -103,8 +106,16 @@ fn evaluate(args: &Args) -> AnyResult<()> {
     let sets = sets(args)?;
     let names: Vec<&str> = sets.iter().map(|set| set.name.as_str()).collect();
     let folders = report::folder_names(&names);
-    for folder in [&args.pictures, &args.report].into_iter().flatten() {
-        std::fs::create_dir_all(folder)?;
+    let places = [&args.pictures, &args.report].into_iter().flatten();
+    let files = [&args.json, &args.markdown, &args.csv]
+        .into_iter()
+        .flatten();
+    check_places(places.map(AsRef::as_ref), files.map(AsRef::as_ref))?;
+    for set in &sets {
+        if let Some(folder) = &args.pictures {
+            support::check_pictures(folder, support::ids(&set.images))?;
+        }
+        say_left_out(&format!("{}: ", set.name), &set.images);
     }
     say!("protocol: {protocol}");
     let (mut entries, mut pictures) = (Vec::new(), Vec::new());
@@ -122,7 +133,7 @@ fn evaluate(args: &Args) -> AnyResult<()> {
             let folder = args.pictures.as_ref();
             let folder = folder.map(|root| root.join(system_folder).join(set_folder));
             if let Some(folder) = &folder {
-                std::fs::create_dir_all(folder)?;
+                create_folder(folder)?;
             }
             let mut kept = KeptMasks::default();
             let evaluated = protocol.evaluate(&segmenter, &set.images, |sample, result| {
@@ -141,6 +152,7 @@ fn evaluate(args: &Args) -> AnyResult<()> {
         }
     }
     for set in &sets {
+        say_notes(&format!("{}: ", set.name), &set.images);
         if let Some(evaluated) = protocol.evaluate_second_annotator(&set.images)? {
             let name = "second annotator";
             entries.push(entry(
@@ -167,6 +179,7 @@ fn protocol(args: &Args) -> Protocol {
 }
 
 fn sets(args: &Args) -> AnyResult<Vec<Set>> {
+    let reading = args.reading.reading();
     let mut sets: Vec<Set> = Vec::new();
     if let Some(choosing) = args.choose_threshold.filter(|s| s.overlaps(args.split)) {
         let split = args.split;
@@ -180,11 +193,14 @@ fn sets(args: &Args) -> AnyResult<Vec<Set>> {
         if sets.iter().any(|set| set.name == name) {
             return Err(format!("data set {name} is given twice").into());
         }
+        let files = |split| -> venule::data::Result<FolderSet> {
+            Ok(spec.files(split)?.with_reading(&reading))
+        };
         sets.push(Set {
             name,
             spec: spec.clone(),
-            images: spec.open(args.split)?,
-            choosing: args.choose_threshold.map(|s| spec.open(s)).transpose()?,
+            images: files(args.split)?,
+            choosing: args.choose_threshold.map(files).transpose()?,
         });
     }
     Ok(sets)
@@ -351,6 +367,9 @@ fn entry(
     };
     say!("{system} on {} ({split}, {count}{of} images)", set.name);
     say!("  pooled: {}", report::summary(&evaluated.report));
+    for warning in &evaluated.warnings {
+        eprintln!("warning: {system} on {}: {warning}", set.name);
+    }
     if let Some(seconds) = evaluated.seconds() {
         say!("  {seconds:.3} s an image");
     }

@@ -3,15 +3,16 @@ use std::process::ExitCode;
 
 use venule::candle_core::DType;
 use venule::data::{DatasetSpec, Resize, Split};
+use venule::mae::{VitConfig, export_encoder};
 use venule::{ImageRecord, Protocol, Segmenter};
 
-use crate::output::{AnyResult, say};
+use crate::output::{AnyResult, check_places, say};
 use crate::support;
 
-/// Write weights in half precision, with all that is needed to use them: a file to give away.
+/// Write weights in half precision, with all that is needed to use them: a file to give away. Or the encoder alone, for others.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  venule export --weights best.safetensors --out vessels.safetensors"
+    after_help = "Examples:\n  venule export --weights best.safetensors --out vessels.safetensors\n  venule export --weights best.safetensors --encoder --out vit.safetensors"
 )]
 pub struct Args {
     /// Weights that `finetune` wrote
@@ -35,10 +36,17 @@ pub struct Args {
     /// on large photographs; 0: each photograph at once [default: what the weights say]
     #[arg(long)]
     window: Option<usize>,
+    /// Write the encoder alone, in the layout of timm and MAE, which both load as it is
+    #[arg(long, conflicts_with_all = ["threshold_on", "fov_diameter", "window"])]
+    encoder: bool,
 }
 
 pub fn run(args: Args) -> AnyResult<ExitCode> {
+    check_places([], [args.out.as_path()])?;
     let mut segmenter = Segmenter::from_file(&args.weights)?;
+    if args.encoder {
+        return encoder(&segmenter, &args.out);
+    }
     if let Some(diameter) = args.fov_diameter {
         segmenter = segmenter.with_resize(Some(Resize::FovDiameter(diameter)))?;
     }
@@ -70,5 +78,22 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
         std::fs::metadata(&args.out)?.len(),
         checkpoint.provenance.images.len()
     );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the encoder in the layout of public weights.
+fn encoder(segmenter: &Segmenter, out: &Path) -> AnyResult<ExitCode> {
+    let encoder = &segmenter.checkpoint().model.encoder;
+    if encoder.kind != "vit" {
+        return Err(format!(
+            "--encoder writes encoders of the kind 'vit', which these weights have not ('{}'); leave it out to export the whole model",
+            encoder.kind
+        )
+        .into());
+    }
+    let config: VitConfig = encoder.settings()?;
+    export_encoder(segmenter.model().store(), "encoder", &config, out)?;
+    let bytes = std::fs::metadata(out)?.len();
+    say!("{}: {bytes} bytes, the encoder alone", out.display());
     Ok(ExitCode::SUCCESS)
 }

@@ -1,13 +1,15 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use venule::data::{DatasetSpec, FovPolicy};
+use venule::data::{DatasetSpec, FovPolicy, LabelValue};
+use venule::mae::PretrainedWeights;
 use venule::seg::Freeze;
 use venule::train::EmaConfig;
 use venule::{Registry, parse_device, set_threads};
-use venule_lab::{DataConfig, FinetuneConfig, Place, RunFile};
+use venule_lab::{DataConfig, FinetuneConfig, MissingNormSetting, Place, RUN_FILE, RunFile};
 
 use crate::output::{AnyResult, say};
+use crate::reading::ReadingArgs;
 use crate::run_args::{RunArgs, conclude};
 use crate::support::stop_flag;
 
@@ -40,9 +42,23 @@ pub struct Args {
     /// Folder of their fields of view [default: they are detected]
     #[arg(long, requires = "test_images")]
     test_fovs: Option<PathBuf>,
-    /// Weights of `pretrain`, or public MAE, RETFound or timm weights (.safetensors, .pth), for the encoder
+    /// Weights of `pretrain`, or public MAE, RETFound, timm, DINO or Hugging Face weights (.safetensors, .pth), for the encoder;
+    /// without --preset and --config the file decides the encoder's architecture
     #[arg(long)]
     pretrained_mae: Option<PathBuf>,
+    /// The key of these weights' file under which the encoder lies, such as teacher [default: the only one, or model, state_dict,
+    /// teacher]
+    #[arg(long, value_name = "KEY")]
+    pretrained_key: Option<String>,
+    /// Attention heads of these weights, which no file says [default: those of the public model of that width]
+    #[arg(long, value_name = "HEADS")]
+    pretrained_heads: Option<usize>,
+    /// List tensors of these weights that find no place, instead of refusing the file
+    #[arg(long)]
+    allow_unused: bool,
+    /// What takes the place of a final norm that these weights lack: refuse, fc-norm (the classifier's) or fresh [default: refuse]
+    #[arg(long, value_parser = parse_missing_norm)]
+    missing_norm: Option<MissingNormSetting>,
     /// Freeze the encoder: none, all, or the number of last blocks that stay trained [default: none]
     #[arg(long, value_parser = parse_freeze)]
     freeze_encoder: Option<Freeze>,
@@ -70,6 +86,8 @@ pub struct Args {
     #[arg(long, default_value = "runs/finetune")]
     save_dir: PathBuf,
     #[command(flatten)]
+    reading: ReadingArgs,
+    #[command(flatten)]
     run: RunArgs,
 }
 
@@ -84,12 +102,25 @@ fn parse_freeze(text: &str) -> Result<Freeze, String> {
     }
 }
 
+fn parse_missing_norm(text: &str) -> Result<MissingNormSetting, String> {
+    match text {
+        "refuse" => Ok(MissingNormSetting::Refuse),
+        "fc-norm" | "fc_norm" => Ok(MissingNormSetting::FcNorm),
+        "fresh" => Ok(MissingNormSetting::Fresh),
+        _ => Err("choose refuse, fc-norm or fresh".to_owned()),
+    }
+}
+
 pub fn run(args: Args) -> AnyResult<ExitCode> {
     set_threads(args.run.threads)?;
     let device = parse_device(&args.run.device)?;
     let run = configuration(&args)?;
     if run.data.iter().all(|data| data.train.is_empty()) {
         return Err("nothing to train on; give --dataset NAME=PATH, --train-images and --train-masks, or --config with [[data]]".into());
+    }
+    if let (Some(path), false) = (weights_that_decide(&args), args.run.resume) {
+        let description = PretrainedWeights::read_with(path, &run.import.options())?.describe()?;
+        say!("encoder as in {}: {description}", path.display());
     }
     let registry = Registry::built_in();
     let place = Place {
@@ -119,9 +150,31 @@ fn data_sets(file: &[DataConfig], given: &[DatasetSpec]) -> Vec<DataConfig> {
     given.iter().map(data_set).collect()
 }
 
+/// The weights that decide the encoder's architecture, where neither a preset nor a run file does.
+fn weights_that_decide(args: &Args) -> Option<&Path> {
+    let decided = args.run.preset.is_some() || args.run.config.is_some();
+    args.pretrained_mae.as_deref().filter(|_| !decided)
+}
+
 /// The configuration file, or the preset, with the flags that were given.
 fn configuration(args: &Args) -> AnyResult<FinetuneConfig> {
     let mut run: FinetuneConfig = args.run.configuration()?;
+    let import = &mut run.import;
+    import.key = args.pretrained_key.clone().or(import.key.take());
+    import.heads = args.pretrained_heads.or(import.heads);
+    import.allow_unused |= args.allow_unused;
+    import.missing_norm = args.missing_norm.unwrap_or(import.missing_norm);
+    if let Some(path) = weights_that_decide(args) {
+        // A run that goes on has its encoder in its checkpoint, whatever has become of the weights it started from.
+        let begun = args.save_dir.join(RUN_FILE);
+        run = match args.run.resume && begun.is_file() {
+            true => {
+                run.recipe.model.encoder = FinetuneConfig::load(begun)?.recipe.model.encoder;
+                run
+            }
+            false => run.with_encoder_of(path)?,
+        };
+    }
     if let Some(loss) = &args.loss {
         run = run.with("recipe.loss", loss)?;
     }
@@ -143,6 +196,14 @@ fn configuration(args: &Args) -> AnyResult<FinetuneConfig> {
         let (masks, fovs) = (args.test_masks.clone(), args.test_fovs.clone());
         let test = DataConfig::plain(images.clone(), masks, fovs);
         run.data.push(test.for_test());
+    }
+    for data in &mut run.data {
+        if !args.reading.label_value.is_empty() {
+            let values = args.reading.label_value.iter();
+            data.label_value = values.map(LabelValue::setting).collect();
+        }
+        data.allow_empty_labels |= args.reading.allow_empty_labels;
+        data.allow_majority_labels |= args.reading.allow_majority_labels;
     }
     if args.full_frame {
         run.fov = FovPolicy::FullFrame;

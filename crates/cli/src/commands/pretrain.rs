@@ -35,6 +35,9 @@ pub struct Args {
     /// Leave out photographs that cannot be read, and say which
     #[arg(long)]
     skip_unreadable: bool,
+    /// Name every file and folder that is left out, instead of the first four
+    #[arg(long)]
+    verbose: bool,
     /// Run folder: checkpoints, log, curve and a picture of reconstructions
     #[arg(long, default_value = "runs/pretrain")]
     save_dir: PathBuf,
@@ -54,6 +57,7 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
         device,
         tensorboard: args.run.tensorboard,
         stop: stop_flag()?,
+        verbose: args.verbose,
         say: &|line| say!("{line}"),
         ..Place::new(&args.save_dir, &registry)
     };

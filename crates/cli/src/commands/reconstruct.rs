@@ -8,7 +8,7 @@ use venule::train::{FINAL_FILE, latest_checkpoint};
 use venule::{Registry, set_threads};
 use venule_lab::{DataConfig, PretrainConfig, RUN_FILE, RunFile};
 
-use crate::output::{AnyResult, say};
+use crate::output::{AnyResult, check_places, say};
 
 /// Draw crops of photographs as they are, masked, and as a pretrained autoencoder reconstructs them.
 #[derive(clap::Args)]
@@ -35,6 +35,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> AnyResult<ExitCode> {
     set_threads(args.threads)?;
+    check_places([], [args.out.as_path()])?;
     let mut run = PretrainConfig::load(args.run.join(RUN_FILE))?;
     if let Some(folder) = args.data_dir {
         run.data = vec![DataConfig::unlabelled(folder)];

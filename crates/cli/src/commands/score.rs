@@ -6,7 +6,8 @@ use venule::evaluate_predictions;
 use venule::file::write_atomic;
 use venule_lab::report::{ThresholdOrigin, json};
 
-use crate::output::{AnyResult, number, say};
+use crate::output::{AnyResult, check_places, number, say};
+use crate::reading::{ReadingArgs, say_left_out, say_notes};
 
 /// Score prediction images of any program against the truth, with no model.
 ///
@@ -44,9 +45,12 @@ pub struct Args {
     /// Write all numbers to this JSON file
     #[arg(long)]
     json: Option<PathBuf>,
+    #[command(flatten)]
+    reading: ReadingArgs,
 }
 
 pub fn run(args: Args) -> AnyResult<ExitCode> {
+    check_places([], args.json.as_deref())?;
     let files = match &args.pattern {
         Some(pattern) => {
             let truth = args.truth_pattern.clone().unwrap_or_default();
@@ -56,7 +60,18 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
         }
         None => FolderSet::new(&args.predictions, Some(args.truth), args.fov)?,
     };
+    let files = files.with_reading(&args.reading.reading());
+    say_left_out("", &files);
     let scored = evaluate_predictions(&files, args.threshold)?;
+    let notes = say_notes("", &files);
+    let predictions = scored.predictions.map(|scale| scale.to_string());
+    if let Some(predictions) = &predictions {
+        say!("{predictions}");
+    }
+    let warnings: Vec<String> = scored.warnings.iter().map(ToString::to_string).collect();
+    warnings
+        .iter()
+        .for_each(|warning| eprintln!("warning: {warning}"));
     let intervals = scored.intervals(args.seed)?;
     say!(
         "protocol: {}, threshold {}",
@@ -83,6 +98,9 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
     }
     if let Some(path) = &args.json {
         let mut numbers = json(&scored, args.seed)?;
+        numbers["predictions"] = predictions.into();
+        numbers["notes"] = notes.into();
+        numbers["warnings"] = warnings.into();
         numbers["threshold_from"] = ThresholdOrigin::Given.to_string().into();
         write_atomic(path, &serde_json::to_vec_pretty(&numbers)?)?;
         say!("all numbers: {}", path.display());

@@ -1,11 +1,16 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use venule::data::{FovPolicy, Sample, read_image, read_mask};
-use venule::{Predict, parse_device, set_threads};
+use serde_json::{Value, json};
+use venule::data::{
+    FovPolicy, Mask, MaskRule, ReadOptions, Sample, check_fov, check_orientation, read_mask_with,
+    read_photograph,
+};
+use venule::file::write_atomic;
+use venule::{Predict, Segmenter, parse_device, set_threads};
 use venule_lab::report::distinct_names;
 
-use crate::output::{AnyResult, say};
+use crate::output::{AnyResult, check_places, say};
 use crate::support;
 
 /// Find the vessels in photographs: NAME_mask.png, NAME_probability.png and NAME_overlay.png of each.
@@ -35,6 +40,15 @@ pub struct Args {
     /// Take the whole frame as field of view
     #[arg(long)]
     full_frame: bool,
+    /// The page to read of a TIFF that holds several photographs, counted from 1
+    #[arg(long)]
+    page: Option<usize>,
+    /// Write of every photograph its results, vessel share and warnings, or its error, to this JSON file
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Take a warning for an error: nothing is written of that photograph
+    #[arg(long)]
+    strict: bool,
     /// Average over the photograph and its three mirror images: four times the work
     #[arg(long)]
     flips: bool,
@@ -49,48 +63,118 @@ pub struct Args {
 pub fn run(args: Args) -> AnyResult<ExitCode> {
     set_threads(args.threads)?;
     venule::nn::keep_freed_memory();
-    let mut segmenter = support::segmenter(
-        args.weights.as_deref(),
-        args.fast,
-        &parse_device(&args.device)?,
-    )?
-    .with_flips(args.flips);
-    if let Some(threshold) = args.threshold {
-        segmenter = segmenter.with_threshold(threshold)?;
-    }
-    if args.full_frame {
-        segmenter = segmenter.with_fov_policy(FovPolicy::FullFrame);
-    }
-    let fov = args.fov.as_ref().map(read_mask).transpose()?;
-    if fov.is_some() {
-        segmenter = segmenter.with_fov_policy(FovPolicy::Given);
-    }
-    std::fs::create_dir_all(&args.out)?;
-    let mut failed = 0;
     let stem = |path: &PathBuf| {
         let stem = path.file_stem().unwrap_or(path.as_os_str());
         stem.to_string_lossy().into_owned()
     };
     // Photographs of one name in several folders: none may overwrite another's results.
-    let names = distinct_names(args.images.iter().map(stem));
+    let names: Vec<String> = distinct_names(args.images.iter().map(stem));
+    support::check_pictures(&args.out, names.iter().map(String::as_str))?;
+    check_places([args.out.as_path()], args.json.as_deref())?;
+    let fov = args.fov.as_deref().map(field_of_view).transpose()?;
+    let segmenter = segmenter(&args)?;
+    let mut failed = 0;
+    let mut rows = Vec::new();
     for (path, name) in args.images.iter().zip(names) {
-        let segment = || -> AnyResult<PathBuf> {
-            let mut sample = Sample::unlabelled(name.clone(), read_image(path)?);
-            sample.fov = fov.clone();
-            let result = segmenter.segment_sample(&sample)?;
-            Ok(support::write_pictures(&args.out, &sample, &result)?)
-        };
-        match segment() {
-            Ok(overlay) => say!("{} -> {}", path.display(), overlay.display()),
+        match segment(&args, &segmenter, fov.as_ref(), path, name) {
+            Ok(row) => rows.push(row),
             Err(error) => {
                 failed += 1;
-                eprintln!("error: {}: {error}", path.display());
+                let error = error.to_string();
+                // Most errors name the file; some come from further in.
+                match error.contains(&*path.to_string_lossy()) {
+                    true => eprintln!("error: {error}"),
+                    false => eprintln!("error: {}: {error}", path.display()),
+                }
+                rows.push(json!({"photograph": path, "error": error}));
             }
         }
+    }
+    if let Some(path) = &args.json {
+        write_atomic(path, &serde_json::to_vec_pretty(&rows)?)?;
+        say!("all numbers: {}", path.display());
     }
     Ok(if failed == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// The mask of the field of view, with how it is read said.
+fn field_of_view(path: &Path) -> AnyResult<Mask> {
+    let read = read_mask_with(path, &MaskRule::AsMeant)?;
+    check_fov(&read.mask, path)?;
+    if let Some(reading) = read.reading {
+        let value = reading.vessel;
+        say!(
+            "{}: {value} counts as field of view, {} does not",
+            path.display(),
+            reading.background
+        );
+    }
+    Ok(read.mask)
+}
+
+fn segmenter(args: &Args) -> AnyResult<Segmenter> {
+    let device = parse_device(&args.device)?;
+    let mut segmenter =
+        support::segmenter(args.weights.as_deref(), args.fast, &device)?.with_flips(args.flips);
+    if let Some(threshold) = args.threshold {
+        segmenter = segmenter.with_threshold(threshold)?;
+    }
+    if args.full_frame {
+        segmenter = segmenter.with_fov_policy(FovPolicy::FullFrame);
+    }
+    if args.fov.is_some() {
+        segmenter = segmenter.with_fov_policy(FovPolicy::Given);
+    }
+    Ok(segmenter)
+}
+
+/// Segments one photograph and says so; its row of the JSON file.
+fn segment(
+    args: &Args,
+    segmenter: &Segmenter,
+    fov: Option<&Mask>,
+    path: &Path,
+    name: String,
+) -> AnyResult<Value> {
+    let mut options = ReadOptions::default();
+    options.page = args.page;
+    let photograph = read_photograph(path, &options)?;
+    if let (Some(fov), Some(fov_path)) = (fov, &args.fov) {
+        check_orientation(&photograph, path, fov.size(), fov_path)?;
+    }
+    for note in &photograph.notes {
+        say!("{}: {note}", path.display());
+    }
+    let notes: Vec<String> = photograph.notes.iter().map(ToString::to_string).collect();
+    let mut sample = Sample::unlabelled(name, photograph.image);
+    sample.fov = fov.cloned();
+    let result = segmenter.segment_sample(&sample)?;
+    let warnings: Vec<String> = result.warnings.iter().map(ToString::to_string).collect();
+    if args.strict && !warnings.is_empty() {
+        return Err(format!("{} (--strict)", warnings.join("; ")).into());
+    }
+    for warning in &warnings {
+        eprintln!("warning: {}: {warning}", path.display());
+    }
+    let overlay = support::write_pictures(&args.out, &sample, &result)?;
+    say!("{} -> {}", path.display(), overlay.display());
+    let kinds: Vec<&str> = result.warnings.iter().map(|w| w.name()).collect();
+    let output = |kind| support::picture_path(&args.out, &sample.id, kind);
+    Ok(json!({
+        "photograph": path,
+        "mask": output("mask"),
+        "probability": output("probability"),
+        "overlay": overlay,
+        "threshold": result.threshold,
+        "vessel_pixels": result.mask.count(),
+        "fov_pixels": result.fov.count(),
+        "vessel_share": result.mask.count() as f64 / result.fov.count().max(1) as f64,
+        "notes": notes,
+        "warning_kinds": kinds,
+        "warnings": warnings,
+    }))
 }

@@ -42,6 +42,21 @@ pub enum FundusWarning {
     },
 }
 
+impl FundusWarning {
+    /// Its kind, as a program writes it: `cut_field_of_view`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::CutFieldOfView { .. } => "cut_field_of_view",
+            Self::DoubtfulFieldOfView { .. } => "doubtful_field_of_view",
+            Self::NotAFundus { .. } => "not_a_fundus",
+            Self::Gray => "gray",
+            Self::BrightVessels => "bright_vessels",
+            Self::LowContrast { .. } => "low_contrast",
+            Self::LowResolution { .. } => "low_resolution",
+        }
+    }
+}
+
 impl fmt::Display for FundusWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

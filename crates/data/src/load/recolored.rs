@@ -118,6 +118,7 @@ impl<D: Dataset, T: Transform> Source for RecoloredSet<D, T> {
             second_label: None,
             fov: kept.fov.clone(),
             fov_diameter: kept.fov_diameter,
+            allowed: kept.allowed,
         };
         let prepared = Prepared::from_sample(&sample, &self.preprocess, FovPolicy::Given)?;
         self.transform

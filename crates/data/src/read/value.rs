@@ -35,6 +35,16 @@ impl LabelValue {
     }
 }
 
+impl LabelValue {
+    /// As settings and flags have it, and [`FromStr`] reads it: without the colour's name.
+    pub fn setting(&self) -> String {
+        match self {
+            Self::Colour([r, g, b]) => format!("{r},{g},{b}"),
+            other => other.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for LabelValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

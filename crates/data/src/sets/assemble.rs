@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::left_out::{LeftOut, LeftOutReason};
 use super::listing::Listing;
 use super::order::natural_order;
-use crate::{Error, FolderSet, Result, SampleFiles};
+use crate::{Error, FolderSet, Reading, Result, SampleFiles};
 
 impl FolderSet {
     /// Photographs by id with their maps by id. A required map without its photograph is an error like a photograph without
@@ -40,6 +40,7 @@ impl FolderSet {
                 second_label: maps.second_label.find(&id, &image)?,
                 fov: maps.fov.find(&id, &image)?,
                 fov_diameter: None,
+                reading: Reading::default(),
                 id,
                 image,
             });

@@ -5,7 +5,9 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::left_out::{LeftOut, LeftOutReason};
-use super::sample_files::SampleFiles;
+use super::notes::{FolderNote, Notes};
+use super::reading::Reading;
+use super::sample_files::{SampleFiles, SampleMaps};
 use crate::{Checksum, Dataset, Error, Result, Sample, Split};
 
 /// A data set of files in folders; files are looked for when it is made and read on [`load`](Dataset::load).
@@ -22,6 +24,7 @@ use crate::{Checksum, Dataset, Error, Result, Sample, Split};
 pub struct FolderSet {
     samples: Vec<SampleFiles>,
     left_out: Vec<LeftOut>,
+    notes: Notes,
 }
 
 /// Left-out files named in one line.
@@ -49,6 +52,7 @@ impl FolderSet {
         Self {
             samples,
             left_out: Vec::new(),
+            notes: Notes::default(),
         }
     }
 
@@ -72,11 +76,41 @@ impl FolderSet {
         self
     }
 
+    /// What was understood of the files that have been read so far, once per folder: values of labels that are not black and white,
+    /// pages of photographs that were passed over, and so on. Copies of this set share it.
+    pub fn notes(&self) -> Vec<FolderNote> {
+        self.notes.list()
+    }
+
+    /// The same samples, to be read in this way.
+    #[must_use]
+    pub fn with_reading(mut self, reading: &Reading) -> Self {
+        for files in &mut self.samples {
+            files.reading = reading.clone();
+        }
+        self
+    }
+
+    /// Reads the maps of sample `index` alone, which belong to a prediction of this size instead of a photograph.
+    ///
+    /// # Errors
+    /// Those of [`SampleFiles::load`] that speak of maps; [`Error::IndexOutOfRange`].
+    pub fn load_maps(&self, index: usize, size: (usize, usize)) -> Result<SampleMaps> {
+        match self.samples.get(index) {
+            Some(files) => files.maps("prediction", size, &self.notes, |_, _| Ok(())),
+            None => Err(Error::IndexOutOfRange {
+                index,
+                len: self.len(),
+            }),
+        }
+    }
+
     /// The same set of other samples of it.
     fn part(&self, samples: Vec<SampleFiles>) -> Self {
         Self {
             samples,
             left_out: self.left_out.clone(),
+            notes: self.notes.clone(),
         }
     }
 
@@ -160,7 +194,10 @@ impl FolderSet {
         let errors: Vec<Option<Error>> = self
             .samples
             .par_iter()
-            .map(|files| files.load().and_then(|sample| check(&sample)).err())
+            .map(|files| {
+                let sample = files.load_noting(&self.notes);
+                sample.and_then(|sample| check(&sample)).err()
+            })
             .collect();
         let (mut samples, mut reports) = (Vec::new(), Vec::new());
         for (files, error) in self.samples.iter().zip(errors) {
@@ -191,6 +228,7 @@ impl FolderSet {
     /// Samples of this set, then those of `other`.
     pub fn join(mut self, other: Self) -> Self {
         self.samples.extend(other.samples);
+        self.notes.extend(&other.notes);
         self.with_left_out(other.left_out)
     }
 
@@ -309,7 +347,7 @@ impl Dataset for FolderSet {
 
     fn load(&self, index: usize) -> Result<Sample> {
         match self.samples.get(index) {
-            Some(files) => files.load(),
+            Some(files) => files.load_noting(&self.notes),
             None => Err(Error::IndexOutOfRange {
                 index,
                 len: self.len(),

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::formats::{is_litter, unread};
 use super::left_out::{LeftOut, LeftOutReason};
+use super::litter::is_litter;
 use super::order::{first_part, natural_paths};
 use super::stem::stem;
 use crate::read::looks_like_image;
-use crate::{Error, Result};
+use crate::{Error, FileKind, Result, file_kind};
 
 /// Folders nested deeper than this are not searched.
 const MAX_DEPTH: usize = 32;
@@ -158,7 +158,10 @@ fn scan(folder: &Path) -> Result<(Listing, Vec<PathBuf>)> {
                 listing.images.push(path);
                 continue;
             }
-            () => unread(&path).map_or(LeftOutReason::NotAnImage, LeftOutReason::UnreadFormat),
+            () => match file_kind(&path) {
+                Ok(FileKind::Unread { name, .. }) => LeftOutReason::UnreadFormat(name),
+                _ => LeftOutReason::NotAnImage,
+            },
         };
         listing.left_out.push(LeftOut::file(path, reason));
     }

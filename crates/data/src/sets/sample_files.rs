@@ -1,6 +1,11 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::{Mask, Result, Sample, read_image, read_mask};
+use super::notes::{Notes, Understood};
+use super::reading::Reading;
+use crate::{
+    LabelReading, Mask, MaskRule, Result, Sample, check_fov, check_label, check_orientation,
+    read_mask_with, read_photograph,
+};
 
 /// Where the parts of one sample lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +22,20 @@ pub struct SampleFiles {
     pub fov: Option<PathBuf>,
     /// [`Sample::fov_diameter`].
     pub fov_diameter: Option<u32>,
+    /// How the files are read.
+    pub reading: Reading,
+}
+
+/// The maps of a sample, all of one size.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct SampleMaps {
+    /// Vessels by the first annotator.
+    pub label: Option<Mask>,
+    /// Vessels by the second annotator.
+    pub second_label: Option<Mask>,
+    /// The field of view.
+    pub fov: Option<Mask>,
 }
 
 impl SampleFiles {
@@ -29,36 +48,93 @@ impl SampleFiles {
             second_label: None,
             fov: None,
             fov_diameter: None,
+            reading: Reading::default(),
         }
     }
 
-    /// Reads the files.
+    /// Reads the files, as [`reading`](Self::reading) says.
     ///
     /// # Errors
-    /// Those of [`read_image`] and [`read_mask`]; [`Error::SizeMismatch`](crate::Error::SizeMismatch), naming the file, if a map's size is not the photograph's.
+    /// Those of [`read_photograph`], [`read_mask_with`], [`check_fov`], [`check_label`] in the field of view that came with the
+    /// photograph, or the frame, and [`check_orientation`]; [`Error::SizeMismatch`](crate::Error::SizeMismatch) if a map's size is
+    /// not the photograph's. All name the file.
     pub fn load(&self) -> Result<Sample> {
-        let image = read_image(&self.image)?;
-        let size = (image.width() as usize, image.height() as usize);
-        let map = |what: &str, path: &Option<PathBuf>| -> Result<Option<Mask>> {
+        self.load_noting(&Notes::default())
+    }
+
+    /// As [`load`](Self::load); what was understood goes to `notes`.
+    pub(super) fn load_noting(&self, notes: &Notes) -> Result<Sample> {
+        let photograph = read_photograph(&self.image, &self.reading.photographs)?;
+        for note in &photograph.notes {
+            notes.add(&self.image, Understood::Photograph(note.clone()));
+        }
+        let size = (
+            photograph.image.width() as usize,
+            photograph.image.height() as usize,
+        );
+        let fits =
+            |map: &Mask, path: &Path| check_orientation(&photograph, &self.image, map.size(), path);
+        let maps = self.maps("photograph", size, notes, fits)?;
+        Ok(Sample {
+            id: self.id.clone(),
+            label: maps.label,
+            second_label: maps.second_label,
+            fov: maps.fov,
+            fov_diameter: self.fov_diameter,
+            allowed: self.reading.allowed,
+            image: photograph.image,
+        })
+    }
+
+    /// Reads and checks the maps that belong to an image, called `owner`, of this size.
+    pub(super) fn maps(
+        &self,
+        owner: &str,
+        size: (usize, usize),
+        notes: &Notes,
+        fits: impl Fn(&Mask, &Path) -> Result<()>,
+    ) -> Result<SampleMaps> {
+        let read = |what: &str,
+                    path: &Option<PathBuf>,
+                    rule: &MaskRule,
+                    understood: fn(LabelReading) -> Understood|
+         -> Result<Option<Mask>> {
             let Some(path) = path else {
                 return Ok(None);
             };
-            let mask = read_mask(path)?;
+            let read = read_mask_with(path, rule)?;
+            fits(&read.mask, path)?;
             let what = format!(
-                "{what} {} of photograph {}",
+                "{what} {} of {owner} {}",
                 path.display(),
                 self.image.display()
             );
-            mask.expect_size(&what, size)?;
-            Ok(Some(mask))
+            read.mask.expect_size(&what, size)?;
+            if let Some(reading) = read.reading {
+                notes.add(path, understood(reading));
+            }
+            Ok(Some(read.mask))
         };
-        Ok(Sample {
-            id: self.id.clone(),
-            label: map("the label", &self.label)?,
-            second_label: map("the second label", &self.second_label)?,
-            fov: map("the field of view", &self.fov)?,
-            fov_diameter: self.fov_diameter,
-            image,
+        let fov = read(
+            "the field of view",
+            &self.fov,
+            &MaskRule::AsMeant,
+            Understood::FieldOfView,
+        )?;
+        if let (Some(fov), Some(path)) = (&fov, &self.fov) {
+            check_fov(fov, path)?;
+        }
+        let drawn = |what: &str, path: &Option<PathBuf>| -> Result<Option<Mask>> {
+            let label = read(what, path, &self.reading.labels, Understood::Label)?;
+            if let (Some(label), Some(path)) = (&label, path) {
+                check_label(label, fov.as_ref(), path, self.reading.allowed)?;
+            }
+            Ok(label)
+        };
+        Ok(SampleMaps {
+            label: drawn("the label", &self.label)?,
+            second_label: drawn("the second label", &self.second_label)?,
+            fov,
         })
     }
 }

@@ -9,6 +9,9 @@ use venule_data::{
 };
 
 /// A photograph of 40 × 40 pixels unlike others.
+/// The beginning of a WebP picture.
+const WEBP: &[u8] = b"RIFF\x24\0\0\0WEBPVP8 ";
+
 fn photo(root: &Path, name: &str, red: u8) {
     let path = root.join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -50,25 +53,35 @@ fn formats_that_are_not_read_are_counted_and_named() {
     for number in 0..3 {
         photo(root, &format!("photo{number}.png"), number);
     }
-    for name in ["photo3.webp", "photo4.WEBP", "photo5.jp2", "photo6.dcm"] {
-        fs::write(root.join(name), b"\0\0\0\0 not read").unwrap();
+    // The content tells, whatever the name.
+    let dicom = [&[0; 128][..], b"DICM"].concat();
+    let unread: [(&str, &[u8]); 5] = [
+        ("photo3.webp", WEBP),
+        ("photo4.bin", WEBP),
+        ("photo5.jp2", b"\0\0\0\x0cjP  \r\n\x87\n"),
+        ("photo6", &dicom),
+        ("photo7.webp", b"\0\0\0\0 nothing"),
+    ];
+    for (name, bytes) in unread {
+        fs::write(root.join(name), bytes).unwrap();
     }
     for litter in ["Thumbs.db", ".DS_Store", "._photo0.png", "desktop.ini"] {
         fs::write(root.join(litter), b"litter").unwrap();
     }
-    let line = "3 photographs; 4 left out: photo3.webp (WebP), photo4.WEBP (WebP), photo5.jp2 (JPEG 2000), photo6.dcm (DICOM)";
+    let line = "3 photographs; 5 left out: photo3.webp (WebP), photo4.bin (WebP), photo5.jp2 (JPEG 2000), photo6 (DICOM)";
     let set = FolderSet::unlabelled(root).unwrap();
-    assert_eq!(set.to_string(), line);
+    assert_eq!(set.to_string(), format!("{line} and 1 more"));
     assert_eq!(
         format!("{set:#}"),
-        format!("{line}; 4 files of the system passed over")
+        format!("{line}, photo7.webp (not an image); 4 files of the system passed over")
     );
-    assert_eq!(FolderSet::new(root, None, None).unwrap().to_string(), line);
+    let plain = FolderSet::new(root, None, None).unwrap();
+    assert_eq!(plain.to_string(), set.to_string());
     // Any part of the set says the same.
-    assert_eq!(set.split_last(1).1.left_out().len(), 8);
+    assert_eq!(set.split_last(1).1.left_out().len(), 9);
 
     let alone = tempfile::tempdir().unwrap();
-    fs::write(alone.path().join("a.webp"), b"not read").unwrap();
+    fs::write(alone.path().join("a.webp"), WEBP).unwrap();
     let error = FolderSet::unlabelled(alone.path()).unwrap_err().to_string();
     assert!(error.contains("1 left out: a.webp (WebP)"), "{error}");
 }
@@ -81,7 +94,7 @@ fn labels_that_are_not_read_are_named_where_pairing_fails() {
         photo(root, &format!("images/{id}.png"), 9);
     }
     label(root, "masks/a.png");
-    fs::write(root.join("masks/b.webp"), b"not read").unwrap();
+    fs::write(root.join("masks/b.webp"), WEBP).unwrap();
     let error = FolderSet::folder(root, Split::All).unwrap_err().to_string();
     assert!(
         error.contains("'b.png' has no partner") && error.contains("b.webp (WebP)"),

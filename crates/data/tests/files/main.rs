@@ -4,6 +4,7 @@ mod as_downloaded;
 #[cfg(target_os = "linux")]
 mod bombs;
 mod build;
+mod checked;
 mod folders;
 mod fov;
 mod fuzzed;

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use venule::data::{Dataset, DatasetSpec, FolderSet, Layout, Resize, Split};
+use venule::data::{Dataset, DatasetSpec, FolderSet, LabelValue, Layout, Reading, Resize, Split};
 
 use super::run_file::unread;
 use crate::Result;
@@ -34,6 +34,20 @@ pub struct DataConfig {
     /// vessels are wider or narrower for the size of the field of view than others'. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fov_diameter: Option<u32>,
+    /// The values of its labels that count, such as `128`, `"128,0,0"`, or `[1, 2]` for arteries and veins. Default: whatever is meant
+    /// where that is unambiguous.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "label_value::one_or_several"
+    )]
+    pub label_value: Vec<String>,
+    /// Whether its labels may mark no pixel. Default: false.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub allow_empty_labels: bool,
+    /// Whether its labels may mark more than half of the field of view. Default: false.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub allow_majority_labels: bool,
     /// Splits to fit weights on. Default: `["train"]`. `["train", "test"]` is for weights that are given away;
     /// `["without_fold:3"]` with `test = ["fold:3"]` and `validation = []` is a fold of leave-one-out.
     #[serde(default = "train")]
@@ -44,6 +58,42 @@ pub struct DataConfig {
     /// Splits to test on at the end. Default: `["test"]`.
     #[serde(default = "test")]
     pub test: Vec<String>,
+}
+
+/// What counts in labels, as a run file says it.
+mod label_value {
+    use serde::{Deserialize, Deserializer};
+
+    #[derive(Deserialize)]
+    #[serde(
+        untagged,
+        expecting = "a label value is a gray level (128), a colour (\"128,0,0\" or \"#800000\"), or a list of these"
+    )]
+    enum Given {
+        Level(u16),
+        Text(String),
+        List(Vec<Self>),
+    }
+
+    impl Given {
+        fn texts(self) -> Vec<String> {
+            match self {
+                Self::Level(level) => vec![level.to_string()],
+                Self::Text(text) => vec![text],
+                Self::List(list) => list.into_iter().flat_map(Self::texts).collect(),
+            }
+        }
+    }
+
+    pub(super) fn one_or_several<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<String>, D::Error> {
+        Ok(Given::deserialize(deserializer)?.texts())
+    }
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn folder() -> String {
@@ -96,6 +146,9 @@ impl From<&DatasetSpec> for DataConfig {
             masks: None,
             fovs: None,
             fov_diameter: None,
+            label_value: Vec::new(),
+            allow_empty_labels: false,
+            allow_majority_labels: false,
             train: train(),
             validation: validation(),
             test: test(),
@@ -113,6 +166,9 @@ impl DataConfig {
             masks,
             fovs,
             fov_diameter: None,
+            label_value: Vec::new(),
+            allow_empty_labels: false,
+            allow_majority_labels: false,
             train: train(),
             validation: validation(),
             test: Vec::new(),
@@ -164,6 +220,7 @@ impl DataConfig {
         if let Some(pixels) = self.fov_diameter {
             Resize::FovDiameter(pixels as f32).validate()?;
         }
+        self.reading()?;
         let plain = self.masks.is_some() || self.fovs.is_some();
         let reason = match (&self.path, &self.images) {
             (Some(_), None) if !plain => return Ok(()),
@@ -173,6 +230,19 @@ impl DataConfig {
             (None, None) => "it needs a path, or images and masks",
         };
         Err(unread(format!("data set '{}': {reason}", self.name)))
+    }
+
+    /// How its files are read.
+    ///
+    /// # Errors
+    /// If a label value is none.
+    pub fn reading(&self) -> Result<Reading> {
+        let values = self.label_value.iter().map(|text| text.parse());
+        let values = values.collect::<Result<Vec<LabelValue>, _>>()?;
+        Ok(Reading::default()
+            .label_values(values)
+            .allow_empty(self.allow_empty_labels)
+            .allow_majority(self.allow_majority_labels))
     }
 
     fn files(&self, split: Split) -> Result<FolderSet> {
@@ -210,6 +280,7 @@ pub(crate) fn files(data: &[DataConfig], purpose: Purpose) -> Result<FolderSet> 
         for split in data.splits(purpose) {
             let split = split.parse()?;
             let mut files = data.files(split)?.with_fov_diameter(data.fov_diameter);
+            files = files.with_reading(&data.reading()?);
             // An image of the test part may have the number of another.
             if purpose != Purpose::Test && split == Split::Test {
                 files = files.with_id_prefix("test_");

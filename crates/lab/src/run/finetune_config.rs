@@ -257,7 +257,25 @@ impl FinetuneConfig {
         registry: &Registry,
         device: &Device,
     ) -> Result<(Finetuning, Option<ImportReport>)> {
-        let mut task = self.fresh(registry, device)?;
+        self.task_of(self.training_files()?, registry, device)
+    }
+
+    /// The files to train and to validate on.
+    pub(super) fn training_files(&self) -> Result<[FolderSet; 2]> {
+        Ok([
+            self.files(Purpose::Train)?,
+            self.files(Purpose::Validation)?,
+        ])
+    }
+
+    /// As [`task`](Self::task), on files that have been found.
+    pub(super) fn task_of(
+        &self,
+        files: [FolderSet; 2],
+        registry: &Registry,
+        device: &Device,
+    ) -> Result<(Finetuning, Option<ImportReport>)> {
+        let mut task = self.fresh(files, registry, device)?;
         let import = self.pretrained.as_ref();
         let options = self.import.options();
         let import = import.map(|path| task.load_encoder_with(path, &options));
@@ -271,18 +289,33 @@ impl FinetuneConfig {
     /// # Errors
     /// As `task`.
     pub fn task_to_resume(&self, registry: &Registry, device: &Device) -> Result<Finetuning> {
-        let mut task = self.fresh(registry, device)?;
+        self.task_to_resume_of(self.training_files()?, registry, device)
+    }
+
+    /// As [`task_to_resume`](Self::task_to_resume), on files that have been found.
+    pub(super) fn task_to_resume_of(
+        &self,
+        files: [FolderSet; 2],
+        registry: &Registry,
+        device: &Device,
+    ) -> Result<Finetuning> {
+        let mut task = self.fresh(files, registry, device)?;
         if let Some(path) = &self.pretrained {
             task.name_encoder(path);
         }
         self.frozen(task)
     }
 
-    fn fresh(&self, registry: &Registry, device: &Device) -> Result<Finetuning> {
+    fn fresh(
+        &self,
+        [train, validation]: [FolderSet; 2],
+        registry: &Registry,
+        device: &Device,
+    ) -> Result<Finetuning> {
         self.validate()?;
         let data = FinetuningData {
-            train: Box::new(self.files(Purpose::Train)?),
-            validation: Box::new(self.files(Purpose::Validation)?),
+            train: Box::new(train),
+            validation: Box::new(validation),
             fov: self.fov,
             workers: self.workers,
             cache_bytes: data_config::cache_bytes(self.cache_mib)?,

@@ -40,6 +40,8 @@ pub struct Place<'a> {
     pub tensorboard: bool,
     /// Set by whoever wants the run to stop after its step.
     pub stop: Arc<AtomicBool>,
+    /// Whether everything that is left out of the photographs' folders is named. Default: the first four.
+    pub verbose: bool,
     /// Takes what is said of the run, a line at a time. Default: nobody.
     pub say: &'a dyn Fn(&str),
 }
@@ -53,12 +55,27 @@ impl<'a> Place<'a> {
             device: Device::Cpu,
             tensorboard: false,
             stop: Arc::default(),
+            verbose: false,
             say: &|_| {},
         }
     }
 
     fn say(&self, line: impl AsRef<str>) {
         (self.say)(line.as_ref());
+    }
+
+    /// Says how many files there are and what is left out of their folders.
+    fn say_files(&self, files: &FolderSet) {
+        match self.verbose {
+            true => self.say(format!("{files:#}")),
+            false => self.say(files.to_string()),
+        }
+    }
+
+    /// Says what was understood of the files read so far.
+    fn say_notes(&self, files: &FolderSet) {
+        let notes = files.notes().into_iter();
+        notes.for_each(|note| self.say(note.to_string()));
     }
 
     fn train(
@@ -100,11 +117,16 @@ impl<'a> Place<'a> {
         for error in &left_out {
             self.say(format!("left out: {error}"));
         }
-        self.say(photographs.to_string());
+        self.say_files(&photographs);
         let record = pretraining_record(run, &photographs, &self.device)?;
-        let mut task = run.task_on(self.registry, photographs, &self.device)?;
+        let mut task = run.task_on(self.registry, photographs.clone(), &self.device)?;
+        self.say_notes(&photographs);
         self.say(format!("{} parameters", task.store().element_count()));
+        let said = photographs.notes().len();
         let report = self.train(&mut task, &run.recipe.train, &run.run, record)?;
+        if photographs.notes().len() > said {
+            self.say_notes(&photographs);
+        }
         if report.outcome != Outcome::Interrupted {
             let path = self.folder.join("reconstructions.png");
             write_png(&path, task.reconstruction_picture()?)?;
@@ -131,29 +153,36 @@ impl<'a> Place<'a> {
     /// If the folder cannot be written, the photographs cannot be read, or training or test fails.
     pub fn finetune(&self, run: &FinetuneConfig) -> Result<Report> {
         check_writable(self.folder)?;
-        let (train, validation) = (run.files(Purpose::Train)?, run.files(Purpose::Validation)?);
+        let files = run.training_files()?;
         self.say(format!(
             "{} training and {} validation images",
-            train.len(),
-            validation.len()
+            files[0].len(),
+            files[1].len()
         ));
+        let all = files[0].clone().join(files[1].clone());
+        if !all.left_out().is_empty() {
+            self.say_files(&all);
+        }
         let test = self.test_images(run)?;
         let mut record = finetuning_record(run, test.as_ref(), &self.device)?;
         // A checkpoint holds the encoder too: the file it came from may have changed, or be gone.
         let resumes = run.run.resume && latest_checkpoint(self.folder)?.is_some();
         let mut task = match resumes {
-            true => run.task_to_resume(self.registry, &self.device)?,
+            true => run.task_to_resume_of(files.clone(), self.registry, &self.device)?,
             false => {
                 if let Some(path) = &run.pretrained {
                     record = record.with_weights(path)?;
                 }
-                let (task, import) = run.task(self.registry, &self.device)?;
+                let (task, import) = run.task_of(files.clone(), self.registry, &self.device)?;
                 if let (Some(path), Some(import)) = (&run.pretrained, import) {
                     self.say(format!("encoder from {}: {import}", path.display()));
                 }
                 task
             }
         };
+        // One folder may serve both: it is spoken of once.
+        let [train, validation] = files;
+        self.say_notes(&train.join(validation));
         let parameters = task.model().store().element_count();
         self.say(format!("{parameters} parameters"));
         let report = self.train(&mut task, &run.recipe.train, &run.run, record)?;
@@ -199,6 +228,10 @@ impl<'a> Place<'a> {
         };
         let evaluated = protocol.evaluate(&segmenter, &test, |_, _| Ok(()))?;
         let numbers = summary(&evaluated.report);
+        self.say_notes(&test);
+        for warning in &evaluated.warnings {
+            self.say(format!("warning: {warning}"));
+        }
         self.say(format!("{} test images: {numbers}", test.len()));
         if report.final_path.is_some() {
             let path = self.folder.join(TEST_FILE);
