@@ -174,12 +174,12 @@ fn an_image_that_holds_nan_is_refused() {
     let mut image = Plane::filled(32, 32, 0.5);
     for bad in [f32::NAN, f32::INFINITY] {
         image.data_mut()[100] = bad;
-        let found = model.predict(&image).unwrap_err();
+        let found = model.predict(&image.clone().into()).unwrap_err();
         assert!(matches!(found, Error::Config { field: "image", .. }));
         assert_says(&found, &["image", "must be finite"]);
         let prepared = Prepared {
             id: "07".into(),
-            image: image.clone(),
+            image: image.clone().into(),
             label: None,
             fov: Mask::filled(32, 32, true),
             weights: None,

@@ -2,7 +2,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use venule::data::{DatasetSpec, FovPolicy, LabelValue};
-use venule::mae::PretrainedWeights;
 use venule::seg::Freeze;
 use venule::train::EmaConfig;
 use venule::{Registry, parse_device, set_threads};
@@ -46,6 +45,13 @@ pub struct Args {
     /// without --preset and --config the file decides the encoder's architecture
     #[arg(long)]
     pretrained_mae: Option<PathBuf>,
+    /// Start from a trained segmentation model: bundled, bundled-fast, or a file that `finetune` wrote. Without --preset and
+    /// --config its architecture and its way of seeing photographs are taken too
+    #[arg(long, conflicts_with = "pretrained_mae")]
+    from: Option<String>,
+    /// Which of its variables are taken: all, all-but-head, encoder or decoder [default: all]
+    #[arg(long, requires = "from")]
+    from_parts: Option<String>,
     /// The key of these weights' file under which the encoder lies, such as teacher [default: the only one, or model, state_dict,
     /// teacher]
     #[arg(long, value_name = "KEY")]
@@ -118,10 +124,6 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
     if run.data.iter().all(|data| data.train.is_empty()) {
         return Err("nothing to train on; give --dataset NAME=PATH, --train-images and --train-masks, or --config with [[data]]".into());
     }
-    if let (Some(path), false) = (weights_that_decide(&args), args.run.resume) {
-        let description = PretrainedWeights::read_with(path, &run.import.options())?.describe()?;
-        say!("encoder as in {}: {description}", path.display());
-    }
     let registry = Registry::built_in();
     let place = Place {
         device,
@@ -152,8 +154,12 @@ fn data_sets(file: &[DataConfig], given: &[DatasetSpec]) -> Vec<DataConfig> {
 
 /// The weights that decide the encoder's architecture, where neither a preset nor a run file does.
 fn weights_that_decide(args: &Args) -> Option<&Path> {
-    let decided = args.run.preset.is_some() || args.run.config.is_some();
-    args.pretrained_mae.as_deref().filter(|_| !decided)
+    args.pretrained_mae.as_deref().filter(|_| !decided(args))
+}
+
+/// Whether a preset or a run file says the architecture.
+fn decided(args: &Args) -> bool {
+    args.run.preset.is_some() || args.run.config.is_some()
 }
 
 /// The configuration file, or the preset, with the flags that were given.
@@ -167,13 +173,26 @@ fn configuration(args: &Args) -> AnyResult<FinetuneConfig> {
     if let Some(path) = weights_that_decide(args) {
         // A run that goes on has its encoder in its checkpoint, whatever has become of the weights it started from.
         let begun = args.save_dir.join(RUN_FILE);
-        run = match args.run.resume && begun.is_file() {
-            true => {
-                run.recipe.model.encoder = FinetuneConfig::load(begun)?.recipe.model.encoder;
-                run
-            }
-            false => run.with_encoder_of(path)?,
+        if args.run.resume && begun.is_file() {
+            let begun = FinetuneConfig::load(begun)?.recipe;
+            (run.recipe.model, run.recipe.preprocess) = (begun.model, begun.preprocess);
+        } else {
+            let (with_encoder, said) = run.with_encoder_of(path)?;
+            say!("encoder as in {}: {said}", path.display());
+            run = with_encoder;
+        }
+    }
+    if let Some(from) = &args.from {
+        run = match decided(args) {
+            true => FinetuneConfig {
+                from: Some(from.clone()),
+                ..run
+            },
+            false => run.with_model_of(from, &Registry::built_in())?,
         };
+    }
+    if let Some(parts) = &args.from_parts {
+        run = run.with("from_parts", parts)?;
     }
     if let Some(loss) = &args.loss {
         run = run.with("recipe.loss", loss)?;

@@ -6,7 +6,7 @@ use venule::candle_core::Device;
 use venule::data::{Channel, FolderSet, FovPolicy, Preprocess};
 use venule::mae::{ImportOptions, ImportReport, MissingNorm, Normalisation, PretrainedWeights};
 use venule::seg::Freeze;
-use venule::tasks::{Finetuning, FinetuningData};
+use venule::tasks::{Finetuning, FinetuningData, StartParts};
 use venule::train::{RunOptions, TrainConfig};
 use venule::{PartConfig, Recipe, Registry, check_threshold};
 
@@ -51,6 +51,11 @@ pub struct FinetuneConfig {
     /// Where the field of view comes from. Default: the given one, else detection.
     #[serde(default)]
     pub fov: FovPolicy,
+    /// A trained segmentation model to start from: `bundled`, `bundled-fast`, or a file of `finetune`. Default: none.
+    pub from: Option<String>,
+    /// Which of its variables are taken: `all`, `all-but-head`, `encoder` or `decoder`. Default: all.
+    #[serde(default)]
+    pub from_parts: StartParts,
     /// Weights for the encoder to start from. Default: none.
     pub pretrained: Option<PathBuf>,
     /// What is read of these weights. Default: all that is an encoder's, or an error.
@@ -140,6 +145,8 @@ impl RunFile for FinetuneConfig {
         Ok(Self {
             preset: name.to_owned(),
             fov: FovPolicy::default(),
+            from: None,
+            from_parts: StartParts::default(),
             pretrained: None,
             import: ImportSettings::default(),
             freeze: Freeze::default(),
@@ -167,6 +174,14 @@ impl RunFile for FinetuneConfig {
                 field: "freeze",
                 value: format!("{:?}", self.freeze),
                 expected: "gradual unfreezing decides what is frozen; set either freeze or unfreeze_every",
+            }
+            .into());
+        }
+        if let (Some(from), Some(pretrained)) = (&self.from, &self.pretrained) {
+            return Err(venule::Error::Config {
+                field: "from",
+                value: format!("{from} beside pretrained, {}", pretrained.display()),
+                expected: "a training starts from a whole model or from a pretrained encoder; set one of them",
             }
             .into());
         }
@@ -276,6 +291,9 @@ impl FinetuneConfig {
         device: &Device,
     ) -> Result<(Finetuning, Option<ImportReport>)> {
         let mut task = self.fresh(files, registry, device)?;
+        if let (Some(start), Some(from)) = (self.start(registry, device)?, &self.from) {
+            task.start_from(&start, from, self.from_parts)?;
+        }
         let import = self.pretrained.as_ref();
         let options = self.import.options();
         let import = import.map(|path| task.load_encoder_with(path, &options));

@@ -5,6 +5,7 @@ mod finetune_config;
 mod pretrain_config;
 mod record;
 mod run_file;
+mod start;
 mod sweep;
 mod training;
 
