@@ -26,11 +26,6 @@ fn tiny() -> (MaeConfig, ParamStore, Mae) {
     (config, store, mae)
 }
 
-fn save(store: &ParamStore, path: &Path) {
-    let tensors: HashMap<String, Tensor> = store.tensors().into_iter().collect();
-    candle_core::safetensors::save(&tensors, path).unwrap();
-}
-
 fn values(tensor: &Tensor) -> Vec<f32> {
     tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
