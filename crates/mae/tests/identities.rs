@@ -1,7 +1,6 @@
 //! Properties that hold for any masked autoencoder, and bad input.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use proptest::prelude::*;
