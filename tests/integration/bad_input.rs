@@ -459,7 +459,11 @@ fn an_encoder_that_does_not_fit_is_named() {
     save_weights(&path, &store.tensors(), &Default::default()).unwrap();
     let found = error(task.load_encoder(&path));
     assert!(matches!(found, Error::Checkpoint { .. }), "{found}");
-    assert_says(&found, &["compact.safetensors", "architecture"]);
+    // The widths of the two presets.
+    assert_says(
+        &found,
+        &["compact.safetensors", "set width=192", "the model has 64"],
+    );
     for ((name, old), (_, new)) in before.iter().zip(task.model().store().tensors()) {
         let values = |t: &venule::candle_core::Tensor| t.flatten_all()?.to_vec1::<f32>();
         assert_eq!(values(old).unwrap(), values(&new).unwrap(), "{name}");

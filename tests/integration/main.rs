@@ -6,6 +6,7 @@ mod bad_input;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod evaluating;
+#[cfg(feature = "bundled")]
 mod golden;
 mod interruption;
 mod models;

@@ -204,7 +204,10 @@ fn a_pretraining_is_recorded_repeated_and_handed_on() {
         .next()
         .unwrap();
     let events = fs::read(events.unwrap().path()).unwrap();
-    let overlays = events.windows(12).filter(|w| *w == b"validation/5").count();
+    let overlays = events
+        .windows(19)
+        .filter(|w| *w == b"validation/folder_5")
+        .count();
     assert_eq!(overlays, 2);
 }
 
@@ -265,7 +268,10 @@ fn a_run_goes_on_only_with_the_images_it_was_begun_with() {
     fs::copy(masks.join("3.png"), masks.join("2.png")).unwrap();
     let before = text(&folder, "data.tsv");
     let error = finetune_in(&longer, &folder).unwrap_err().to_string();
-    assert!(error.contains("the label of train image '2'"), "{error}");
+    assert!(
+        error.contains("the label of train image 'folder_2'"),
+        "{error}"
+    );
     assert_eq!(text(&folder, "data.tsv"), before);
     fs::write(masks.join("2.png"), old).unwrap();
     // The same images somewhere else, and other settings: the old settings are kept.

@@ -1,7 +1,6 @@
 //! Properties that hold for any masked autoencoder, and bad input.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use proptest::prelude::*;
@@ -24,11 +23,6 @@ fn tiny() -> (MaeConfig, ParamStore, Mae) {
     let store = ParamStore::new(11, &Device::Cpu);
     let mae = Mae::new(&config, &store.root()).unwrap();
     (config, store, mae)
-}
-
-fn save(store: &ParamStore, path: &Path) {
-    let tensors: HashMap<String, Tensor> = store.tensors().into_iter().collect();
-    candle_core::safetensors::save(&tensors, path).unwrap();
 }
 
 fn values(tensor: &Tensor) -> Vec<f32> {

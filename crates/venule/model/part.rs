@@ -2,7 +2,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Error, Result, read_settings};
+use crate::{Error, NONE, Result, read_settings};
 
 /// A part of a model by name: a kind that a [`Registry`](crate::Registry) knows, and the settings of that kind.
 ///
@@ -21,7 +21,7 @@ use crate::{Error, Result, read_settings};
 pub struct PartConfig {
     /// The name of its kind.
     pub kind: String,
-    /// The settings, as that kind reads them.
+    /// The settings, as that kind reads them. One that is off is the word [`NONE`], as in a run file.
     pub config: Map<String, Value>,
 }
 
@@ -36,7 +36,10 @@ impl PartConfig {
         let object = serde_json::to_string(settings)
             .and_then(|text| serde_json::from_str::<Map<String, Value>>(&text));
         match object {
-            Ok(config) => Ok(Self { kind, config }),
+            Ok(mut config) => {
+                config.values_mut().for_each(name_what_is_off);
+                Ok(Self { kind, config })
+            }
             Err(error) => Err(Error::Part {
                 part: kind,
                 reason: format!("its settings are no JSON object: {error}"),
@@ -76,7 +79,18 @@ impl PartConfig {
             Some(other) => return Err(format!("config is {other}, but must be a table")),
         };
         config.extend(object);
+        config.values_mut().for_each(name_what_is_off);
         Ok(Self { kind, config })
+    }
+}
+
+/// JSON may say null, TOML cannot: equal settings are equal wherever they come from.
+fn name_what_is_off(value: &mut Value) {
+    match value {
+        Value::Null => *value = NONE.into(),
+        Value::Array(items) => items.iter_mut().for_each(name_what_is_off),
+        Value::Object(settings) => settings.values_mut().for_each(name_what_is_off),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 

@@ -17,7 +17,8 @@ pub fn peak(test: &str, input: &str, job: impl FnOnce(&str)) -> Option<u64> {
         return None;
     }
     let output = Command::new(std::env::current_exe().unwrap())
-        .args([test, "--exact", "--nocapture", "--test-threads", "1"])
+        .args([test, "--exact", "--include-ignored", "--nocapture"])
+        .args(["--test-threads", "1"])
         .env(INPUT, input)
         .output()
         .unwrap();

@@ -166,7 +166,8 @@ impl<'a> Place<'a> {
         let test = self.test_images(run)?;
         let mut record = finetuning_record(run, test.as_ref(), &self.device)?;
         // A checkpoint holds the encoder too: the file it came from may have changed, or be gone.
-        let resumes = run.run.resume && latest_checkpoint(self.folder)?.is_some();
+        let begun = run.run.resume && self.folder.is_dir();
+        let resumes = begun && latest_checkpoint(self.folder)?.is_some();
         let mut task = match resumes {
             true => run.task_to_resume_of(files.clone(), self.registry, &self.device)?,
             false => {
