@@ -35,7 +35,7 @@ fn what_a_folder_holds_beside_photographs_is_counted_and_named() {
         );
     }
     // The folder above holds the masks too.
-    let above = pretrain.replace("set/images", "set");
+    let above = verbose.replace("set/images", "set");
     says(
         &above,
         &succeed(set.path(), &above),
