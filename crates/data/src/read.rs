@@ -20,6 +20,7 @@ mod tiff;
 mod value;
 
 pub use kind::FileKind;
+pub(crate) use kind::NOT_PICTURE;
 pub use label::{LabelReading, MaskRule, ReadMask, read_mask, read_mask_with};
 pub use note::Note;
 pub use photograph::{Photograph, ReadOptions, check_orientation, read_photograph};

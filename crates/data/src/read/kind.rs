@@ -27,7 +27,8 @@ const AGAIN: &str = "the download failed, fetch it again";
 const DEVELOP: &str = "develop it with a raw converter, and save it as PNG";
 const RENDER: &str = "export the picture in it as PNG";
 const VOLUME: &str = "save its picture as PNG";
-const NOT_PICTURE: &str = "pass a picture (PNG, JPEG, TIFF, GIF, BMP or PNM)";
+/// The remedy of what never is a picture.
+pub(crate) const NOT_PICTURE: &str = "pass a picture (PNG, JPEG, TIFF, GIF, BMP or PNM)";
 
 /// Beginnings: where they lie, their bytes, article and name, and what to do.
 const BEGINNINGS: &[(usize, &[u8], &str, &str, &str)] = &[

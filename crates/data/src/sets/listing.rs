@@ -7,7 +7,7 @@ use super::left_out::{LeftOut, LeftOutReason};
 use super::litter::is_litter;
 use super::order::{first_part, natural_paths};
 use super::stem::stem;
-use crate::read::looks_like_image;
+use crate::read::{NOT_PICTURE, looks_like_image};
 use crate::{Error, FileKind, Result, file_kind};
 
 /// Folders nested deeper than this are not searched.
@@ -159,7 +159,9 @@ fn scan(folder: &Path) -> Result<(Listing, Vec<PathBuf>)> {
                 continue;
             }
             () => match file_kind(&path) {
-                Ok(FileKind::Unread { name, .. }) => LeftOutReason::UnreadFormat(name),
+                Ok(FileKind::Unread { name, remedy, .. }) if remedy != NOT_PICTURE => {
+                    LeftOutReason::UnreadFormat(name)
+                }
                 _ => LeftOutReason::NotAnImage,
             },
         };

@@ -6,7 +6,7 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use image::{Rgb, RgbImage, Rgba, RgbaImage};
-use venule_data::{Dataset, Error, FolderSet, NamePattern, Split};
+use venule_data::{Dataset, Error, FolderSet, NamePattern, Reading, Split};
 
 fn write(root: &Path, name: &str, bytes: &[u8]) {
     let path = root.join(name);
@@ -54,6 +54,8 @@ fn stare_reads_gray_labels_in_files_called_colour_packed_or_not() {
             .enumerate()
         {
             let set = FolderSet::stare(folder.path(), split).unwrap();
+            // Of six pixels the second labels mark up to five.
+            let set = set.with_reading(&Reading::default().allow_majority(true));
             assert_eq!(set.len(), 1, "{split} of .{extension}");
             let sample = set.load(0).unwrap();
             assert_eq!(sample.id, ["im0001", "im0082", "im0162"][number]);

@@ -120,13 +120,10 @@ impl<'a> Place<'a> {
         self.say_files(&photographs);
         let record = pretraining_record(run, &photographs, &self.device)?;
         let mut task = run.task_on(self.registry, photographs.clone(), &self.device)?;
-        self.say_notes(&photographs);
         self.say(format!("{} parameters", task.store().element_count()));
-        let said = photographs.notes().len();
         let report = self.train(&mut task, &run.recipe.train, &run.run, record)?;
-        if photographs.notes().len() > said {
-            self.say_notes(&photographs);
-        }
+        // They are read as the epochs come.
+        self.say_notes(&photographs);
         if report.outcome != Outcome::Interrupted {
             let path = self.folder.join("reconstructions.png");
             write_png(&path, task.reconstruction_picture()?)?;
