@@ -182,7 +182,7 @@ impl Segmenter {
     /// ([`VitConfig::window`](venule_mae::VitConfig::window)), or at once.
     ///
     /// # Errors
-    /// [`Error::Config`] if the model's encoder has no windows, [`Error::Mae`] if the window is out of range.
+    /// [`Error::Config`] if the model's encoder has no windows, [`Error::Part`] if the window is out of range.
     pub fn with_window(mut self, window: Option<usize>) -> Result<Self> {
         let mut config = self.model.config().clone();
         match window {
