@@ -70,6 +70,33 @@ fn classes_are_refused_until_their_values_are_named() {
     // The run file says it too, so that the run can be repeated.
     let run = fs::read_to_string(set.path().join("runs/a/run.toml")).unwrap();
     assert!(run.contains(r#"label_value = ["1", "2"]"#), "{run}");
+    let with_file = |values: &str| {
+        let run = format!(
+            "preset = 'tiny'\n[[data]]\nimages = 'set/images'\nmasks = 'set/masks'\ntest = []\nlabel_value = {values}"
+        );
+        fs::write(set.path().join("run.toml"), run).unwrap();
+        "finetune --config run.toml --max-steps 1 --save-dir runs/b"
+    };
+    let said = succeed(set.path(), with_file("[1, '2']"));
+    let plain = succeed(twin.path(), FINETUNE);
+    let score = "best validation F1";
+    assert_eq!(line(&plain, score), line(&said, score));
+    // No label has an artery of 3.
+    refuse(
+        set.path(),
+        with_file("3"),
+        &["masks", ".png", "--label-value"],
+    );
+    refuse(
+        set.path(),
+        with_file("'vessel'"),
+        &["run.toml", "'vessel'", "a gray level (128)"],
+    );
+    refuse(
+        set.path(),
+        with_file("true"),
+        &["run.toml", "a label value is a gray level"],
+    );
 }
 
 #[test]
