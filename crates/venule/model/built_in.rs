@@ -4,7 +4,7 @@ use venule_mae::{VitConfig, VitEncoder};
 use venule_nn::NoEncoder;
 use venule_seg::{MultiScaleConfig, MultiScaleDecoder, ProgressiveConfig, ProgressiveDecoder};
 
-use super::registry::{DecoderKind, EncoderKind};
+use super::kind::{DecoderKind, EncoderKind};
 
 /// The kind of the Vision Transformer.
 pub(crate) const VIT: &str = "vit";

@@ -2,6 +2,7 @@
 
 mod built_in;
 mod config;
+mod kind;
 mod part;
 mod pretrained;
 mod registry;

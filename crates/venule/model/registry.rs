@@ -8,67 +8,9 @@ use venule_mae::MaskedEncoder;
 use venule_nn::{Encoder, FeatureInfo, Params};
 use venule_seg::Decoder;
 
+use super::kind::{DecoderKind, EncoderKind};
 use super::{PartConfig, built_in};
 use crate::{BoxError, Error, Result};
-
-type Make<T> = Arc<dyn Fn(&PartConfig, &Params) -> Result<Box<T>> + Send + Sync>;
-type MakeDecoder =
-    Arc<dyn Fn(&PartConfig, &[FeatureInfo], &Params) -> Result<Box<dyn Decoder>> + Send + Sync>;
-
-/// How an encoder of one kind is made.
-#[derive(Clone)]
-pub(super) struct EncoderKind {
-    make: Make<dyn Encoder>,
-    /// How it is made for pretraining, if it can be masked.
-    masked: Option<Make<dyn MaskedEncoder>>,
-}
-
-impl EncoderKind {
-    pub(super) fn plain<C: DeserializeOwned, E: Encoder + 'static>(
-        make: impl Fn(&C, &Params) -> std::result::Result<E, BoxError> + Send + Sync + 'static,
-    ) -> Self {
-        Self {
-            make: Arc::new(move |part, params| {
-                let made = make(&part.settings()?, params);
-                Ok(Box::new(made.map_err(|error| in_part(part, error))?))
-            }),
-            masked: None,
-        }
-    }
-
-    pub(super) fn masked<C: DeserializeOwned, E: MaskedEncoder + 'static>(
-        make: impl Fn(&C, &Params) -> std::result::Result<E, BoxError> + Send + Sync + 'static,
-    ) -> Self {
-        let make = Arc::new(move |part: &PartConfig, params: &Params| {
-            make(&part.settings()?, params).map_err(|error| in_part(part, error))
-        });
-        let plain = make.clone();
-        Self {
-            make: Arc::new(move |part, params| Ok(Box::new(plain(part, params)?))),
-            masked: Some(Arc::new(move |part, params| {
-                Ok(Box::new(make(part, params)?))
-            })),
-        }
-    }
-}
-
-/// How a decoder of one kind is made.
-#[derive(Clone)]
-pub(super) struct DecoderKind(MakeDecoder);
-
-impl DecoderKind {
-    pub(super) fn new<C: DeserializeOwned, D: Decoder + 'static>(
-        make: impl Fn(&C, &[FeatureInfo], &Params) -> std::result::Result<D, BoxError>
-        + Send
-        + Sync
-        + 'static,
-    ) -> Self {
-        Self(Arc::new(move |part, maps, params| {
-            let made = make(&part.settings()?, maps, params);
-            Ok(Box::new(made.map_err(|error| in_part(part, error))?))
-        }))
-    }
-}
 
 /// The kinds of encoders, decoders and losses by name: what turns the words of a run file or a checkpoint into parts.
 ///
@@ -224,7 +166,7 @@ impl Registry {
     /// # Errors
     /// [`Error::UnknownKind`]; [`Error::Part`] for settings that are not those of this kind or that it refuses.
     pub fn encoder(&self, part: &PartConfig, params: &Params) -> Result<Box<dyn Encoder>> {
-        (find("encoder", &self.encoders, &part.kind)?.make)(part, params)
+        find("encoder", &self.encoders, &part.kind)?.make(part, params)
     }
 
     /// The encoder that a configuration names, for pretraining.
@@ -236,8 +178,8 @@ impl Registry {
         part: &PartConfig,
         params: &Params,
     ) -> Result<Box<dyn MaskedEncoder>> {
-        match &find("encoder", &self.encoders, &part.kind)?.masked {
-            Some(make) => make(part, params),
+        match find("encoder", &self.encoders, &part.kind)?.make_masked(part, params) {
+            Some(made) => made,
             None => Err(Error::Part {
                 part: part.kind.clone(),
                 reason: "this encoder cannot be pretrained masked; implement `mae::MaskedEncoder` and register it by `with_masked_encoder`".to_owned(),
@@ -255,7 +197,7 @@ impl Registry {
         maps: &[FeatureInfo],
         params: &Params,
     ) -> Result<Box<dyn Decoder>> {
-        (find("decoder", &self.decoders, &part.kind)?.0)(part, maps, params)
+        find("decoder", &self.decoders, &part.kind)?.make(part, maps, params)
     }
 }
 
@@ -282,15 +224,4 @@ fn find<'a, T>(what: &'static str, kinds: &'a BTreeMap<String, T>, kind: &str) -
         kind: kind.to_owned(),
         known: kinds.keys().cloned().collect::<Vec<_>>().join(", "),
     })
-}
-
-/// Errors of this crate pass as they are; others are said to be of the part.
-fn in_part(part: &PartConfig, error: BoxError) -> Error {
-    match error.downcast::<Error>() {
-        Ok(error) => *error,
-        Err(error) => Error::Part {
-            part: part.kind.clone(),
-            reason: error.to_string(),
-        },
-    }
 }
