@@ -44,7 +44,10 @@ fn main() -> Result<()> {
     );
     println!("ROC AUC {:?}", roc_auc(&scores, &label, Some(&counted))?);
     if let Some(best) = best_f1_threshold(&scores, &label, Some(&counted))? {
-        println!("F1 {:.3} at {:.3}, the best threshold", best.f1, best.threshold);
+        println!(
+            "F1 {:.3} at {:.3}, the best threshold",
+            best.f1, best.threshold
+        );
     }
 
     // All metrics over many images, pooled and per image.

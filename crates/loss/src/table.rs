@@ -2,10 +2,10 @@
 
 use crate::composite::{self, Composite};
 use crate::config::LossConfig;
-use crate::term::TermConfig;
 use crate::error::{Error, Result, suggestion};
 use crate::loss::Loss;
 use crate::presets;
+use crate::term::TermConfig;
 use crate::{bce, cldice, dice, focal, focal_tversky, mcc, skeleton_recall, thin_bce, tversky};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,7 @@
 use crate::auc_matrix::AucMatrix;
 use crate::column::Column;
-use crate::order::Order;
 use crate::details::Details;
+use crate::order::Order;
 use crate::score_histogram::ScoreHistogram;
 use crate::{
     Bootstrap, CalibrationReport, Confusion, CurvePoint, Interval, RankedScores, Result, Scores,

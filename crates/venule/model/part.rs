@@ -21,7 +21,7 @@ use crate::{Error, NONE, Result, read_settings};
 pub struct PartConfig {
     /// The name of its kind.
     pub kind: String,
-    /// The settings, as that kind reads them; one that is off is the word `none`. One that is off is the word [`NONE`], as in a run file.
+    /// The settings, as that kind reads them; one that is off is the word [`NONE`], as in a run file.
     pub config: Map<String, Value>,
 }
 

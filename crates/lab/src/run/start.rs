@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use venule::candle_core::Device;
 #[cfg(feature = "bundled")]
 use venule::Bundled;
+use venule::candle_core::Device;
 use venule::{Registry, Segmenter};
 
 use super::FinetuneConfig;

@@ -72,10 +72,13 @@ impl Finetuning {
             found.filter(|found| found.var().shape() == param.var().shape())
         };
         let misfit = wanted.iter().find(|param| fits(param).is_none());
-        if let Some(misfit) = misfit.map(|param| param.name()).or(match wanted.is_empty() {
-            true => Some("there is no such part"),
-            false => None,
-        }) {
+        if let Some(misfit) = misfit
+            .map(|param| param.name())
+            .or(match wanted.is_empty() {
+                true => Some("there is no such part"),
+                false => None,
+            })
+        {
             let part = |prefix: &str| {
                 let mut all = own.iter().filter(|p| p.name().starts_with(prefix));
                 match all.all(|param| fits(param).is_some()) {
