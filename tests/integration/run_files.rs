@@ -338,9 +338,12 @@ fn the_files_that_are_shown_and_given_are_understood() {
         .iter()
         .filter_map(|b| b.split("```").next())
         .collect();
-    let [finetuning, pretraining] = blocks[..] else {
+    let [finetuning, excerpts @ .., pretraining] = &blocks[..] else {
         panic!("{} TOML blocks", blocks.len());
     };
+    for excerpt in excerpts {
+        excerpt.parse::<FinetuneConfig>().unwrap();
+    }
     let run: FinetuneConfig = finetuning.parse().unwrap();
     assert_eq!((run.recipe.train.clip_norm, run.data.len()), (None, 2));
     let run: PretrainConfig = pretraining.parse().unwrap();

@@ -105,9 +105,12 @@ pub fn score_masks(prediction: &Mask, truth: &Mask) -> Evaluated {
         write_png(path(part).join("1.png"), mask_image(mask).unwrap()).unwrap();
     }
     let files = FolderSet::new(path("prediction"), Some(path("truth")), None).unwrap();
-    // Empty and full masks are meant here.
-    let reading = Reading::default().allow_empty(true).allow_majority(true);
-    evaluate_predictions(&files.with_reading(&reading), 0.5).unwrap()
+    evaluate_predictions(&files.with_reading(&any_labels()), 0.5).unwrap()
+}
+
+/// Empty and full masks are meant.
+pub fn any_labels() -> Reading {
+    Reading::default().allow_empty(true).allow_majority(true)
 }
 
 /// All metrics of two masks, by the names of reports.

@@ -110,6 +110,7 @@ pub struct PredictionRange {
     brightest: Option<PathBuf>,
     /// Whether each value is 0 or the greatest one.
     is_two_valued: bool,
+    has_zeros: bool,
     mixed_depths: bool,
 }
 
@@ -123,6 +124,7 @@ impl PredictionRange {
             greatest: 0,
             brightest: None,
             is_two_valued: true,
+            has_zeros: false,
             mixed_depths: false,
         }
     }
@@ -136,6 +138,7 @@ impl PredictionRange {
         let (map, most) = read(path)?;
         let mut levels = map.data().iter().map(|&share| level(share, most));
         let greatest = levels.clone().max().unwrap_or(0);
+        self.has_zeros |= levels.clone().any(|value| value == 0);
         let two_valued = levels.all(|value| value == 0 || value == greatest);
         self.mixed_depths |= self.files > 0 && most != self.most;
         // Files without a vessel tell nothing of the greatest value.
@@ -159,7 +162,7 @@ impl PredictionRange {
     /// What the values mean: shares of what the samples can hold, or masks of 0 and one other value.
     ///
     /// # Errors
-    /// [`Error::PredictionRange`] if the greatest value of all files is below half of what the samples can hold (percent, class
+    /// [`Error::PredictionRange`] if the greatest value of all files is below 45 % of what the samples can hold (percent, class
     /// numbers, 12-bit data), unless they are two-valued.
     pub fn scale(&self) -> Result<PredictionScale> {
         let (greatest, most) = (self.greatest, self.most);
@@ -169,11 +172,15 @@ impl PredictionRange {
         if greatest > most / 2 {
             return Ok(PredictionScale::Full { greatest, most });
         }
-        if self.is_two_valued && !self.mixed_depths {
+        if self.is_two_valued && self.has_zeros && !self.mixed_depths {
             return Ok(PredictionScale::Masks {
                 marked: greatest,
                 most,
             });
+        }
+        // Percent end at 39 % of 8 bits; probabilities that stay just below one half are probabilities.
+        if u32::from(greatest) * 20 > u32::from(most) * 9 {
+            return Ok(PredictionScale::Full { greatest, most });
         }
         Err(Error::PredictionRange {
             folder: self.folder.clone(),
