@@ -338,7 +338,7 @@ fn the_files_that_are_shown_and_given_are_understood() {
         .iter()
         .filter_map(|b| b.split("```").next())
         .collect();
-    let [finetuning, excerpts @ .., pretraining] = &blocks[..] else {
+    let [finetuning, pretraining, excerpts @ ..] = &blocks[..] else {
         panic!("{} TOML blocks", blocks.len());
     };
     for excerpt in excerpts {

@@ -124,7 +124,7 @@ mod tests {
             reason: LeftOutReason::MaskFolder,
             files: 20,
         };
-        assert_eq!(LeftOut::list(&[litter.clone()], 4), "");
+        assert_eq!(LeftOut::list(std::slice::from_ref(&litter), 4), "");
         let all = [webp, litter, masks];
         assert_eq!(
             LeftOut::list(&all, 4),
