@@ -18,7 +18,7 @@ use crate::{Error, Result};
 /// ```
 ///
 /// # Errors
-/// [`Error::File`] if the file cannot be read; [`Error::Log`] if a complete line is no log line.
+/// [`Error::Venule`] if the file cannot be read; [`Error::Log`] if a complete line is no log line.
 pub fn read_log(path: &Path) -> Result<Vec<LogLine>> {
     let text = std::fs::read_to_string(path).map_err(venule::file::Error::reading("read", path))?;
     let complete = text.rfind('\n').map_or("", |end| &text[..end]);

@@ -72,7 +72,7 @@ impl RunSummary {
 /// handed back as an error, beside the others.
 ///
 /// # Errors
-/// [`Error::File`](crate::Error::File) if `root` cannot be listed.
+/// [`Error::Venule`](crate::Error::Venule) if `root` cannot be listed.
 pub fn runs_below(root: &Path) -> Result<(Vec<RunSummary>, Vec<crate::Error>)> {
     std::fs::read_dir(root).map_err(venule::file::Error::reading("list", root))?;
     let (mut runs, mut errors) = (Vec::new(), Vec::new());

@@ -40,7 +40,7 @@ impl TensorBoard {
     /// Adds the number `value` to the curve `tag` at `step`.
     ///
     /// # Errors
-    /// [`crate::Error::File`].
+    /// [`crate::Error::Venule`].
     pub fn scalar(&mut self, tag: &str, step: usize, value: f64) -> Result<()> {
         let mut summary = Vec::new();
         let mut entry = Vec::new();
@@ -53,7 +53,7 @@ impl TensorBoard {
     /// Adds a picture, encoded as PNG, of `width` × `height` pixels under `tag` at `step`.
     ///
     /// # Errors
-    /// [`crate::Error::File`].
+    /// [`crate::Error::Venule`].
     pub fn image(
         &mut self,
         tag: &str,
