@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use venule::file::{self, check_writable, create_folder};
@@ -40,6 +40,19 @@ pub fn exit(result: AnyResult<ExitCode>) -> ExitCode {
 /// Longest name of a file, in bytes, on all common file systems.
 const LONGEST_NAME: usize = 255;
 
+/// Folders that were made for results. Those in which nothing came to lie go again with it: a refused run leaves nothing behind.
+#[must_use]
+pub struct Places(Vec<PathBuf>);
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        for folder in self.0.iter().rev() {
+            // One that is not empty stays.
+            let _ = std::fs::remove_dir(folder);
+        }
+    }
+}
+
 /// Creates the folders of results, and tries them and the places of files, before any work begins.
 ///
 /// # Errors
@@ -47,23 +60,28 @@ const LONGEST_NAME: usize = 255;
 pub fn check_places<'a>(
     folders: impl IntoIterator<Item = &'a Path>,
     files: impl IntoIterator<Item = &'a Path>,
-) -> file::Result<()> {
-    for folder in folders {
+) -> file::Result<Places> {
+    let mut made = Places(Vec::new());
+    let mut prepare = |folder: &Path| {
+        let missing = folder.ancestors().take_while(|part| !part.exists());
+        let missing: Vec<_> = missing
+            .filter(|part| !part.as_os_str().is_empty())
+            .collect();
+        made.0.extend(missing.into_iter().rev().map(Path::to_owned));
         create_folder(folder)?;
-        check_writable(folder)?;
+        check_writable(folder)
+    };
+    for folder in folders {
+        prepare(folder)?;
     }
     for path in files {
         check_name(path)?;
-        let folder = path.parent().unwrap_or(Path::new(""));
-        if !folder.as_os_str().is_empty() {
-            create_folder(folder)?;
+        match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => prepare(folder)?,
+            _ => check_writable(Path::new("."))?,
         }
-        check_writable(match folder.as_os_str().is_empty() {
-            true => Path::new("."),
-            false => folder,
-        })?;
     }
-    Ok(())
+    Ok(made)
 }
 
 /// Refuses a file whose name is too long, or where a folder stands.

@@ -268,7 +268,7 @@ fn a_key_chooses_among_several() {
         &[
             "flat.safetensors",
             "several",
-            "`key`",
+            "`--pretrained-key`",
             "a.backbone, b.backbone",
         ],
     );
@@ -353,7 +353,7 @@ fn registers_and_strange_tensors_are_refused_or_listed() {
     assert_eq!(found.len(), 1);
     assert_says(
         &found[0],
-        &["no place for blocks.1.attn.q_norm.weight", "allow_unused"],
+        &["no place for blocks.1.attn.q_norm.weight", "--allow-unused"],
     );
 
     let mut options = options();
@@ -453,7 +453,7 @@ fn a_fine_tuned_classifier_without_norm_needs_a_choice() {
             "retfound_finetuned.pth",
             "`fc_norm`",
             "file of the pretraining",
-            "missing_norm",
+            "--missing-norm fc-norm",
         ],
     );
     for (choice, name) in [

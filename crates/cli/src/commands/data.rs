@@ -31,7 +31,7 @@ pub struct Args {
 
 /// Prints what the data sets hold; the exit code says whether a split is broken.
 pub fn run(args: Args) -> AnyResult<ExitCode> {
-    check_places([], args.json.as_deref())?;
+    let _places = check_places([], args.json.as_deref())?;
     let reading = args.reading.reading();
     let mut rows = Vec::new();
     let mut broken = 0;

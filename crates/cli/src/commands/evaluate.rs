@@ -110,7 +110,7 @@ fn evaluate(args: &Args) -> AnyResult<()> {
     let files = [&args.json, &args.markdown, &args.csv]
         .into_iter()
         .flatten();
-    check_places(places.map(AsRef::as_ref), files.map(AsRef::as_ref))?;
+    let _places = check_places(places.map(AsRef::as_ref), files.map(AsRef::as_ref))?;
     for set in &sets {
         if let Some(folder) = &args.pictures {
             support::check_pictures(folder, support::ids(&set.images))?;

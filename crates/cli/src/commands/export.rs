@@ -42,7 +42,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> AnyResult<ExitCode> {
-    check_places([], [args.out.as_path()])?;
+    let _places = check_places([], [args.out.as_path()])?;
     let mut segmenter = Segmenter::from_file(&args.weights)?;
     if args.encoder {
         return encoder(&segmenter, &args.out);

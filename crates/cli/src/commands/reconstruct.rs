@@ -35,7 +35,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> AnyResult<ExitCode> {
     set_threads(args.threads)?;
-    check_places([], [args.out.as_path()])?;
+    let _places = check_places([], [args.out.as_path()])?;
     let mut run = PretrainConfig::load(args.run.join(RUN_FILE))?;
     if let Some(folder) = args.data_dir {
         run.data = vec![DataConfig::unlabelled(folder)];

@@ -50,7 +50,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> AnyResult<ExitCode> {
-    check_places([], args.json.as_deref())?;
+    let _places = check_places([], args.json.as_deref())?;
     let files = match &args.pattern {
         Some(pattern) => {
             let truth = args.truth_pattern.clone().unwrap_or_default();

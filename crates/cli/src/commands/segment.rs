@@ -70,7 +70,7 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
     // Photographs of one name in several folders: none may overwrite another's results.
     let names: Vec<String> = distinct_names(args.images.iter().map(stem));
     support::check_pictures(&args.out, names.iter().map(String::as_str))?;
-    check_places([args.out.as_path()], args.json.as_deref())?;
+    let _places = check_places([args.out.as_path()], args.json.as_deref())?;
     let fov = args.fov.as_deref().map(field_of_view).transpose()?;
     let segmenter = segmenter(&args)?;
     let mut failed = 0;
