@@ -106,11 +106,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Another process needs the file and the registration.
     let weights = trained.final_path.ok_or("the training left no weights")?;
     let (checkpoint, model) = Checkpoint::load_with(&registry, &weights, &Device::Cpu)?;
-    println!(
-        "{} parameters of '{}'",
-        model.store().element_count(),
-        checkpoint.model.encoder.kind
-    );
+    println!("{} parameters", model.store().element_count());
     let segmenter = Segmenter::new(checkpoint, model)?;
     let evaluated = evaluate(&segmenter, &photographs(3)?, |_, _| Ok(()))?;
     println!(
