@@ -1,5 +1,4 @@
 use std::fmt;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::str::FromStr;
@@ -8,6 +7,7 @@ use image::RgbImage;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 
+use crate::read::open;
 use crate::{Error, Result};
 
 /// What tells one photograph from another, whatever it is called: 128 bits of a SHA-256.
@@ -45,13 +45,7 @@ impl Checksum {
             path: path.to_owned(),
             source,
         };
-        // Asked before opening: a pipe that nobody writes to would block.
-        if !std::fs::metadata(path).map_err(failed)?.is_file() {
-            return Err(Error::NotAFile {
-                path: path.to_owned(),
-            });
-        }
-        let mut file = File::open(path).map_err(failed)?;
+        let (mut file, _) = open(path)?;
         let mut hash = Sha256::new();
         let mut piece = vec![0; 1 << 16];
         loop {

@@ -27,7 +27,7 @@ pub use photograph::{Photograph, ReadOptions, check_orientation, read_photograph
 pub use plausible::{LabelCheck, check_fov, check_label};
 pub use prediction::{PredictionRange, PredictionScale, read_probability};
 pub use source::file_kind;
-pub(crate) use source::looks_like_image;
+pub(crate) use source::{looks_like_image, open};
 pub use value::LabelValue;
 
 /// Most pixels an image may have: 2²⁶, e.g. 8192 × 8192.

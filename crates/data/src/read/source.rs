@@ -13,8 +13,8 @@ const MAX_BYTES: u64 = 512 << 20;
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// The bytes of a file, unpacked if they are gzip.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
+/// Opens a regular file; its length in bytes.
+pub(crate) fn open(path: &Path) -> Result<(File, u64)> {
     let failed = |source| Error::Io {
         path: path.to_owned(),
         source,
@@ -26,8 +26,17 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
             path: path.to_owned(),
         });
     }
-    let bytes =
-        read_at_most(path, File::open(path).map_err(failed)?, metadata.len())?.map_err(failed)?;
+    Ok((File::open(path).map_err(failed)?, metadata.len()))
+}
+
+/// The bytes of a file, unpacked if they are gzip.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
+    let failed = |source| Error::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let (file, length) = open(path)?;
+    let bytes = read_at_most(path, file, length)?.map_err(failed)?;
     if !bytes.starts_with(&GZIP) {
         return Ok(bytes);
     }
@@ -93,13 +102,8 @@ pub fn file_kind(path: impl AsRef<Path>) -> Result<FileKind> {
         path: path.to_owned(),
         source,
     };
-    if !std::fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(Error::NotAFile {
-            path: path.to_owned(),
-        });
-    }
     let mut start = Vec::new();
-    let file = File::open(path).map_err(failed)?;
+    let (file, _) = open(path)?;
     file.take(512).read_to_end(&mut start).map_err(failed)?;
     if start.starts_with(&GZIP) {
         let mut unpacked = Vec::new();
