@@ -1,20 +1,26 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use venule_lab::runs_below;
+use serde_json::json;
+use venule::file::write_atomic;
+use venule_lab::{RunSummary, runs_below};
 
-use crate::output::{AnyResult, number, say};
+use crate::output::{AnyResult, check_places, number, say};
 
 /// List the runs below a folder, best score first: steps, loss, and whether they are finished.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  venule runs runs")]
+#[command(after_help = "Examples:\n  venule runs runs\n  venule runs --json runs.json")]
 pub struct Args {
     /// The folder
     #[arg(default_value = "runs")]
     folder: PathBuf,
+    /// Write the list to this JSON file
+    #[arg(long)]
+    json: Option<PathBuf>,
 }
 
 pub fn run(args: Args) -> AnyResult<ExitCode> {
+    let _places = check_places([], args.json.as_deref())?;
     let (runs, errors) = runs_below(&args.folder)?;
     say!(
         "{:>10} {:>7} {:>8} {:>8} {:>10}  {:10} folder",
@@ -30,11 +36,7 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
             Some((score, epoch)) => (number(Some(score)), (epoch + 1).to_string()),
             None => ("-".to_owned(), "-".to_owned()),
         };
-        let state = match (run.finished, run.resumable) {
-            (true, _) => "finished",
-            (false, true) => "resumable",
-            (false, false) => "begun",
-        };
+        let state = state(run);
         say!(
             "{score:>10} {epoch:>7} {:>8} {:>8} {:>10}  {state:10} {}",
             run.epochs,
@@ -49,5 +51,30 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
     if runs.is_empty() {
         return Err(format!("there is no run below {}", args.folder.display()).into());
     }
+    if let Some(path) = &args.json {
+        let rows: Vec<_> = runs.iter().map(row).collect();
+        write_atomic(path, &serde_json::to_vec_pretty(&rows)?)?;
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+fn state(run: &RunSummary) -> &'static str {
+    match (run.finished, run.resumable) {
+        (true, _) => "finished",
+        (false, true) => "resumable",
+        (false, false) => "begun",
+    }
+}
+
+/// A line of the list, epochs counted from 1 as in the list.
+fn row(run: &RunSummary) -> serde_json::Value {
+    json!({
+        "folder": run.folder,
+        "best_score": run.best.map(|(score, _)| score),
+        "best_epoch": run.best.map(|(_, epoch)| epoch + 1),
+        "epochs": run.epochs,
+        "steps": run.steps,
+        "loss": run.loss,
+        "state": state(run),
+    })
 }

@@ -68,8 +68,8 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
     if let Some(predictions) = &predictions {
         say!("{predictions}");
     }
-    let warnings: Vec<String> = scored.warnings.iter().map(ToString::to_string).collect();
-    warnings
+    scored
+        .warnings
         .iter()
         .for_each(|warning| eprintln!("warning: {warning}"));
     let intervals = scored.intervals(args.seed)?;
@@ -100,7 +100,6 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
         let mut numbers = json(&scored, args.seed)?;
         numbers["predictions"] = predictions.into();
         numbers["notes"] = notes.into();
-        numbers["warnings"] = warnings.into();
         numbers["threshold_from"] = ThresholdOrigin::Given.to_string().into();
         write_atomic(path, &serde_json::to_vec_pretty(&numbers)?)?;
         say!("all numbers: {}", path.display());

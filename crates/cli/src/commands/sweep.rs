@@ -1,11 +1,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use venule::file::write_atomic;
 use venule::train::Outcome;
 use venule::{Registry, set_threads};
 use venule_lab::{Sweep, SweepEnd, SweepPlace};
 
-use crate::output::{AnyResult, INTERRUPTED, say};
+use crate::output::{AnyResult, INTERRUPTED, check_places, say};
 use crate::support::stop_flag;
 
 /// Train and test every variant of a run with several seeds, one after the other, and make the table.
@@ -23,10 +24,14 @@ pub struct Args {
     /// CPU threads; 0 takes all
     #[arg(long, default_value_t = 0)]
     threads: usize,
+    /// Write the table to this JSON file too
+    #[arg(long)]
+    json: Option<PathBuf>,
 }
 
 pub fn run(args: Args) -> AnyResult<ExitCode> {
     set_threads(args.threads)?;
+    let _places = check_places([], args.json.as_deref())?;
     let end = Sweep::load(&args.grid)?.run(&SweepPlace {
         folder: &args.save_dir,
         registry: &Registry::built_in(),
@@ -35,7 +40,10 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
     })?;
     match end {
         SweepEnd::Done(table) => {
-            say!("{}", table.trim_end());
+            say!("{}", table.markdown().trim_end());
+            if let Some(path) = &args.json {
+                write_atomic(path, &serde_json::to_vec_pretty(&table.json())?)?;
+            }
             Ok(ExitCode::SUCCESS)
         }
         SweepEnd::Stopped(report) => {

@@ -53,6 +53,7 @@ pub fn json(evaluated: &Evaluated, seed: u64) -> Result<Value> {
         "pixels": evaluated.protocol.pixels(),
         "size": evaluated.protocol.size(),
         "threshold": report.threshold,
+        "warnings": evaluated.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "images": evaluated.rows.len(),
         "images_in_set": evaluated.set_size,
         "seconds": evaluated.seconds(),

@@ -7,6 +7,7 @@ mod record;
 mod run_file;
 mod start;
 mod sweep;
+mod sweep_table;
 mod training;
 
 pub use data_config::{DataConfig, Purpose};
@@ -15,4 +16,5 @@ pub use pretrain_config::PretrainConfig;
 pub use record::{RUN_FILE, RunRecord, TEST_FILE};
 pub use run_file::RunFile;
 pub use sweep::{Sweep, SweepEnd, SweepPlace, Variant};
+pub use sweep_table::{SweepRow, SweepTable};
 pub use training::{Place, finetuning_record, pretraining_record};

@@ -8,11 +8,12 @@ use std::sync::atomic::AtomicBool;
 use serde::Deserialize;
 use venule::Registry;
 use venule::candle_core::Device;
-use venule::file::{check_writable, write_atomic};
+use venule::file::check_writable;
 use venule::metrics::summarize;
 use venule::train::{FINAL_FILE, Outcome, Report};
 
 use super::run_file::RunFile;
+use super::sweep_table::{METRICS, SweepRow, SweepTable};
 use super::training::{Place, finetuning_record, pretraining_record};
 use super::{FinetuneConfig, PretrainConfig, RUN_FILE, RunRecord, TEST_FILE};
 use crate::{Error, Result};
@@ -56,21 +57,11 @@ struct Planned<'a, R> {
     folder: PathBuf,
 }
 
-/// Columns of the table.
-const METRICS: [&str; 6] = [
-    "f1",
-    "f1_at_0.5",
-    "recall",
-    "thin_recall",
-    "cl_dice",
-    "roc_auc",
-];
-
 /// How a sweep ended.
 #[derive(Debug)]
 pub enum SweepEnd {
-    /// All runs are done; the table as Markdown, which is in table.md too.
-    Done(String),
+    /// All runs are done; the table lies in table.md and table.csv too.
+    Done(SweepTable),
     /// A run was stopped before its end.
     Stopped(Report),
 }
@@ -132,7 +123,7 @@ impl Sweep {
             }
         }
         let mut results: Vec<(&str, BTreeMap<String, f64>)> = Vec::new();
-        let mut table = String::new();
+        let mut table = self.table(&results)?;
         for (index, planned) in runs.iter().enumerate() {
             let folder = &planned.folder;
             let of = format!("{} of {}", index + 1, runs.len());
@@ -148,7 +139,8 @@ impl Sweep {
                 }
             }
             results.push((planned.name, read_scores(&scores)?));
-            table = self.write_tables(place.folder, &results)?;
+            table = self.table(&results)?;
+            table.write(place.folder)?;
         }
         Ok(SweepEnd::Done(table))
     }
@@ -219,46 +211,24 @@ impl Sweep {
         }
     }
 
-    /// Mean and standard deviation over the seeds that are done, as table.md and table.csv; the first is handed back.
-    fn write_tables(
-        &self,
-        folder: &Path,
-        results: &[(&str, BTreeMap<String, f64>)],
-    ) -> Result<String> {
-        let mut markdown = format!("| variant | seeds | {} |\n", METRICS.join(" | "));
-        markdown.push_str(&format!("|{}\n", " --- |".repeat(METRICS.len() + 2)));
-        let mut csv = format!("variant,metric,{}\n", ["seeds", "mean", "std"].join(","));
-        for variant in &self.variant {
-            let own: Vec<_> = results
-                .iter()
-                .filter(|(name, _)| *name == variant.name)
-                .collect();
-            markdown.push_str(&format!("| {} | {} |", variant.name, own.len()));
-            for metric in METRICS {
-                let values = own.iter().map(|(_, scores)| scores.get(metric).copied());
-                let cell = match summarize(values).map_err(venule::Error::from)? {
-                    Some(summary) => {
-                        let std = summary.std.map_or(String::new(), |std| format!("{std}"));
-                        csv.push_str(&format!(
-                            "\"{}\",{metric},{},{},{std}\n",
-                            variant.name.replace('"', "\"\""),
-                            own.len(),
-                            summary.mean
-                        ));
-                        match summary.std {
-                            Some(std) => format!("{:.4} ± {std:.4}", summary.mean),
-                            None => format!("{:.4}", summary.mean),
-                        }
-                    }
-                    None => "–".to_owned(),
-                };
-                markdown.push_str(&format!(" {cell} |"));
-            }
-            markdown.push('\n');
-        }
-        write_atomic(folder.join("table.md"), markdown.as_bytes())?;
-        write_atomic(folder.join("table.csv"), csv.as_bytes())?;
-        Ok(markdown)
+    /// Mean and standard deviation over the seeds that are done.
+    fn table(&self, results: &[(&str, BTreeMap<String, f64>)]) -> Result<SweepTable> {
+        let rows = self.variant.iter().map(|variant| {
+            let own = results.iter().filter(|(name, _)| *name == variant.name);
+            let own: Vec<_> = own.map(|(_, scores)| scores).collect();
+            let summary = |metric| summarize(own.iter().map(|scores| scores.get(metric).copied()));
+            let metrics = METRICS.map(|metric| Ok((metric, summary(metric)?)));
+            let metrics: std::result::Result<_, venule::metrics::Error> =
+                metrics.into_iter().collect();
+            Ok(SweepRow {
+                variant: variant.name.clone(),
+                seeds: own.len(),
+                metrics: metrics.map_err(venule::Error::from)?,
+            })
+        });
+        Ok(SweepTable {
+            rows: rows.collect::<Result<_>>()?,
+        })
     }
 }
 
