@@ -101,3 +101,41 @@ impl SweepTable {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_views_agree() {
+        let summary = Summary {
+            count: 2,
+            mean: 0.5,
+            std: Some(0.25),
+            min: 0.25,
+            max: 0.75,
+        };
+        let table = SweepTable {
+            rows: vec![SweepRow {
+                variant: "a \"b\"".to_owned(),
+                seeds: 2,
+                metrics: vec![("f1", Some(summary)), ("cl_dice", None)],
+            }],
+        };
+        assert_eq!(
+            table.csv(),
+            "variant,metric,seeds,mean,std\n\"a \"\"b\"\"\",f1,2,0.5,0.25\n"
+        );
+        let markdown = table.markdown();
+        assert!(
+            markdown.ends_with("| a \"b\" | 2 | 0.5000 ± 0.2500 | – |\n"),
+            "{markdown}"
+        );
+        let expected = json!([{
+            "variant": "a \"b\"",
+            "seeds": 2,
+            "metrics": {"f1": {"mean": 0.5, "std": 0.25}, "cl_dice": null},
+        }]);
+        assert_eq!(table.json(), expected);
+    }
+}
