@@ -146,10 +146,10 @@ const FLAGS: [(&str, &[&str]); 11] = [
         "reconstruct",
         &["--run", "--data-dir", "--out", "--seed", "--threads"],
     ),
-    ("runs", &[]),
+    ("runs", &["--json"]),
     ("plot", &[]),
     ("data", &["--dataset", "--skip-unreadable", "--json"]),
-    ("sweep", &["--grid", "--save-dir", "--threads"]),
+    ("sweep", &["--grid", "--save-dir", "--threads", "--json"]),
 ];
 
 #[test]

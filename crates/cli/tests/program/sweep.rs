@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{done, write_set};
+use crate::support::{done, read_json, write_set};
 
 #[test]
 fn a_grid_out_of_time_goes_on_by_the_same_command() {
@@ -46,10 +46,40 @@ fn a_grid_out_of_time_goes_on_by_the_same_command() {
     // What is finished is not done again.
     let log = out.join("bce_2/log.jsonl");
     let before = fs::read(&log).unwrap();
-    let again = done(sweep);
+    let json = root.join("table.json");
+    let again = done(
+        sweep
+            .into_iter()
+            .chain(["--json".as_ref(), json.as_os_str()]),
+    );
     assert!(
         again.ends_with(&table) && !again.contains(" steps; "),
         "{again}"
     );
     assert_eq!(fs::read(&log).unwrap(), before);
+    let rows = read_json(&json);
+    assert_eq!(
+        (&rows[1]["variant"], &rows[1]["seeds"]),
+        (&"bce".into(), &2.into())
+    );
+    let f1 = rows[1]["metrics"]["f1"]["mean"].as_f64().unwrap();
+    let line = table.lines().last().unwrap();
+    assert!(line.starts_with(&format!("| bce | 2 | {f1:.4} ")), "{line}");
+
+    let json = root.join("runs.json");
+    let listed = done([
+        "runs".as_ref(),
+        out.as_os_str(),
+        "--json".as_ref(),
+        json.as_os_str(),
+    ]);
+    let rows = read_json(&json);
+    assert_eq!(rows.as_array().unwrap().len(), 4);
+    for row in rows.as_array().unwrap() {
+        assert_eq!(
+            (&row["state"], &row["steps"]),
+            (&"finished".into(), &2.into())
+        );
+        assert!(listed.contains(row["folder"].as_str().unwrap()), "{listed}");
+    }
 }
