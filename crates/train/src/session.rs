@@ -217,7 +217,16 @@ impl<'a> Session<'a> {
                 bad = Some(("loss", batch..batch + 1));
                 break;
             }
-            let grads = output.loss.backward()?;
+            let mut grads = output.loss.backward()?;
+            // Layers that hold their variable itself, as candle's do, build its graph though it is frozen.
+            for ((_, var), _) in self
+                .params
+                .iter()
+                .zip(&self.trainable)
+                .filter(|(_, t)| !**t)
+            {
+                grads.remove(var.as_tensor());
+            }
             let samples = output.samples.max(1);
             parts.push((loss, output.terms, samples));
             if end - first == 1 {

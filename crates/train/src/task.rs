@@ -66,7 +66,7 @@ pub trait Task {
     fn name(&self) -> &str;
 
     /// All variables of the model, frozen ones too, in a fixed order. They are what a checkpoint
-    /// holds; those without a gradient are left alone by the optimizer. Asked for again at the start of every epoch, for what
+    /// holds; frozen ones and those without a gradient are left alone by the optimizer. Asked for again at the start of every epoch, for what
     /// is trainable then.
     fn parameters(&self) -> Vec<Parameter>;
 

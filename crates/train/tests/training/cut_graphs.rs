@@ -11,6 +11,8 @@ struct Chain {
     params: Vec<Parameter>,
     /// Batches whose graph is cut between body and head.
     cut: Vec<usize>,
+    /// Whether frozen layers hold their variables, as candle's do, or detach them.
+    holds: bool,
     /// The epoch from which the body is trainable.
     body_from: usize,
     batches: usize,
@@ -25,6 +27,7 @@ impl Chain {
         Self {
             params: params.into(),
             cut: cut.to_vec(),
+            holds: false,
             body_from: 0,
             batches: 2,
         }
@@ -55,7 +58,7 @@ impl Task for Chain {
     fn step(&mut self, at: Position) -> Result<StepOutput, BoxError> {
         let [weight, bias, head] = [0, 1, 2].map(|i| {
             let param = &self.params[i];
-            match param.trainable {
+            match param.trainable || self.holds {
                 true => param.var.as_tensor().clone(),
                 false => param.var.as_detached_tensor(),
             }
@@ -70,6 +73,24 @@ impl Task for Chain {
             terms: Vec::new(),
             samples: 1,
         })
+    }
+}
+
+#[test]
+fn frozen_variables_rest_though_the_graph_reaches_them() {
+    for accumulation in [1, 2] {
+        let mut chain = Chain::new(&[]);
+        (chain.holds, chain.body_from) = (true, 1);
+        let config = TrainConfig {
+            accumulation,
+            ..config(1)
+        };
+        fit(&mut chain, &config).unwrap();
+        assert_eq!(
+            [chain.value("body.weight"), chain.value("body.bias")],
+            [1.0; 2]
+        );
+        assert_ne!(chain.value("head.weight"), 1.0);
     }
 }
 
