@@ -183,13 +183,22 @@ impl PretrainedWeights {
         };
         match (self.tensors().get("pos_embed"), config.positions) {
             (None, Positions::Learned) => found.push(positions(fixed, learned, "cls_token")),
-            (Some(table), Positions::SinCos) if !lenient && !is_sin_cos(table, config.grid())? => {
+            (Some(table), Positions::SinCos)
+                if !lenient && !is_sin_cos(table, self.grids(config))? =>
+            {
                 found.push(positions(learned, fixed, "pos_embed"));
             }
             _ => {}
         }
         plan.differences = found;
         Ok(())
+    }
+
+    fn grids(&self, config: &VitConfig) -> Grids {
+        Grids {
+            file: self.own().map(VitConfig::grid),
+            model: config.grid(),
+        }
     }
 
     /// The file's attention heads, and how they are known.
@@ -244,6 +253,10 @@ impl PretrainedWeights {
             }
             return Ok(());
         };
+        // The others were looked through when they were read.
+        if may_be_left_out(&source) {
+            self.expect_finite(self.origin(&source), tensor)?;
+        }
         let target = param.var().dims();
         let conversion = |how| Conversion {
             name: name.to_owned(),
@@ -251,7 +264,7 @@ impl PretrainedWeights {
             to: target.to_vec(),
             how,
         };
-        let value = match convert(name, tensor, target, self.tensors(), config)? {
+        let value = match convert(name, tensor, target, self.tensors(), self.grids(config))? {
             // A copy: a variable takes no tensor that shares its memory.
             Converted::Same => tensor.copy()?,
             Converted::Changed(value, how) => {
@@ -281,7 +294,7 @@ impl PretrainedWeights {
             .filter(|name| !known.contains(name.as_str()))
         {
             let origin = self.origin(name).to_owned();
-            if name == "pos_embed" && is_sin_cos(&self.tensors()[name], config.grid())? {
+            if name == "pos_embed" && is_sin_cos(&self.tensors()[name], self.grids(config))? {
                 plan.report.notes.push(format!(
                     "{origin} is the fixed sine-cosine table, which the encoder computes"
                 ));
@@ -330,12 +343,13 @@ fn explains(differences: &[Difference], name: &str) -> bool {
 }
 
 /// Whether a position table, with or without a class token's entry, is the sine-cosine one of its grid.
-fn is_sin_cos(table: &Tensor, grid: (usize, usize)) -> candle_core::Result<bool> {
+fn is_sin_cos(table: &Tensor, grids: Grids) -> candle_core::Result<bool> {
     let Ok((1, count, width)) = table.dims3() else {
         return Ok(false);
     };
-    let Some((has_class, grid)) =
-        position_grid(count, grid).filter(|_| width > 0 && width % 4 == 0)
+    let Some((has_class, grid)) = grids
+        .of_table(count)
+        .filter(|_| width > 0 && width % 4 == 0)
     else {
         return Ok(false);
     };
@@ -356,13 +370,13 @@ fn convert(
     tensor: &Tensor,
     target: &[usize],
     all: &HashMap<String, Tensor>,
-    config: &VitConfig,
+    grids: Grids,
 ) -> candle_core::Result<Converted> {
     match name {
         "cls_token" => {
             let class = all
                 .get("pos_embed")
-                .and_then(|table| class_position(table, config.grid()));
+                .and_then(|table| class_position(table, grids));
             match class {
                 Some(class) if tensor.dims() == target && class.dims() == target => Ok(
                     Converted::Changed((tensor + class)?, "its position was added"),
@@ -370,7 +384,7 @@ fn convert(
                 _ => Ok(same_or_no(tensor, target)),
             }
         }
-        "pos_embed" | "decoder_pos_embed" => positions(tensor, target, config.grid()),
+        "pos_embed" | "decoder_pos_embed" => positions(tensor, target, grids),
         "patch_embed.proj.weight" => channels(tensor, target),
         _ => Ok(same_or_no(tensor, target)),
     }
@@ -384,44 +398,55 @@ fn same_or_no(tensor: &Tensor, target: &[usize]) -> Converted {
     }
 }
 
-/// Whether the first of `count` positions is the class token's, and the grid of the others: that of the model if the number
-/// fits, else a square.
-fn position_grid(count: usize, grid: (usize, usize)) -> Option<(bool, (usize, usize))> {
-    let patches = grid.0.saturating_mul(grid.1);
-    if count == patches || count.checked_sub(1) == Some(patches) {
-        return Some((count != patches, grid));
-    }
-    let square = |count: usize| square_side(count).map(|side| (side, side));
-    match square(count) {
-        Some(square) => Some((false, square)),
-        None => Some((true, square(count.checked_sub(1)?)?)),
+/// The patches of an image, in rows and columns.
+type Grid = (usize, usize);
+
+/// The grid of the model, and that of the file where its metadata say it.
+#[derive(Clone, Copy)]
+struct Grids {
+    file: Option<Grid>,
+    model: Grid,
+}
+
+impl Grids {
+    /// Whether the first of `count` positions is the class token's, and the grid of the others: that of the file, else that of
+    /// the model if the number fits, else a square.
+    fn of_table(self, count: usize) -> Option<(bool, Grid)> {
+        for grid in self.file.into_iter().chain([self.model]) {
+            let patches = grid.0.saturating_mul(grid.1);
+            if count == patches || count.checked_sub(1) == Some(patches) {
+                return Some((count != patches, grid));
+            }
+        }
+        let square = |count: usize| square_side(count).map(|side| (side, side));
+        match square(count) {
+            Some(square) => Some((false, square)),
+            None => Some((true, square(count.checked_sub(1)?)?)),
+        }
     }
 }
 
 /// The class token's entry (1, 1, C) of a position table (1, 1 + N, C).
-fn class_position(table: &Tensor, grid: (usize, usize)) -> Option<Tensor> {
+fn class_position(table: &Tensor, grids: Grids) -> Option<Tensor> {
     let (_, count, _) = table.dims3().ok()?;
-    let (has_class, _) = position_grid(count, grid)?;
+    let (has_class, _) = grids.of_table(count)?;
     has_class.then(|| table.narrow(1, 0, 1).ok())?
 }
 
-fn positions(
-    tensor: &Tensor,
-    target: &[usize],
-    grid: (usize, usize),
-) -> candle_core::Result<Converted> {
-    if tensor.dims() == target {
-        return Ok(Converted::Same);
-    }
+fn positions(tensor: &Tensor, target: &[usize], grids: Grids) -> candle_core::Result<Converted> {
+    let grid = grids.model;
     let (Ok((1, count, width)), [1, wanted, target_width]) = (tensor.dims3(), target) else {
-        return Ok(Converted::No("other shape"));
+        return Ok(same_or_no(tensor, target));
     };
     if width != *target_width || grid.0 * grid.1 != *wanted {
         return Ok(Converted::No("other width"));
     }
-    let Some((has_class, from)) = position_grid(count, grid) else {
+    let Some((has_class, from)) = grids.of_table(count) else {
         return Ok(Converted::No("not from a square grid"));
     };
+    if tensor.dims() == target && from == grid {
+        return Ok(Converted::Same);
+    }
     let patches = match has_class {
         true => tensor.narrow(1, 1, count - 1)?,
         false => tensor.clone(),
@@ -479,12 +504,36 @@ mod tests {
         }
     }
 
+    fn on(model: Grid) -> Grids {
+        Grids { file: None, model }
+    }
+
+    #[test]
+    fn a_file_that_says_its_grid_is_read_on_it() {
+        let grids = Grids {
+            file: Some((2, 8)),
+            model: (4, 4),
+        };
+        assert_eq!(grids.of_table(16), Some((false, (2, 8))));
+        assert_eq!(grids.of_table(17), Some((true, (2, 8))));
+        // As many values, but on another grid.
+        let values: Vec<f32> = (0..16).map(|i| i as f32).collect();
+        let (_, how) = changed(positions(&table(&values), &[1, 16, 1], grids).unwrap());
+        assert_eq!(how, "resampled");
+        // 50 patches are no class token and 49 of them.
+        let grids = Grids {
+            file: Some((5, 10)),
+            model: (7, 7),
+        };
+        assert!(class_position(&table(&[0.; 50]), grids).is_none());
+    }
+
     #[test]
     fn a_class_position_is_told_by_the_square() {
-        assert!(class_position(&table(&[0.; 4]), (3, 2)).is_none());
-        assert!(class_position(&table(&[0.; 6]), (2, 2)).is_none());
-        assert!(class_position(&table(&[]), (2, 2)).is_none());
-        let class = class_position(&table(&[7., 0., 0., 0., 0.]), (3, 2)).unwrap();
+        assert!(class_position(&table(&[0.; 4]), on((3, 2))).is_none());
+        assert!(class_position(&table(&[0.; 6]), on((2, 2))).is_none());
+        assert!(class_position(&table(&[]), on((2, 2))).is_none());
+        let class = class_position(&table(&[7., 0., 0., 0., 0.]), on((3, 2))).unwrap();
         assert_eq!(class.to_vec3::<f32>().unwrap(), [[[7.]]]);
     }
 
@@ -493,24 +542,24 @@ mod tests {
         let mut values = [1.; 25];
         values[0] = 7.;
         // 25 is a square, and one more than 4 · 6.
-        let class = class_position(&table(&values), (4, 6)).unwrap();
+        let class = class_position(&table(&values), on((4, 6))).unwrap();
         assert_eq!(class.to_vec3::<f32>().unwrap(), [[[7.]]]);
-        let (value, how) = changed(positions(&table(&values), &[1, 24, 1], (4, 6)).unwrap());
+        let (value, how) = changed(positions(&table(&values), &[1, 24, 1], on((4, 6))).unwrap());
         assert_eq!(how, "without the class token's position");
         assert_eq!(value.to_vec3::<f32>().unwrap(), [[[1.]; 24]]);
-        assert!(class_position(&table(&values), (5, 5)).is_none());
+        assert!(class_position(&table(&values), on((5, 5))).is_none());
     }
 
     #[test]
     fn a_constant_table_stays_constant_on_any_grid() {
         let (value, how) =
-            changed(positions(&table(&[9., 2., 2., 2., 2.]), &[1, 6, 1], (3, 2)).unwrap());
+            changed(positions(&table(&[9., 2., 2., 2., 2.]), &[1, 6, 1], on((3, 2))).unwrap());
         assert_eq!(how, "resampled, without the class token's position");
         for row in &value.to_vec3::<f32>().unwrap()[0] {
             assert!((row[0] - 2.0).abs() < 1e-6);
         }
         assert!(matches!(
-            positions(&table(&[0.; 7]), &[1, 4, 1], (2, 2)).unwrap(),
+            positions(&table(&[0.; 7]), &[1, 4, 1], on((2, 2))).unwrap(),
             Converted::No(_)
         ));
     }

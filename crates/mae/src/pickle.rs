@@ -8,6 +8,8 @@ use candle_core::DType;
 
 /// Instructions that are read at most: a ViT-H with its optimizer needs a twentieth of it.
 const MOST_STEPS: usize = 4 << 20;
+/// Longest name of a tensor or dictionary, in bytes.
+const LONGEST_NAME: usize = 256;
 
 /// Number of an object.
 pub(crate) type Id = usize;
@@ -102,9 +104,10 @@ impl<'a> Pickle<'a> {
         }
     }
 
+    /// A text short enough for a name: what is made of names then grows with the pickle, however often it refers to one.
     pub(crate) fn text(&self, id: Id) -> Option<&'a str> {
         match self.nodes[id] {
-            Node::Text(text) => Some(text),
+            Node::Text(text) => (text.len() <= LONGEST_NAME).then_some(text),
             _ => None,
         }
     }

@@ -1,6 +1,6 @@
 //! State dicts in the zip archives that `torch.save` writes.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -96,10 +96,10 @@ fn read(path: &Path, key: Option<&str>) -> Result<StateDict> {
         ..StateDict::default()
     };
     let mut by_storage = BTreeMap::<&str, Vec<(&str, Stored<'_>, DType)>>::new();
-    for &(name, value) in chosen.pairs {
-        let Some(name) = pickle.text(name) else {
-            continue;
-        };
+    // Of a name that is given twice the last counts, as in Python.
+    let named = chosen.pairs.iter();
+    let named = named.filter_map(|&(name, value)| Some((pickle.text(name)?, value)));
+    for (name, value) in named.collect::<BTreeMap<_, _>>() {
         let stored = pickle.tensor(value).transpose();
         let stored = stored.map_err(|e| format(path, format!("tensor `{name}`: {e}")))?;
         match stored.and_then(|stored| Some((stored.dtype?, stored))) {
@@ -121,7 +121,12 @@ fn read(path: &Path, key: Option<&str>) -> Result<StateDict> {
         let mut views = HashMap::new();
         for (name, stored, dtype) in wanted {
             let bytes = bytes.as_ref().map_err(Clone::clone);
-            let view = (stored.offset, stored.dims.clone(), stored.strides.clone());
+            let view = (
+                dtype,
+                stored.offset,
+                stored.dims.clone(),
+                stored.strides.clone(),
+            );
             let tensor = match views.get(&view) {
                 Some(tensor) => Ok(Tensor::clone(tensor)),
                 None => bytes.and_then(|bytes| tensor(bytes, &stored, dtype, &mut budget)),
@@ -245,7 +250,11 @@ fn choose<'p>(path: &Path, pickle: &'p Pickle<'_>, key: Option<&str>) -> Result<
         return Err(Error::Key {
             path: path.to_owned(),
             wanted: key.map(str::to_owned),
-            keys: named.map(str::to_owned).collect(),
+            keys: named
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
             transformers: candidates.iter().map(|(key, _)| key.clone()).collect(),
         });
     };

@@ -46,6 +46,9 @@ pub struct ImportOptions {
     pub missing_norm: MissingNorm,
 }
 
+/// What errors call weights that came from no file.
+const IN_MEMORY: &str = "the weights";
+
 /// Weights of a public Vision Transformer (timm, MAE, RETFound, DINO, DINOv2, Hugging Face), or of an own checkpoint.
 ///
 /// [`PretrainedWeights::load`] puts them into a model's store; [`PretrainedWeights::describe`] tells which encoder they belong
@@ -185,7 +188,7 @@ impl PretrainedWeights {
         metadata: BTreeMap<String, String>,
         options: ImportOptions,
     ) -> Result<Self> {
-        let origin = path.unwrap_or(Path::new("the weights"));
+        let origin = path.unwrap_or(Path::new(IN_MEMORY));
         let mut skipped = state.skipped;
         let mut floats = HashMap::with_capacity(state.tensors.len());
         for (name, tensor) in state.tensors {
@@ -195,18 +198,7 @@ impl PretrainedWeights {
             }
         }
         skipped.sort();
-        let finite = |name: &str, tensor: &Tensor| -> Result<()> {
-            let values = tensor.flatten_all()?.to_vec1::<f32>()?;
-            match values.iter().position(|value| !value.is_finite()) {
-                None => Ok(()),
-                Some(place) => Err(Error::NotFinite {
-                    path: origin.to_owned(),
-                    tensor: name.to_owned(),
-                    value: values[place],
-                    place,
-                }),
-            }
-        };
+        let finite = |name: &str, tensor: &Tensor| expect_finite(origin, name, tensor);
         let named = Named::new(floats, options.key.as_deref(), origin, &finite)?;
         let own = own_config(&metadata);
         Ok(Self {
@@ -265,6 +257,12 @@ impl PretrainedWeights {
         self.path.as_deref()
     }
 
+    /// Refuses a tensor of these weights that holds NaN or infinity.
+    pub(crate) fn expect_finite(&self, name: &str, tensor: &Tensor) -> Result<()> {
+        let origin = self.path.as_deref().unwrap_or(Path::new(IN_MEMORY));
+        expect_finite(origin, name, tensor)
+    }
+
     pub(crate) fn own(&self) -> Option<&VitConfig> {
         self.own.as_ref()
     }
@@ -285,5 +283,18 @@ impl PretrainedWeights {
     /// What was joined or multiplied on reading.
     pub(crate) fn changed(&self) -> &[Conversion] {
         &self.named.changed
+    }
+}
+
+fn expect_finite(path: &Path, name: &str, tensor: &Tensor) -> Result<()> {
+    let values = tensor.flatten_all()?.to_vec1::<f32>()?;
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(place) => Err(Error::NotFinite {
+            path: path.to_owned(),
+            tensor: name.to_owned(),
+            value: values[place],
+            place,
+        }),
     }
 }
