@@ -109,7 +109,7 @@ impl LossTable {
     /// to a configuration. A loss without parameters takes `()`.
     ///
     /// # Errors
-    /// If a loss or preset is called `kind` already.
+    /// If a loss or preset is called `kind` already, or `P` is no struct whose fields a term can name.
     pub fn register<P, L>(
         &mut self,
         kind: &str,
@@ -122,6 +122,14 @@ impl LossTable {
         if self.kinds().any(|taken| taken == kind) || presets::spelled(kind).is_some() {
             return Err(Error::Registered {
                 kind: kind.to_owned(),
+            });
+        }
+        let taken = ["kind", "weight"];
+        let parameters = defaults::<P>(kind)?;
+        if let Some(name) = taken.iter().find(|name| parameters.contains_key(**name)) {
+            return Err(Error::ParameterStruct {
+                loss: kind.to_owned(),
+                reason: format!("`{name}` is a term's own; name the parameter otherwise"),
             });
         }
         self.rows.push(row(kind, build));
