@@ -76,13 +76,19 @@ impl TryFrom<Value> for MaskedModelConfig {
         }
         // A run file of version 0.1 lays its keys over a preset of today.
         if let Some(table) = written.as_object_mut() {
-            for key in ["width", "depth", "heads"] {
-                if let Some(value) = table.remove(&format!("decoder_{key}")) {
-                    table["decoder"][key] = value;
+            let old = [
+                ("decoder_width", "width"),
+                ("decoder_depth", "depth"),
+                ("decoder_heads", "heads"),
+                ("normalize_targets", "normalize_targets"),
+            ];
+            let laid = old.map(|(old, key)| Some((key.to_owned(), table.remove(old)?)));
+            match table.get_mut("decoder") {
+                Some(Value::Object(decoder)) => decoder.extend(laid.into_iter().flatten()),
+                other => {
+                    let found = other.map_or(Value::Null, |value| value.take());
+                    return Err(format!("decoder is {found}; expected a table of settings"));
                 }
-            }
-            if let Some(value) = table.remove("normalize_targets") {
-                table["decoder"]["normalize_targets"] = value;
             }
         }
         let Written { encoder, decoder } = serde_json::from_value(written).map_err(failed)?;
@@ -114,7 +120,13 @@ impl TryFrom<Written> for ModelConfig {
             }
         };
         let mut decoder = written.decoder;
-        for key in KEYS {
+        // Of another kind such a key is a setting of its own.
+        let built_in = |kind: &Value| KEYS.iter().any(|key| kind == key);
+        let of_old = decoder.get("kind").is_none_or(built_in);
+        for key in KEYS.into_iter().filter(|_| of_old) {
+            if !decoder.get(key).is_some_and(Value::is_object) {
+                continue;
+            }
             let Some(Value::Object(settings)) = decoder.remove(key) else {
                 continue;
             };

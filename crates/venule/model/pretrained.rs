@@ -28,6 +28,15 @@ impl VesselModel {
             let report = weights.load(self.store(), ENCODER, &config);
             return report.map_err(|error| unfit(error.to_string()));
         }
+        let mut known = ImportOptions::default();
+        known.allow_unused = options.allow_unused;
+        if *options != known {
+            return Err(Error::Config {
+                field: "import",
+                value: format!("set for the encoder '{}'", self.config().encoder.kind),
+                expected: "key, heads and missing_norm are for encoders of the kind 'vit'; leave them out",
+            });
+        }
         let prefix = format!("{ENCODER}.");
         let own = self.store().params();
         let own: Vec<_> = own
@@ -38,17 +47,20 @@ impl VesselModel {
             return Err(unfit("this model has no encoder".to_owned()));
         }
         // A pretraining has the encoder's variables at its root, a segmentation model under `encoder.`.
-        let tensors = Weights::read(path)?.tensors;
+        let mut tensors = Weights::read(path)?.tensors;
         let mut found = Vec::with_capacity(own.len());
         let mut missing = Vec::new();
         for param in own {
             let name = param.name();
-            match tensors
-                .get(name)
-                .or_else(|| tensors.get(&name[prefix.len()..]))
-            {
+            let there = tensors.remove(name);
+            match there.or_else(|| tensors.remove(&name[prefix.len()..])) {
                 Some(tensor) if tensor.shape() == param.var().shape() => {
-                    found.push((param, tensor.to_dtype(DType::F32)?));
+                    let tensor = tensor.to_dtype(DType::F32)?;
+                    let values = tensor.flatten_all()?.to_vec1::<f32>()?;
+                    if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+                        return Err(unfit(format!("{name} holds {value}")));
+                    }
+                    found.push((param, tensor));
                 }
                 Some(tensor) => missing.push(format!(
                     "{name} is {:?} in the file and {:?} here",
@@ -65,7 +77,20 @@ impl VesselModel {
                 missing.join("; ")
             )));
         }
+        let (mut unused, mut left_out): (Vec<_>, Vec<_>) = tensors
+            .into_keys()
+            .partition(|name| name.starts_with(&prefix));
+        unused.sort();
+        left_out.sort();
+        if !unused.is_empty() && !options.allow_unused {
+            return Err(unfit(format!(
+                "the encoder '{}' has no place for {}; allow_unused leaves them out",
+                self.config().encoder.kind,
+                unused.join(", ")
+            )));
+        }
         let mut report = ImportReport::default();
+        (report.unused, report.left_out) = (unused, left_out);
         for (param, tensor) in found {
             param.var().set(&tensor.to_device(self.device())?)?;
             report.loaded.push(param.name()[prefix.len()..].to_owned());

@@ -212,9 +212,12 @@ impl Finetuning {
     /// Freezes a part of the encoder.
     ///
     /// # Errors
-    /// If there are fewer stages than `freeze` names, or the encoder has none.
+    /// If there are fewer stages than `freeze` names, or there is no encoder. One without stages is frozen as a whole.
     pub fn freeze(&mut self, freeze: Freeze) -> Result<()> {
-        if freeze != Freeze::None {
+        let encoder = self.model.encoder();
+        let whole =
+            matches!(freeze, Freeze::All | Freeze::AllBut(0)) && !encoder.outputs().is_empty();
+        if freeze != Freeze::None && !whole {
             self.expect_stages("freeze")?;
         }
         self.model.freeze(freeze)
