@@ -96,6 +96,26 @@ pub fn check_name(path: &Path) -> file::Result<()> {
     Err(file::Error::writing("write", path)(kind.into()))
 }
 
+/// Refuses a file to be written that is one of those to be read.
+pub fn expect_no_input<'a>(
+    written: &Path,
+    inputs: impl IntoIterator<Item = &'a Path>,
+) -> AnyResult<()> {
+    // What is not there yet is no input.
+    let Ok(place) = written.canonicalize() else {
+        return Ok(());
+    };
+    let is_it = |input: &Path| input.canonicalize().is_ok_and(|input| input == place);
+    match inputs.into_iter().any(is_it) {
+        true => Err(format!(
+            "{} is read from, and would be overwritten; give another place with --out",
+            written.display()
+        )
+        .into()),
+        false => Ok(()),
+    }
+}
+
 /// A number of a table with four decimals; a dash where it is undefined.
 pub fn number(value: Option<f64>) -> String {
     value.map_or("-".to_owned(), |value| format!("{value:.4}"))

@@ -48,6 +48,9 @@ pub fn stop_flag() -> AnyResult<Arc<AtomicBool>> {
     Ok(flag)
 }
 
+/// The pictures of a segmentation.
+pub const PICTURES: [&str; 3] = ["mask", "probability", "overlay"];
+
 /// Where a picture of a sample goes.
 pub fn picture_path(folder: &Path, id: &str, kind: &str) -> PathBuf {
     folder.join(format!("{}_{kind}.png", id.replace(['/', '\\'], "_")))

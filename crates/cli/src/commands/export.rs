@@ -6,7 +6,7 @@ use venule::data::{DatasetSpec, Resize, Split};
 use venule::mae::{VitConfig, export_encoder};
 use venule::{ImageRecord, Protocol, Segmenter};
 
-use crate::output::{AnyResult, check_places, say};
+use crate::output::{AnyResult, check_places, expect_no_input, say};
 use crate::support;
 
 /// Write weights in half precision, with all that is needed to use them: a file to give away. Or the encoder alone, for others.
@@ -43,6 +43,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> AnyResult<ExitCode> {
     let _places = check_places([], [args.out.as_path()])?;
+    expect_no_input(&args.out, [args.weights.as_path()])?;
     let mut segmenter = Segmenter::from_file(&args.weights)?;
     if args.encoder {
         return encoder(&segmenter, &args.out);

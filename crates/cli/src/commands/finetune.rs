@@ -1,4 +1,4 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use venule::data::{DatasetSpec, FovPolicy, LabelValue};
@@ -152,11 +152,6 @@ fn data_sets(file: &[DataConfig], given: &[DatasetSpec]) -> Vec<DataConfig> {
     given.iter().map(data_set).collect()
 }
 
-/// The weights that decide the encoder's architecture, where neither a preset nor a run file does.
-fn weights_that_decide(args: &Args) -> Option<&Path> {
-    args.pretrained_mae.as_deref().filter(|_| !decided(args))
-}
-
 /// Whether a preset or a run file says the architecture.
 fn decided(args: &Args) -> bool {
     args.run.preset.is_some() || args.run.config.is_some()
@@ -170,27 +165,25 @@ fn configuration(args: &Args) -> AnyResult<FinetuneConfig> {
     import.heads = args.pretrained_heads.or(import.heads);
     import.allow_unused |= args.allow_unused;
     import.missing_norm = args.missing_norm.unwrap_or(import.missing_norm);
-    if let Some(path) = weights_that_decide(args) {
-        // A run that goes on has its encoder in its checkpoint, whatever has become of the weights it started from.
-        let begun = args.save_dir.join(RUN_FILE);
-        if args.run.resume && begun.is_file() {
-            let begun = FinetuneConfig::load(begun)?.recipe;
-            (run.recipe.model, run.recipe.preprocess) = (begun.model, begun.preprocess);
-        } else {
+    let begun = args.save_dir.join(RUN_FILE);
+    let decides = !decided(args);
+    match (&args.from, &args.pretrained_mae) {
+        // A run that goes on has its model in its checkpoint, whatever has become of the weights it started from.
+        (Some(_), _) | (_, Some(_)) if decides && args.run.resume && begun.is_file() => {
+            let begun = FinetuneConfig::load(begun)?;
+            (run.recipe.model, run.recipe.preprocess) =
+                (begun.recipe.model, begun.recipe.preprocess);
+            run.fov = begun.fov;
+        }
+        (Some(from), _) if decides => run = run.with_model_of(from, &Registry::built_in())?,
+        (None, Some(path)) if decides => {
             let (with_encoder, said) = run.with_encoder_of(path)?;
             say!("encoder as in {}: {said}", path.display());
             run = with_encoder;
         }
+        _ => {}
     }
-    if let Some(from) = &args.from {
-        run = match decided(args) {
-            true => FinetuneConfig {
-                from: Some(from.clone()),
-                ..run
-            },
-            false => run.with_model_of(from, &Registry::built_in())?,
-        };
-    }
+    run.from = args.from.clone().or(run.from);
     if let Some(parts) = &args.from_parts {
         run = run.with("from_parts", parts)?;
     }

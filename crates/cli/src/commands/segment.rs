@@ -10,7 +10,7 @@ use venule::file::write_atomic;
 use venule::{Predict, Segmenter, parse_device, set_threads};
 use venule_lab::report::distinct_names;
 
-use crate::output::{AnyResult, check_places, say};
+use crate::output::{AnyResult, check_places, expect_no_input, say};
 use crate::support;
 
 /// Find the vessels in photographs: NAME_mask.png, NAME_probability.png and NAME_overlay.png of each.
@@ -71,6 +71,12 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
     let names: Vec<String> = distinct_names(args.images.iter().map(stem));
     support::check_pictures(&args.out, names.iter().map(String::as_str))?;
     let _places = check_places([args.out.as_path()], args.json.as_deref())?;
+    let inputs = || args.images.iter().chain(&args.fov).map(PathBuf::as_path);
+    for name in &names {
+        for kind in support::PICTURES {
+            expect_no_input(&support::picture_path(&args.out, name, kind), inputs())?;
+        }
+    }
     let fov = args.fov.as_deref().map(field_of_view).transpose()?;
     let segmenter = segmenter(&args)?;
     let mut failed = 0;

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use super::{DATA, EVALUATE, FINETUNE, SCORE, Set, refuse, says, succeed};
+use venule::image::RgbImage;
+
+use super::{DATA, EVALUATE, FINETUNE, SCORE, Set, refuse, save, says, succeed};
 
 // H: folders.
 
@@ -146,6 +148,27 @@ fn a_windows_path_in_double_quotes_gets_a_hint() {
     refuse(
         folder.path(),
         "finetune --config run.toml --save-dir runs/l",
+        &words,
+    );
+}
+
+#[test]
+fn what_is_read_is_never_written_over() {
+    let set = Set::plain();
+    let folder = set.path();
+    for name in ["a.png", "a_mask.png"] {
+        save(folder.join(name), RgbImage::new(64, 64));
+    }
+    let before = fs::read(folder.join("a_mask.png")).unwrap();
+    let words = ["a_mask.png", "would be overwritten", "--out"];
+    refuse(folder, "segment --out . a.png a_mask.png", &words);
+    refuse(folder, "segment --out . a.png --fov a_mask.png", &words);
+    assert_eq!(fs::read(folder.join("a_mask.png")).unwrap(), before);
+    fs::write(folder.join("weights.safetensors"), "weights").unwrap();
+    let words = ["weights.safetensors", "would be overwritten", "--out"];
+    refuse(
+        folder,
+        "export --weights weights.safetensors --out ./weights.safetensors",
         &words,
     );
 }

@@ -143,15 +143,8 @@ impl From<&DatasetSpec> for DataConfig {
             name: spec.layout.name.to_owned(),
             path: Some(spec.path.clone()),
             images: None,
-            masks: None,
-            fovs: None,
-            fov_diameter: None,
-            label_value: Vec::new(),
-            allow_empty_labels: false,
-            allow_majority_labels: false,
-            train: train(),
-            validation: validation(),
             test: test(),
+            ..Self::plain(PathBuf::new(), None, None)
         }
     }
 }

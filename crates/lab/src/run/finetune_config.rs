@@ -301,16 +301,8 @@ impl FinetuneConfig {
         Ok((self.frozen(task)?, import))
     }
 
-    /// As [`task`](Self::task), to go on from a checkpoint, which holds the encoder too: `pretrained` is not read, and need not be
-    /// there any more.
-    ///
-    /// # Errors
-    /// As `task`.
-    pub fn task_to_resume(&self, registry: &Registry, device: &Device) -> Result<Finetuning> {
-        self.task_to_resume_of(self.training_files()?, registry, device)
-    }
-
-    /// As [`task_to_resume`](Self::task_to_resume), on files that have been found.
+    /// As [`task_of`](Self::task_of), to go on from a checkpoint, which holds the model: the weights that it started from are not
+    /// read, and need not be there any more.
     pub(super) fn task_to_resume_of(
         &self,
         files: [FolderSet; 2],

@@ -207,7 +207,7 @@ fn difference(saved: &str, now: &str, wanted: impl Fn(&str) -> bool) -> Option<S
     }
     fn name(row: &[(&str, &str)]) -> String {
         match cell(row, "purpose") {
-            PRETRAINED => "the pretrained encoder".to_owned(),
+            PRETRAINED => "the weights it starts from".to_owned(),
             purpose => format!("{purpose} image '{}'", cell(row, "id")),
         }
     }

@@ -34,10 +34,11 @@ impl FinetuneConfig {
         from.map(|from| weights(from, registry, device)).transpose()
     }
 
-    /// The file to start from, if it is one.
-    pub(super) fn start_file(&self) -> Option<&Path> {
-        let from = self.from.as_deref()?;
-        (!BUNDLED.contains(&from)).then(|| Path::new(from))
+    /// The file of weights to start from, if there is one: a whole model, or a pretrained encoder.
+    pub(super) fn weights_file(&self) -> Option<&Path> {
+        let from = self.from.as_deref();
+        let file = from.filter(|from| !BUNDLED.contains(from)).map(Path::new);
+        file.or(self.pretrained.as_deref())
     }
 }
 

@@ -289,7 +289,7 @@ fn expect_same(run: &impl RunFile, folder: &Path) -> Result<()> {
 fn record_of(run: &FinetuneConfig, place: &SweepPlace<'_>) -> Result<RunRecord> {
     let test = place.of(place.folder).test_images(run)?;
     let record = finetuning_record(run, test.as_ref(), &Device::Cpu)?;
-    Ok(match &run.pretrained {
+    Ok(match run.weights_file() {
         Some(path) => record.with_weights(path)?,
         None => record,
     })
@@ -471,7 +471,12 @@ mod tests {
         // Another pretraining under the same name.
         std::fs::write(&encoder, "another one").unwrap();
         let said = check().unwrap_err().to_string();
-        for part in ["full_3", "the pretrained encoder", "pretrain_3", "remove"] {
+        for part in [
+            "full_3",
+            "the weights it starts from",
+            "pretrain_3",
+            "remove",
+        ] {
             assert!(said.contains(part), "{said}");
         }
         std::fs::write(&encoder, "an encoder").unwrap();
@@ -481,6 +486,16 @@ mod tests {
         GrayImage::new(9, 8).save(image).unwrap();
         let said = check().unwrap_err().to_string();
         assert!(said.contains("the image of test image 'a'"), "{said}");
+        // A whole model to start from is recorded as an encoder is.
+        let mut of_model = run.clone();
+        of_model.from = of_model
+            .pretrained
+            .take()
+            .map(|path| path.display().to_string());
+        in_place(root.path(), |place| {
+            expect_same_files(&record_of(&of_model, place)?, &folder)
+        })
+        .unwrap();
         // Older folders have no record.
         std::fs::remove_file(folder.join("data.tsv")).unwrap();
         check().unwrap();

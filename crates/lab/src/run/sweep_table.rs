@@ -43,7 +43,8 @@ impl SweepTable {
         let mut markdown = format!("| variant | seeds | {} |\n", METRICS.join(" | "));
         markdown.push_str(&format!("|{}\n", " --- |".repeat(METRICS.len() + 2)));
         for row in &self.rows {
-            markdown.push_str(&format!("| {} | {} |", row.variant, row.seeds));
+            let variant = row.variant.replace('|', "\\|").replace(['\n', '\r'], " ");
+            markdown.push_str(&format!("| {variant} | {} |", row.seeds));
             for (_, summary) in &row.metrics {
                 let cell = match summary {
                     Some(Summary { mean, std, .. }) => match std {

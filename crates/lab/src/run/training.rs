@@ -168,7 +168,7 @@ impl<'a> Place<'a> {
         let mut task = match resumes {
             true => run.task_to_resume_of(files.clone(), self.registry, &self.device)?,
             false => {
-                if let Some(path) = run.start_file().or(run.pretrained.as_deref()) {
+                if let Some(path) = run.weights_file() {
                     record = record.with_weights(path)?;
                 }
                 let (task, import) = run.task_of(files.clone(), self.registry, &self.device)?;
