@@ -129,7 +129,7 @@ fn hash(values: &[f32]) -> u64 {
     })
 }
 
-/// The number is that of the code before images had channels: views of one channel keep every bit.
+/// Views of one channel keep every bit; the number is a checksum of forty of them.
 #[test]
 fn views_of_one_channel_are_what_they_were() {
     let prepared = prepared(90, 70);
