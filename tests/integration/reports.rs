@@ -338,6 +338,7 @@ fn the_json_has_exactly_the_documented_keys() {
         "system",
         "threshold",
         "threshold_from",
+        "warnings",
         "width_recall",
     ];
     expected.sort_unstable();
