@@ -1,4 +1,4 @@
-//! Any bytes as a label: an error, or the photograph's pixels above 127.
+//! Any bytes as a label: an error, or a mask of the photograph's size.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

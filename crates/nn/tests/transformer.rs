@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use candle_core::{DType, Device, Result, Tensor, Var};
+use candle_core::{DType, Device, ModuleT, Result, Tensor, Var};
 use venule_nn::{Block, BlockConfig, Mode, ParamStore};
 
 const CONFIG: BlockConfig = BlockConfig {
@@ -67,6 +67,25 @@ fn a_frozen_block_builds_no_graph() -> Result<()> {
     let frozen = store.no_grad();
     assert!(!block.forward(&x, Mode::Eval)?.track_op());
     drop(frozen);
+    Ok(())
+}
+
+#[test]
+fn a_block_is_a_module_that_asks_for_a_seed_where_it_needs_one() -> Result<()> {
+    let x = Tensor::ones((1, 2, 24), DType::F32, &Device::Cpu)?;
+    let plain = Block::new(&CONFIG, &ParamStore::new(1, &Device::Cpu).root()).unwrap();
+    let expected = plain.forward(&x, Mode::Eval)?;
+    for train in [false, true] {
+        close("y", &plain.forward_t(&x, train)?, &expected, 0.0)?;
+    }
+    let config = BlockConfig {
+        drop_path: 0.5,
+        ..CONFIG
+    };
+    let dropping = Block::new(&config, &ParamStore::new(1, &Device::Cpu).root()).unwrap();
+    close("y", &dropping.forward_t(&x, false)?, &expected, 0.0)?;
+    let error = dropping.forward_t(&x, true).unwrap_err().to_string();
+    assert!(error.contains("Mode::Train"), "{error}");
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-use candle_core::{Module, Result as TensorResult, Tensor};
+use candle_core::{Module, ModuleT, Result as TensorResult, Tensor};
 
 use crate::{Attention, Error, LayerNorm, Mlp, Mode, Params, Result, drop_path};
 
@@ -23,8 +23,8 @@ pub struct BlockConfig {
 ///
 /// Variables: `norm1`, `attn.qkv`, `attn.proj`, `norm2`, `mlp.fc1`, `mlp.fc2`, each with `.weight` and `.bias`.
 ///
-/// A block is no `candle_nn::ModuleT`: drop path needs a seed, which a flag for training does not give. A closure with a
-/// [`Mode`] serves in a `candle_nn::Sequential`.
+/// It is a `candle_nn::ModuleT` too. Drop path needs a seed, which a flag for training does not give: with drop path above 0,
+/// `forward_t` in training is an error that names [`Block::forward`].
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
@@ -92,5 +92,17 @@ impl Block {
         let x = (x + drop_path(&branch, self.drop_path, mode.part(0))?)?;
         let branch = self.mlp.forward(&self.norm2.forward(&x)?)?;
         x + drop_path(&branch, self.drop_path, mode.part(1))?
+    }
+}
+
+impl ModuleT for Block {
+    fn forward_t(&self, x: &Tensor, train: bool) -> TensorResult<Tensor> {
+        if train && self.drop_path > 0.0 {
+            candle_core::bail!(
+                "a block with a drop path of {} needs a seed in training: call Block::forward with Mode::Train, or build it with drop_path 0",
+                self.drop_path
+            );
+        }
+        self.forward(x, Mode::Eval)
     }
 }
