@@ -482,10 +482,6 @@ mod tests {
         std::fs::write(&encoder, "an encoder").unwrap();
         check().unwrap();
 
-        let image = root.path().join("test/images/a.png");
-        GrayImage::new(9, 8).save(image).unwrap();
-        let said = check().unwrap_err().to_string();
-        assert!(said.contains("the image of test image 'a'"), "{said}");
         // A whole model to start from is recorded as an encoder is.
         let mut of_model = run.clone();
         of_model.from = of_model
@@ -496,6 +492,11 @@ mod tests {
             expect_same_files(&record_of(&of_model, place)?, &folder)
         })
         .unwrap();
+
+        let image = root.path().join("test/images/a.png");
+        GrayImage::new(9, 8).save(image).unwrap();
+        let said = check().unwrap_err().to_string();
+        assert!(said.contains("the image of test image 'a'"), "{said}");
         // Older folders have no record.
         std::fs::remove_file(folder.join("data.tsv")).unwrap();
         check().unwrap();
