@@ -38,7 +38,8 @@ impl From<Written> for ImageRecord {
 }
 
 impl ImageRecord {
-    /// Those of a data set, each name behind `prefix`.
+    /// Those of a data set, each name behind `prefix`; samples that are [drawn](Dataset::drawn) anew for every epoch are no images that
+    /// could be named.
     ///
     /// # Errors
     /// If an image cannot be read.
@@ -49,7 +50,8 @@ impl ImageRecord {
                 checksum: Some(dataset.checksum(index)?),
             })
         };
-        (0..dataset.len()).map(image).collect()
+        let stay = (0..dataset.len()).filter(|&index| dataset.drawn(index).is_none());
+        stay.map(image).collect()
     }
 }
 
@@ -70,6 +72,9 @@ pub struct Provenance {
     /// The images they were trained on.
     #[serde(alias = "data")]
     pub images: Vec<ImageRecord>,
+    /// What drew further photographs for them, in words: synthetic ones, new in every epoch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drawn: Vec<String>,
     /// The images that the stored threshold was chosen on. None where it was given, or no validation has chosen one.
     #[serde(default)]
     pub threshold_images: Vec<ImageRecord>,
@@ -86,11 +91,22 @@ impl Provenance {
     pub fn new(images: Vec<ImageRecord>, pretrained: Option<String>, seed: u64) -> Self {
         Self {
             images,
+            drawn: Vec::new(),
             threshold_images: Vec::new(),
             pretrained,
             seed,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
+    }
+
+    /// Adds what draws samples of a data set.
+    pub(crate) fn with_drawn_of(mut self, dataset: &dyn Dataset) -> Self {
+        for index in 0..dataset.len() {
+            let drawn = dataset.drawn(index).map(str::to_owned);
+            let new = drawn.filter(|name| !self.drawn.contains(name));
+            self.drawn.extend(new);
+        }
+        self
     }
 
     /// Whether the weights were trained on an image: its content decides, whatever its name. Where a file of version 0.1 kept names

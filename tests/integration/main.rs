@@ -18,4 +18,5 @@ mod run_folders;
 mod scoring;
 mod segmenter;
 mod support;
+mod synthetic_runs;
 mod training;

@@ -339,7 +339,7 @@ impl Callback for StopAfter {
 }
 
 /// Runs one task whole, an equal one interrupted and resumed by a third, and compares their files.
-fn assert_resumes<T: Task>(
+pub fn assert_resumes<T: Task>(
     make: impl Fn() -> T,
     settings: &TrainConfig,
     stop: usize,

@@ -40,6 +40,22 @@ pub trait Dataset: Send + Sync {
     /// [`Error::IndexOutOfRange`] if there is no such sample; otherwise whatever reading its files gives.
     fn load(&self, index: usize) -> Result<Sample>;
 
+    /// What draws sample `index` anew for every epoch, in words for records; `None`, the default, for a photograph that stays.
+    ///
+    /// A drawn sample is no image that weights could be tested on by mistake, so records name what draws it instead.
+    fn drawn(&self, _index: usize) -> Option<&str> {
+        None
+    }
+
+    /// Sample `index` of an epoch: what [`load`](Self::load) gives, but for samples that are [`drawn`](Self::drawn), of which every
+    /// epoch has its own. The same `epoch` and `index` must give the same sample.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    fn load_in(&self, _epoch: u64, index: usize) -> Result<Sample> {
+        self.load(index)
+    }
+
     /// What tells photograph `index` from others, whatever it is called: weights name by it what they were trained on.
     ///
     /// A set of files gives the checksum of the file as it is stored, so that a renamed copy is recognised. This default gives
@@ -87,6 +103,12 @@ macro_rules! forward_dataset {
             }
             fn load(&self, index: usize) -> Result<Sample> {
                 (**self).load(index)
+            }
+            fn drawn(&self, index: usize) -> Option<&str> {
+                (**self).drawn(index)
+            }
+            fn load_in(&self, epoch: u64, index: usize) -> Result<Sample> {
+                (**self).load_in(epoch, index)
             }
             fn checksum(&self, index: usize) -> Result<Checksum> {
                 (**self).checksum(index)

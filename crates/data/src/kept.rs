@@ -5,8 +5,8 @@ use crate::Result;
 
 /// What was made once for an index and is kept, up to a limit of bytes.
 ///
-/// Nothing that was kept is dropped again: epochs visit every sample once, so that dropping the oldest would drop each just
-/// before its use.
+/// Nothing that was kept is dropped again, unless a newer version of it is made: epochs visit every sample once, so that dropping the
+/// oldest would drop each just before its use.
 pub(crate) struct Kept<T> {
     limit: usize,
     state: Mutex<State<T>>,
@@ -14,9 +14,18 @@ pub(crate) struct Kept<T> {
 
 struct State<T> {
     bytes: usize,
-    kept: HashMap<usize, Arc<T>>,
+    kept: HashMap<usize, Entry<T>>,
     /// Those being made; who comes second waits for the first one's lock.
-    under_way: HashMap<usize, Slot<T>>,
+    under_way: HashMap<Key, Slot<T>>,
+}
+
+/// An index and a version of what is made for it.
+type Key = (usize, u64);
+
+struct Entry<T> {
+    version: u64,
+    bytes: usize,
+    made: Arc<T>,
 }
 
 type Slot<T> = Arc<Mutex<Option<Arc<T>>>>;
@@ -48,11 +57,11 @@ impl<T> Kept<T> {
         state.bytes
     }
 
-    /// What is kept for an index, or else what `make` gives; threads that ask at the same time get one and the same, unless they
-    /// are rayon's.
+    /// What is kept for an index in this version, or else what `make` gives; threads that ask at the same time get one and the same,
+    /// unless they are rayon's.
     pub(crate) fn get(
         &self,
-        index: usize,
+        (index, version): Key,
         bytes: impl FnOnce(&T) -> usize,
         make: impl FnOnce() -> Result<T>,
     ) -> Result<Arc<T>> {
@@ -60,14 +69,15 @@ impl<T> Kept<T> {
         let lock = || self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let slot = {
             let mut state = lock();
-            if let Some(kept) = state.kept.get(&index) {
-                return Ok(kept.clone());
+            let kept = state.kept.get(&index);
+            if let Some(kept) = kept.filter(|kept| kept.version == version) {
+                return Ok(kept.made.clone());
             }
             // A thread of a pool that waited could be the one whose help the maker needs, or meet its own lock in a task that
             // it takes on meanwhile.
             match rayon::current_thread_index() {
                 Some(_) => Slot::default(),
-                None => state.under_way.entry(index).or_default().clone(),
+                None => state.under_way.entry((index, version)).or_default().clone(),
             }
         };
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
@@ -77,12 +87,20 @@ impl<T> Kept<T> {
         // Nobody has made it, or who tried has failed: this thread's error is then its own.
         let made = make().map(Arc::new);
         let mut state = lock();
-        state.under_way.remove(&index);
+        state.under_way.remove(&(index, version));
         let made = made?;
-        let bytes = state.bytes.saturating_add(bytes(&made));
-        if bytes <= self.limit && !state.kept.contains_key(&index) {
-            state.bytes = bytes;
-            state.kept.insert(index, made.clone());
+        let bytes = bytes(&made);
+        let replaced = state.kept.get(&index).map_or(0, |kept| kept.bytes);
+        let sum = state.bytes.saturating_sub(replaced).saturating_add(bytes);
+        if sum <= self.limit {
+            state.bytes = sum;
+            let made = made.clone();
+            let entry = Entry {
+                version,
+                bytes,
+                made,
+            };
+            state.kept.insert(index, entry);
         }
         *slot = Some(made.clone());
         Ok(made)

@@ -41,8 +41,8 @@ pub use log::read_log;
 pub use progress::ProgressBar;
 pub use run::{
     DataConfig, FinetuneConfig, ImportSettings, MissingNormSetting, Place, PretrainConfig, Purpose,
-    RUN_FILE, RunFile, RunRecord, Sweep, SweepEnd, SweepPlace, SweepRow, SweepTable, TEST_FILE,
-    Variant, finetuning_record, pretraining_record,
+    RUN_FILE, RunFile, RunRecord, Sweep, SweepEnd, SweepPlace, SweepRow, SweepTable,
+    SyntheticConfig, TEST_FILE, Variant, finetuning_record, pretraining_record,
 };
 pub use summary::{RunSummary, runs_below};
 pub use tensorboard::TensorBoard;

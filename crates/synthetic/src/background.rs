@@ -1,3 +1,4 @@
+use super::SyntheticFundus;
 use super::noise::{RingNoise, add_lattice_noise};
 use super::random::Random;
 use super::scene::Scene;
@@ -15,10 +16,11 @@ const TEXTURE: [(f32, f32); 5] = [
 ];
 
 /// Paints the retina without vessels: colour, illumination, texture, disc, macula.
-pub(super) fn paint(scene: &Scene, variation: f32, random: &mut Random) -> Planes {
+pub(super) fn paint(scene: &Scene, config: &SyntheticFundus, random: &mut Random) -> Planes {
+    let variation = config.variation;
     let (width, height) = (scene.width, scene.height);
     let mut texture = vec![0.0; width * height];
-    let roughness = 1.0 + 0.35 * variation * random.normal().clamp(-1.8, 2.0);
+    let roughness = config.texture * (1.0 + 0.35 * variation * random.normal().clamp(-1.8, 2.0));
     for (spacing, amplitude) in TEXTURE {
         add_octave(&mut texture, scene, spacing, amplitude * roughness, random);
     }
@@ -27,8 +29,8 @@ pub(super) fn paint(scene: &Scene, variation: f32, random: &mut Random) -> Plane
     for (spacing, amplitude) in [(40.0, 0.022), (90.0, 0.045), (200.0, 0.07)] {
         add_octave(&mut pigment, scene, spacing, amplitude, random);
     }
-    let choroid = choroid(scene, variation, random);
-    let light = Light::new(scene, variation, random);
+    let choroid = choroid(scene, config.choroid * variation, random);
+    let light = Light::new(scene, config, random);
     let disc = Disc::new(scene, variation, random);
     let fovea = Fovea::new(variation, random);
     let fibres = Fibres::new(scene, variation, random);
@@ -71,8 +73,8 @@ fn add_octave(plane: &mut [f32], scene: &Scene, spacing: f32, amplitude: f32, ra
 }
 
 /// Choroidal vessels that show through a pale retina, in some eyes and some places.
-fn choroid(scene: &Scene, variation: f32, random: &mut Random) -> Option<Vec<f32>> {
-    if !random.chance(0.3 * variation) || 13.0 * scene.scale < 2.0 {
+fn choroid(scene: &Scene, chance: f32, random: &mut Random) -> Option<Vec<f32>> {
+    if !random.chance(chance) || 13.0 * scene.scale < 2.0 {
         return None;
     }
     let strength = random.range(0.025, 0.08);
@@ -101,10 +103,11 @@ struct Light {
 }
 
 impl Light {
-    fn new(scene: &Scene, variation: f32, random: &mut Random) -> Self {
-        let falloff = random.range(0.08, 0.08 + 0.34 * variation);
+    fn new(scene: &Scene, config: &SyntheticFundus, random: &mut Random) -> Self {
+        let variation = config.variation;
+        let falloff = config.illumination * random.range(0.08, 0.08 + 0.34 * variation);
         let direction = random.range(0.0, std::f32::consts::TAU);
-        let slope = 0.12 * variation * random.unit();
+        let slope = config.illumination * 0.12 * variation * random.unit();
         let strength = scene.base[1] * random.range(0.0, 0.55 * variation.max(0.05));
         Self {
             hot: [

@@ -11,6 +11,7 @@ pub(super) fn expose(
     mut planes: Planes,
     scene: &Scene,
     config: &SyntheticFundus,
+    gray: bool,
     random: &mut Random,
 ) -> Result<RgbImage> {
     let (width, height) = (scene.width, scene.height);
@@ -27,6 +28,9 @@ pub(super) fn expose(
     for (plane, factor) in planes.iter_mut().zip([1.15, 1.0, 1.15]) {
         let sharp = Plane::new(width, height, std::mem::take(plane))?;
         *plane = gaussian_blur(&sharp, blur * factor).into_data();
+    }
+    if config.sharpness_gradient > 0.0 {
+        defocus(&mut planes, scene, config.sharpness_gradient, blur, random)?;
     }
     let noise = config.noise * (0.3 * vary * random.normal().clamp(-2.0, 2.0)).exp();
     let mut data = vec![0_u8; 3 * width * height];
@@ -45,6 +49,11 @@ pub(super) fn expose(
             *value = tone(light + deviation * grain).round() as u8;
         }
     }
+    if gray {
+        for pixel in data.chunks_exact_mut(3) {
+            pixel.fill(pixel[1]);
+        }
+    }
     let too_large = || Error::RasterLength {
         width,
         height,
@@ -55,6 +64,30 @@ pub(super) fn expose(
         Some(quality) => compress(&image, quality),
         None => Ok(image),
     }
+}
+
+/// Blurs one side of the picture more: where it is worst, a plane is this share of one that is three times as blurred.
+fn defocus(
+    planes: &mut Planes,
+    scene: &Scene,
+    gradient: f32,
+    blur: f32,
+    random: &mut Random,
+) -> Result<()> {
+    let (sin, cos) = random.range(0.0, std::f32::consts::TAU).sin_cos();
+    let (centre, radius) = scene.circle;
+    for plane in planes {
+        let sharp = Plane::new(scene.width, scene.height, std::mem::take(plane))?;
+        let soft = gaussian_blur(&sharp, 3.0 * blur).into_data();
+        *plane = sharp.into_data();
+        for (at, (value, soft)) in plane.iter_mut().zip(soft).enumerate() {
+            let u = ((at % scene.width) as f32 - centre[0]) / radius;
+            let v = ((at / scene.width) as f32 - centre[1]) / radius;
+            let share = gradient * (0.5 + 0.5 * (cos * u + sin * v)).clamp(0.0, 1.0);
+            *value += share * (soft - *value);
+        }
+    }
+    Ok(())
 }
 
 /// Darkens what lies outside the field of view.

@@ -33,14 +33,30 @@ pub struct SyntheticFundus {
     pub lesions: f32,
     /// Mean red, green and blue of the retina in the middle of the picture, 1–255.
     pub base_color: [f32; 3],
+    /// Chance that the picture has no colour, as a red-free photograph, 0–1.
+    pub gray: f32,
     /// Mean share of vessel pixels in the field of view, 0.02–0.16.
     pub vessel_share: f32,
+    /// Width of the main vessels, 0.5–2; 1 is usual.
+    pub calibre: f32,
     /// Darkness of the vessels, 0.1–3; 1 is that of DRIVE.
     pub contrast: f32,
+    /// Darkness of arteries as a share of that of veins, 0.3–1.2; 0.8 is usual.
+    pub artery_darkness: f32,
     /// How much vessels wind, 0–3; 1 is usual.
     pub tortuosity: f32,
+    /// How uneven the retina between the vessels is, 0–3; 1 is usual.
+    pub texture: f32,
+    /// Chance that vessels of the choroid show between those of the retina, which no label holds, 0–1.
+    pub choroid: f32,
+    /// Chance of the sheen of a young retina: bright streaks beside the vessels, 0–1.
+    pub reflections: f32,
+    /// How much the light falls off and leans to one side, 0–2; 1 is usual.
+    pub illumination: f32,
     /// Standard deviation of the optical blur in pixels of a DRIVE photograph, 0–5.
     pub blur: f32,
+    /// How much less sharp one side of the picture is, 0–1.
+    pub sharpness_gradient: f32,
     /// Standard deviation of the sensor noise as a share of the light, 0–0.2.
     pub noise: f32,
     /// How much images differ from one another, 0 (hardly) to 1 (as in real sets).
@@ -67,10 +83,18 @@ impl SyntheticFundus {
             cut: 0.0,
             lesions: 0.35,
             base_color: [205.0, 112.0, 64.0],
+            gray: 0.0,
             vessel_share: 0.12,
+            calibre: 1.0,
             contrast: 1.0,
+            artery_darkness: 0.8,
             tortuosity: 1.0,
+            texture: 1.0,
+            choroid: 0.3,
+            reflections: 0.0,
+            illumination: 1.0,
             blur: 0.75,
+            sharpness_gradient: 0.0,
             noise: 0.02,
             variation: 1.0,
             jpeg_quality: Some(92),
@@ -108,6 +132,7 @@ impl SyntheticFundus {
     /// [`Error::InvalidConfig`], naming the first field that is out of range.
     pub fn validate(&self) -> Result<()> {
         let unit = "between 0 and 1";
+        let three = "between 0 and 3";
         let color = "between 1 and 255";
         let size = "between 64 and 4096 pixels";
         let [red, green, blue] = self.base_color;
@@ -148,11 +173,18 @@ impl SyntheticFundus {
             ("SyntheticFundus::base_color[0]", red, 1.0..=255.0, color),
             ("SyntheticFundus::base_color[1]", green, 1.0..=255.0, color),
             ("SyntheticFundus::base_color[2]", blue, 1.0..=255.0, color),
+            ("SyntheticFundus::gray", self.gray, 0.0..=1.0, unit),
             (
                 "SyntheticFundus::vessel_share",
                 self.vessel_share,
                 0.02..=0.16,
                 "between 0.02 and 0.16",
+            ),
+            (
+                "SyntheticFundus::calibre",
+                self.calibre,
+                0.5..=2.0,
+                "between 0.5 and 2",
             ),
             (
                 "SyntheticFundus::contrast",
@@ -161,16 +193,42 @@ impl SyntheticFundus {
                 "between 0.1 and 3",
             ),
             (
+                "SyntheticFundus::artery_darkness",
+                self.artery_darkness,
+                0.3..=1.2,
+                "between 0.3 and 1.2",
+            ),
+            (
                 "SyntheticFundus::tortuosity",
                 self.tortuosity,
                 0.0..=3.0,
-                "between 0 and 3",
+                three,
+            ),
+            ("SyntheticFundus::texture", self.texture, 0.0..=3.0, three),
+            ("SyntheticFundus::choroid", self.choroid, 0.0..=1.0, unit),
+            (
+                "SyntheticFundus::reflections",
+                self.reflections,
+                0.0..=1.0,
+                unit,
+            ),
+            (
+                "SyntheticFundus::illumination",
+                self.illumination,
+                0.0..=2.0,
+                "between 0 and 2",
             ),
             (
                 "SyntheticFundus::blur",
                 self.blur,
                 0.0..=5.0,
                 "between 0 and 5 pixels",
+            ),
+            (
+                "SyntheticFundus::sharpness_gradient",
+                self.sharpness_gradient,
+                0.0..=1.0,
+                unit,
             ),
             (
                 "SyntheticFundus::noise",

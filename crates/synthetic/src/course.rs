@@ -132,7 +132,7 @@ pub(super) fn roots(scene: &Scene, random: &mut Random) -> [Root; 2] {
         Root {
             kind,
             start,
-            radius,
+            radius: radius * scene.calibre,
             course,
             plan,
         }

@@ -35,8 +35,11 @@ mod noise;
 mod occupancy;
 mod photograph;
 mod random;
+mod range;
 mod scene;
 mod set;
+mod sheen;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -46,7 +49,9 @@ pub use venule_data;
 
 pub use config::SyntheticFundus;
 pub use photograph::synthetic_fundus;
+pub use range::{Interval, SyntheticRange};
 pub use set::SyntheticSet;
+pub use stream::SyntheticStream;
 
 /// The examples of the crate page are tests.
 #[cfg(doctest)]

@@ -9,6 +9,9 @@ pub(super) enum Stage {
     Background,
     Lesions,
     Camera,
+    Look,
+    Chances,
+    Sheen,
 }
 
 /// Seeded numbers; every draw of the generator goes through here.

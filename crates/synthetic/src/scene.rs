@@ -30,6 +30,10 @@ pub(super) struct Scene {
     /// Strength of the vessels' absorption, 1 is usual.
     pub(super) contrast: f32,
     pub(super) has_lesions: bool,
+    /// Width of the main vessels, 1 is usual.
+    pub(super) calibre: f32,
+    /// Darkness of arteries over that of veins.
+    pub(super) artery_darkness: f32,
 }
 
 impl Scene {
@@ -91,7 +95,14 @@ impl Scene {
             base,
             contrast: config.contrast * (0.18 * vary * random.normal().clamp(-2.0, 2.0)).exp(),
             has_lesions: random.chance(config.lesions),
+            calibre: config.calibre,
+            artery_darkness: config.artery_darkness,
         }
+    }
+
+    /// Looks nearer to the disc, from where the vessels come: a part of the way, 1 for all of it.
+    pub(super) fn look_towards_disc(&mut self, part: f32) {
+        self.view_centre = self.view_centre.map(|at| at * (1.0 - part));
     }
 
     /// Image pixel of a place on the retina.

@@ -38,7 +38,7 @@ pub(super) fn draw(tree: &Tree, scene: &Scene, fov: &Mask, reflex: f32) -> Vesse
             Kind::Artery => &mut vessels.artery,
             Kind::Vein => &mut vessels.vein,
         };
-        let depth = optical_depth(kind, gap, radius, radius / scene.scale, reflex);
+        let depth = optical_depth(kind, gap, radius, scene, reflex);
         layer[at] = layer[at].max(depth);
     });
     vessels
@@ -103,14 +103,16 @@ impl Capsule {
     }
 }
 
-/// Absorption at `gap` from the axis of a vessel of `radius`, both in pixels; `calibre` is the radius in reference
-/// pixels. Wide vessels saturate, as light scattered above them reaches the camera without passing through blood.
-fn optical_depth(kind: Kind, gap: f32, radius: f32, calibre: f32, reflex: f32) -> f32 {
+/// Absorption at `gap` from the axis of a vessel of `radius`, both in pixels. Wide vessels saturate, as light scattered above them
+/// reaches the camera without passing through blood.
+fn optical_depth(kind: Kind, gap: f32, radius: f32, scene: &Scene, reflex: f32) -> f32 {
+    // The radius in reference pixels.
+    let calibre = radius / scene.scale;
     let coverage = (0.5 + radius - gap).min(2.0 * radius).clamp(0.0, 1.0);
     let relative = gap / (radius + 0.3);
     let thickness = (1.0 - relative * relative).max(0.0).powf(0.35);
     let (darkness, reflex) = match kind {
-        Kind::Artery => (0.8, reflex),
+        Kind::Artery => (scene.artery_darkness, reflex),
         Kind::Vein => (1.0, 0.3 * reflex),
     };
     let peak = 0.42 * (1.0 - (-2.0 * calibre / 5.0).exp());

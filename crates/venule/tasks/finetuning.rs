@@ -125,7 +125,7 @@ impl Finetuning {
             preprocess: recipe.preprocess.clone(),
             fov: data.fov,
             threshold: 0.5,
-            provenance: Provenance::new(trained_on, None, seed),
+            provenance: Provenance::new(trained_on, None, seed).with_drawn_of(&data.train),
         };
         let held_images = ImageRecord::of(&data.validation, "")?;
         let mut held = Vec::with_capacity(data.validation.len());
@@ -291,7 +291,8 @@ impl Finetuning {
     }
 }
 
-/// Random crops of labelled photographs. Every image is read before training starts, so that a bad one is told at once.
+/// Random crops of labelled photographs. Every image is read before training starts, so that a bad one is told at once; those that are
+/// drawn as the epochs come are not.
 fn training_views(
     recipe: &Recipe,
     train: Box<dyn Dataset>,
@@ -301,6 +302,10 @@ fn training_views(
 ) -> Result<Arc<dyn Source>> {
     let crop = (recipe.crop, recipe.crop);
     let (preprocess, augment) = (recipe.preprocess.clone(), recipe.augment.clone());
+    let stay = |set: &dyn Dataset| -> Vec<usize> {
+        let indices = 0..set.len();
+        indices.filter(|&i| set.drawn(i).is_none()).collect()
+    };
     let labelled = |prepared: &Prepared| match prepared.label {
         Some(_) => Ok(()),
         None => Err(Error::Unlabelled {
@@ -309,7 +314,7 @@ fn training_views(
     };
     if recipe.color == ColorJitter::none() {
         let set = PreparedSet::new(train, preprocess, fov).with_cache_limit(cache_bytes);
-        for index in 0..set.len() {
+        for index in stay(set.dataset()) {
             labelled(&*set.get(index)?)?;
         }
         return Ok(Arc::new(AugmentedSet::new(
@@ -319,7 +324,7 @@ fn training_views(
             seed,
         )?));
     }
-    for index in 0..train.len() {
+    for index in stay(&train) {
         labelled(&Prepared::from_sample(
             &train.load(index)?,
             &preprocess,

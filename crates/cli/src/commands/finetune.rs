@@ -1,11 +1,15 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use venule::data::{DatasetSpec, FovPolicy, LabelValue};
 use venule::seg::Freeze;
+use venule::synthetic::SyntheticRange;
 use venule::train::EmaConfig;
 use venule::{Registry, parse_device, set_threads};
-use venule_lab::{DataConfig, FinetuneConfig, MissingNormSetting, Place, RUN_FILE, RunFile};
+use venule_lab::{
+    DataConfig, FinetuneConfig, MissingNormSetting, Place, RUN_FILE, RunFile, SyntheticConfig,
+};
 
 use crate::output::{AnyResult, say};
 use crate::reading::ReadingArgs;
@@ -20,9 +24,9 @@ use crate::support::stop_flag;
 pub struct Args {
     /// Data set as NAME=PATH, in its official layout and splits (drive, chase_db1, stare, hrf, fives,
     /// retina_blood_vessel, folder); several are joined. They take the place of those of the run file; one that it names too keeps
-    /// its splits and scale from there
+    /// its splits and scale from there. synthetic=any-camera (or drive-like) draws new photographs for every epoch, without files
     #[arg(long, num_args = 1..)]
-    dataset: Vec<DatasetSpec>,
+    dataset: Vec<Data>,
     /// Folder of training photographs; the last fifth is kept for validation
     #[arg(long, requires = "train_masks", conflicts_with = "dataset")]
     train_images: Option<PathBuf>,
@@ -97,6 +101,24 @@ pub struct Args {
     run: RunArgs,
 }
 
+/// What `--dataset` names.
+#[derive(Clone, Debug)]
+enum Data {
+    Files(DatasetSpec),
+    Synthetic(SyntheticRange),
+}
+
+impl FromStr for Data {
+    type Err = venule::data::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.strip_prefix("synthetic=") {
+            Some(range) => range.parse().map(Self::Synthetic),
+            None => text.parse().map(Self::Files),
+        }
+    }
+}
+
 fn parse_freeze(text: &str) -> Result<Freeze, String> {
     match text {
         "none" => Ok(Freeze::None),
@@ -121,7 +143,7 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
     set_threads(args.run.threads)?;
     let device = parse_device(&args.run.device)?;
     let run = configuration(&args)?;
-    if run.data.iter().all(|data| data.train.is_empty()) {
+    if run.synthetic.is_none() && run.data.iter().all(|data| data.train.is_empty()) {
         return Err("nothing to train on; give --dataset NAME=PATH, --train-images and --train-masks, or --config with [[data]]".into());
     }
     let registry = Registry::built_in();
@@ -137,7 +159,10 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
 }
 
 /// The data sets given by flags; one that the run file names once keeps its splits and scale.
-fn data_sets(file: &[DataConfig], given: &[DatasetSpec]) -> Vec<DataConfig> {
+fn data_sets<'a>(
+    file: &[DataConfig],
+    given: impl Iterator<Item = &'a DatasetSpec>,
+) -> Vec<DataConfig> {
     let data_set = |spec: &DatasetSpec| {
         let is_it = |data: &&DataConfig| data.path.is_some() && data.name == spec.layout.name;
         let mut same = file.iter().filter(is_it);
@@ -149,7 +174,24 @@ fn data_sets(file: &[DataConfig], given: &[DatasetSpec]) -> Vec<DataConfig> {
             _ => DataConfig::from(spec),
         }
     };
-    given.iter().map(data_set).collect()
+    given.map(data_set).collect()
+}
+
+/// The synthetic photographs given by flags: how many there are is the run file's.
+fn synthetic<'a>(
+    file: Option<SyntheticConfig>,
+    mut given: impl Iterator<Item = &'a SyntheticRange>,
+) -> AnyResult<Option<SyntheticConfig>> {
+    match (given.next(), given.next()) {
+        (None, _) => Ok(None),
+        (Some(range), None) => Ok(Some(SyntheticConfig {
+            range: range.clone(),
+            ..file.unwrap_or_default()
+        })),
+        (Some(_), Some(_)) => {
+            Err("--dataset names two ranges of synthetic photographs; name one".into())
+        }
+    }
 }
 
 /// Whether a preset or a run file says the architecture.
@@ -191,7 +233,16 @@ fn configuration(args: &Args) -> AnyResult<FinetuneConfig> {
         run = run.with("recipe.loss", loss)?;
     }
     if !args.dataset.is_empty() {
-        run.data = data_sets(&run.data, &args.dataset);
+        let files = args.dataset.iter().filter_map(|data| match data {
+            Data::Files(spec) => Some(spec),
+            Data::Synthetic(_) => None,
+        });
+        run.data = data_sets(&run.data, files);
+        let ranges = args.dataset.iter().filter_map(|data| match data {
+            Data::Synthetic(range) => Some(range),
+            Data::Files(_) => None,
+        });
+        run.synthetic = synthetic(run.synthetic, ranges)?;
     }
     if let Some(images) = &args.train_images {
         if !run.data.is_empty() {
@@ -281,6 +332,30 @@ mod tests {
             format!("{file}\n[[data]]\nname = 'drive'\npath = 'f'\ntrain = []\nvalidation = []");
         let run = over(&twice, &["--dataset", "drive=e"]).unwrap();
         assert_eq!((run.data.len(), run.data[0].fov_diameter), (1, None));
+    }
+
+    #[test]
+    fn synthetic_photographs_are_named_as_a_data_set_is() {
+        let file = "[synthetic]\nphotographs = 5";
+        let run = over(file, &["--dataset", "synthetic=drive-like", "drive=d"]).unwrap();
+        let synthetic = run.synthetic.unwrap();
+        assert_eq!(
+            (synthetic.range.name(), synthetic.photographs),
+            ("drive-like", 5)
+        );
+        assert_eq!((run.data.len(), run.data[0].name.as_str()), (1, "drive"));
+        // Data sets take the place of all that the file names.
+        assert_eq!(
+            over(file, &["--dataset", "drive=d"]).unwrap().synthetic,
+            None
+        );
+        let two = ["--dataset", "synthetic=drive-like", "synthetic=any-camera"];
+        assert!(
+            over(file, &two)
+                .unwrap_err()
+                .to_string()
+                .contains("name one")
+        );
     }
 
     #[test]

@@ -86,15 +86,16 @@ impl<D: Dataset, T: Transform> RecoloredSet<D, T> {
         &self.dataset
     }
 
-    /// Photograph `index` with the field of view to prepare it by.
-    fn sample(&self, index: usize) -> Result<Arc<Sample>> {
+    /// Photograph `index` of an epoch with the field of view to prepare it by.
+    fn sample(&self, epoch: u64, index: usize) -> Result<Arc<Sample>> {
         let bytes = |sample: &Sample| {
             let maps = [&sample.label, &sample.fov];
             let masks = maps.into_iter().flatten().map(|mask| mask.data().len());
             sample.image.as_raw().len() + masks.sum::<usize>()
         };
-        self.kept.get(index, bytes, || {
-            let mut sample = self.dataset.load(index)?;
+        let version = self.dataset.drawn(index).map_or(0, |_| epoch);
+        self.kept.get((index, version), bytes, || {
+            let mut sample = self.dataset.load_in(epoch, index)?;
             sample.check_sizes()?;
             sample.fov = Some(self.fov.resolve(&sample)?);
             // The second annotator plays no part in training.
@@ -110,7 +111,7 @@ impl<D: Dataset, T: Transform> Source for RecoloredSet<D, T> {
     }
 
     fn example(&self, epoch: u64, index: usize, draw: u64) -> Result<Prepared> {
-        let kept = self.sample(index)?;
+        let kept = self.sample(epoch, index)?;
         let sample = Sample {
             id: kept.id.clone(),
             image: self.color.apply(&kept.image, self.seed, epoch, draw)?,

@@ -56,7 +56,7 @@ impl<D: Dataset, T: Transform> Source for AugmentedSet<D, T> {
     }
 
     fn example(&self, epoch: u64, index: usize, draw: u64) -> Result<Prepared> {
-        let prepared = self.set.get(index)?;
+        let prepared = self.set.get_in(epoch, index)?;
         self.transform
             .transform(&prepared, self.crop, self.seed, epoch, draw)
     }

@@ -78,12 +78,23 @@ impl<D: Dataset> PreparedSet<D> {
     /// # Errors
     /// What [`Dataset::load`] and [`Prepared::from_sample`] give.
     pub fn get(&self, index: usize) -> Result<Arc<Prepared>> {
-        self.kept
-            .get(index, Prepared::bytes, || self.prepare(index))
+        self.get_in(0, index)
     }
 
-    fn prepare(&self, index: usize) -> Result<Prepared> {
-        let sample = self.dataset.load(index)?;
+    /// Sample `index` of an epoch, prepared: that of [`get`](Self::get), unless it is [drawn](Dataset::drawn) anew for every epoch. A
+    /// drawn one takes the place of that of another epoch.
+    ///
+    /// # Errors
+    /// What [`Dataset::load_in`] and [`Prepared::from_sample`] give.
+    pub fn get_in(&self, epoch: u64, index: usize) -> Result<Arc<Prepared>> {
+        let version = self.dataset.drawn(index).map_or(0, |_| epoch);
+        self.kept.get((index, version), Prepared::bytes, || {
+            self.prepare(epoch, index)
+        })
+    }
+
+    fn prepare(&self, epoch: u64, index: usize) -> Result<Prepared> {
+        let sample = self.dataset.load_in(epoch, index)?;
         let mut prepared = Prepared::from_sample(&sample, &self.preprocess, self.fov)?;
         if self.vesselness {
             prepared = prepared.with_vesselness(&sample.image)?;

@@ -3,7 +3,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use venule::candle_core::Device;
-use venule::data::{Channel, FolderSet, FovPolicy, Preprocess};
+use venule::data::{Channel, Dataset, FolderSet, FovPolicy, Preprocess};
 use venule::mae::{ImportOptions, ImportReport, MissingNorm, Normalisation, PretrainedWeights};
 use venule::seg::Freeze;
 use venule::tasks::{Finetuning, FinetuningData, StartParts};
@@ -12,6 +12,7 @@ use venule::{PartConfig, Recipe, Registry, check_threshold};
 
 use super::data_config::{self, DataConfig, Purpose};
 use super::run_file::RunFile;
+use super::synthetic_config::SyntheticConfig;
 use crate::{Error, Result};
 
 /// All that determines a fine-tuning, as one TOML file: the same file on the same machine gives the same weights.
@@ -80,6 +81,8 @@ pub struct FinetuneConfig {
     /// Where and how long the run runs.
     #[serde(default)]
     pub run: RunOptions,
+    /// Synthetic photographs to train on, beside the data sets or alone. Default: none.
+    pub synthetic: Option<SyntheticConfig>,
     /// The data sets, joined.
     #[serde(default)]
     pub data: Vec<DataConfig>,
@@ -156,6 +159,7 @@ impl RunFile for FinetuneConfig {
             cache_mib: cache_mib(),
             recipe: Recipe::preset(name)?,
             run: RunOptions::default(),
+            synthetic: None,
             data: Vec::new(),
         })
     }
@@ -186,6 +190,9 @@ impl RunFile for FinetuneConfig {
             .into());
         }
         data_config::cache_bytes(self.cache_mib)?;
+        self.synthetic
+            .iter()
+            .try_for_each(SyntheticConfig::validate)?;
         data_config::validate(&self.data)?;
         data_config::validate_purposes(&self.data)
     }
@@ -323,9 +330,17 @@ impl FinetuneConfig {
         device: &Device,
     ) -> Result<Finetuning> {
         self.validate()?;
+        let files: [Box<dyn Dataset>; 2] = [Box::new(train), Box::new(validation)];
+        let [train, validation] = match &self.synthetic {
+            Some(synthetic) => {
+                let [train, validation] = files;
+                synthetic.join(self.recipe.train.seed, train, validation)?
+            }
+            None => files,
+        };
         let data = FinetuningData {
-            train: Box::new(train),
-            validation: Box::new(validation),
+            train,
+            validation,
             fov: self.fov,
             workers: self.workers,
             cache_bytes: data_config::cache_bytes(self.cache_mib)?,

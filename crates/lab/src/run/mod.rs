@@ -8,6 +8,7 @@ mod run_file;
 mod start;
 mod sweep;
 mod sweep_table;
+mod synthetic_config;
 mod training;
 
 pub use data_config::{DataConfig, Purpose};
@@ -17,4 +18,5 @@ pub use record::{RUN_FILE, RunRecord, TEST_FILE};
 pub use run_file::RunFile;
 pub use sweep::{Sweep, SweepEnd, SweepPlace, Variant};
 pub use sweep_table::{SweepRow, SweepTable};
+pub use synthetic_config::SyntheticConfig;
 pub use training::{Place, finetuning_record, pretraining_record};

@@ -156,6 +156,13 @@ impl<'a> Place<'a> {
             files[0].len(),
             files[1].len()
         ));
+        if let Some(synthetic) = &run.synthetic {
+            self.say(format!(
+                "{} new synthetic photographs ({}) in every epoch",
+                synthetic.photographs,
+                synthetic.range.name()
+            ));
+        }
         let all = files[0].clone().join(files[1].clone());
         if !all.left_out().is_empty() {
             self.say_files(&all);

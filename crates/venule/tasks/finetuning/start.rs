@@ -104,6 +104,9 @@ impl Finetuning {
         let mut images = earlier.images.clone();
         images.append(&mut provenance.images);
         provenance.images = images;
+        let mut drawn = earlier.drawn.clone();
+        drawn.retain(|name| !provenance.drawn.contains(name));
+        provenance.drawn.append(&mut drawn);
         provenance.pretrained = Some(name.to_owned());
         if parts == StartParts::All && !self.fixed_threshold {
             self.threshold = start.checkpoint().threshold;
