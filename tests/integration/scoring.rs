@@ -66,6 +66,30 @@ fn soft_maps_score_as_with_scikit_learn_and_scikit_image() {
 }
 
 #[test]
+fn one_inverted_prediction_among_others_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let parts = ["predictions", "truth"].map(|part| folder.path().join(part));
+    for part in &parts {
+        std::fs::create_dir(part).unwrap();
+    }
+    let vessel = |x: usize| x % 16 < 3;
+    for (name, inverted) in [("a", false), ("b", true), ("c", false)] {
+        let maps = [
+            Mask::from_fn(48, 48, |x, _| vessel(x) != inverted),
+            Mask::from_fn(48, 48, |x, _| vessel(x)),
+        ];
+        for (map, part) in maps.iter().zip(&parts) {
+            write_png(part.join(format!("{name}.png")), mask_image(map).unwrap()).unwrap();
+        }
+    }
+    let files = FolderSet::new(&parts[0], Some(parts[1].clone()), None).unwrap();
+    let scored = evaluate_predictions(&files, 0.5).unwrap();
+    let said: Vec<String> = scored.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("'b' is 0.0000") && said[0].contains("inverted"));
+}
+
+#[test]
 fn patterns_pair_what_rules_pair() {
     let pattern = |text: &str| text.parse::<NamePattern>().unwrap();
     let (maps, truth, fov) = (

@@ -1,20 +1,35 @@
 //! What the program says, and its exit code.
 
 use std::error::Error;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
+use serde_json::Value;
 use venule::file::{self, check_writable, create_folder};
 
 /// `println!` whose reader may have gone, as behind `| head`: the program goes on, and what it writes is not lost.
 macro_rules! say {
     ($($part:tt)*) => {{
         use std::io::Write;
-        let _ = writeln!(std::io::stdout(), $($part)*);
+        $crate::output::note_failure(writeln!(std::io::stdout(), $($part)*));
     }};
 }
 pub(crate) use say;
+
+/// What stopped standard output from being written, but for a reader that has gone.
+static FAILURE: OnceLock<io::Error> = OnceLock::new();
+
+/// Keeps the first failure for the exit code: the work goes on.
+pub fn note_failure(written: io::Result<()>) {
+    if let Err(error) = written
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        let _ = FAILURE.set(error);
+    }
+}
 
 pub type AnyResult<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -24,7 +39,13 @@ pub const INTERRUPTED: u8 = 130;
 /// Prints an error with its causes; the exit code of the program.
 pub fn exit(result: AnyResult<ExitCode>) -> ExitCode {
     match result {
-        Ok(code) => code,
+        Ok(code) => match FAILURE.get() {
+            None => code,
+            Some(error) => {
+                eprintln!("error: cannot write to standard output: {error}");
+                ExitCode::FAILURE
+            }
+        },
         Err(error) => {
             eprintln!("error: {error}");
             let mut cause = error.source();
@@ -60,7 +81,7 @@ impl Drop for Places {
 pub fn check_places<'a>(
     folders: impl IntoIterator<Item = &'a Path>,
     files: impl IntoIterator<Item = &'a Path>,
-) -> file::Result<Places> {
+) -> AnyResult<Places> {
     let mut made = Places(Vec::new());
     let mut prepare = |folder: &Path| {
         let missing = folder.ancestors().take_while(|part| !part.exists());
@@ -76,12 +97,43 @@ pub fn check_places<'a>(
     }
     for path in files {
         check_name(path)?;
+        expect_replaceable(path)?;
         match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => prepare(folder)?,
             _ => check_writable(Path::new("."))?,
         }
     }
     Ok(made)
+}
+
+/// Most bytes of a file that are looked into before it is written over.
+const LOOKED_INTO: u64 = 64 << 20;
+
+/// Refuses to write a table over a file that is none: a photograph, a label or a run file given by mistake.
+fn expect_replaceable(path: &Path) -> AnyResult<()> {
+    let is_table = |path: &Path| -> io::Result<bool> {
+        let metadata = path.metadata()?;
+        if !metadata.is_file() || metadata.len() == 0 {
+            return Ok(true);
+        }
+        let mut bytes = Vec::new();
+        File::open(path)?
+            .take(LOOKED_INTO)
+            .read_to_end(&mut bytes)?;
+        let named = path.extension().and_then(|ending| ending.to_str());
+        let named = named.is_some_and(|ending| ["csv", "md", "txt"].contains(&ending));
+        let text = || std::str::from_utf8(&bytes).is_ok_and(|text| !text.contains('\0'));
+        Ok((named && text()) || serde_json::from_slice::<Value>(&bytes).is_ok())
+    };
+    match is_table(path) {
+        Ok(false) => Err(format!(
+            "{} is no table and no JSON, and would be written over; choose another name",
+            path.display()
+        )
+        .into()),
+        // What cannot be read is told by what tries to write it.
+        _ => Ok(()),
+    }
 }
 
 /// Refuses a file whose name is too long, or where a folder stands.

@@ -32,15 +32,17 @@ impl Staged {
             let error = io::Error::new(ErrorKind::InvalidInput, "the path names no file");
             return Err(Error::writing("write", path)(error));
         }
+        // Behind a link lies the file that is meant; a rename would put another in the link's place.
+        let path = match path.is_symlink() {
+            true => path.canonicalize().map_err(Error::writing("write", path))?,
+            false => path.to_path_buf(),
+        };
         let mut temporary =
-            temporary_in(folder_of(path)).map_err(Error::writing("create", path))?;
+            temporary_in(folder_of(&path)).map_err(Error::writing("create", &path))?;
         write(temporary.as_file_mut())
             .and_then(|()| temporary.as_file().sync_all())
-            .map_err(Error::writing("write", path))?;
-        Ok(Self {
-            temporary,
-            path: path.to_path_buf(),
-        })
+            .map_err(Error::writing("write", &path))?;
+        Ok(Self { temporary, path })
     }
 
     /// Renames it into its place; that is durable once the folder is synced ([`sync_folder`]).
@@ -57,7 +59,8 @@ impl Staged {
 
 /// Writes a file through a temporary in the same folder: content, then sync, then rename, then sync of the folder.
 ///
-/// After a power loss the old or the new file is there, whole. After a failure the old one is there, and no temporary.
+/// After a power loss the old or the new file is there, whole. After a failure the old one is there, and no temporary. What is no
+/// regular file, as `/dev/stdout` or a pipe, is written to as it stands.
 ///
 /// ```
 /// let folder = tempfile::tempdir()?;
@@ -73,6 +76,12 @@ impl Staged {
 /// [`Error::Write`] that names `path`.
 pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let path = path.as_ref();
+    let special = |metadata: std::fs::Metadata| !metadata.is_file() && !metadata.is_dir();
+    if std::fs::metadata(path).is_ok_and(special) {
+        let written = OpenOptions::new().write(true).open(path);
+        let written = written.and_then(|mut file| file.write_all(bytes));
+        return written.map_err(Error::writing("write", path));
+    }
     Staged::write(path, |file| file.write_all(bytes))?.place()?;
     sync_folder_of(path)
 }
@@ -245,6 +254,25 @@ mod tests {
             assert!(text.contains("a file stands where a folder"), "{text}");
         }
         assert_eq!(names(dir.path()), ["file"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_and_devices_stay_what_they_are() {
+        use std::os::unix::fs::{FileTypeExt, symlink};
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        write_atomic(at("target"), b"old").unwrap();
+        symlink("target", at("link")).unwrap();
+        write_atomic(at("link"), b"new").unwrap();
+        assert!(at("link").is_symlink());
+        assert_eq!(std::fs::read(at("target")).unwrap(), b"new");
+        symlink("nowhere", at("dangling")).unwrap();
+        let error = write_atomic(at("dangling"), b"x").unwrap_err().to_string();
+        assert!(error.contains("dangling"), "{error}");
+        write_atomic("/dev/null", b"x").unwrap();
+        let null = std::fs::metadata("/dev/null").unwrap();
+        assert!(null.file_type().is_char_device());
     }
 
     #[cfg(unix)]

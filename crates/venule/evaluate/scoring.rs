@@ -120,7 +120,7 @@ impl Scoring {
         }
         let report = self.evaluator.finish();
         Ok(Evaluated {
-            warnings: EvaluationWarning::of(&report),
+            warnings: EvaluationWarning::of(&report, &self.rows),
             predictions: None,
             report,
             rows: self.rows,

@@ -334,9 +334,13 @@ fn explain(origin: ThresholdOrigin, segmenter: &Segmenter) -> String {
         [] => String::new(),
         images => format!(", where it was chosen on {}", named(images)),
     };
+    let mut trained_on: Vec<String> = provenance.drawn.clone();
+    if !provenance.images.is_empty() || trained_on.is_empty() {
+        trained_on.insert(0, named(&provenance.images));
+    }
     format!(
         "{origin}{chosen}; they were trained on {} with seed {} by version {}",
-        named(&provenance.images),
+        trained_on.join(" and "),
         provenance.seed,
         provenance.version
     )

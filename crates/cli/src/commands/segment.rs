@@ -74,7 +74,9 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
     let inputs = || args.images.iter().chain(&args.fov).map(PathBuf::as_path);
     for name in &names {
         for kind in support::PICTURES {
-            expect_no_input(&support::picture_path(&args.out, name, kind), inputs())?;
+            let path = support::picture_path(&args.out, name, kind);
+            expect_no_input(&path, inputs())?;
+            expect_no_label(&path, &args.images)?;
         }
     }
     let fov = args.fov.as_deref().map(field_of_view).transpose()?;
@@ -92,7 +94,7 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
                     true => eprintln!("error: {error}"),
                     false => eprintln!("error: {}: {error}", path.display()),
                 }
-                rows.push(json!({"photograph": path, "error": error}));
+                rows.push(json!({"photograph": shown(path), "error": error}));
             }
         }
     }
@@ -105,6 +107,32 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// A path as JSON has it: what is not UTF-8 in it is replaced.
+fn shown(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// Refuses to write over a picture in a photograph's own folder: it may be a label that a human has drawn.
+fn expect_no_label(written: &Path, photographs: &[PathBuf]) -> AnyResult<()> {
+    let folder = |path: &Path| {
+        path.parent()
+            .map(|folder| match folder.as_os_str().is_empty() {
+                true => Path::new(".").canonicalize(),
+                false => folder.canonicalize(),
+            })
+    };
+    let place = folder(written).and_then(Result::ok);
+    let beside = |photograph: &PathBuf| folder(photograph).and_then(Result::ok) == place;
+    match place.is_some() && written.exists() && photographs.iter().any(beside) {
+        true => Err(format!(
+            "{} stands beside the photograph already and would be overwritten; give another folder with --out, or remove it",
+            written.display()
+        )
+        .into()),
+        false => Ok(()),
+    }
 }
 
 /// The mask of the field of view, with how it is read said.
@@ -169,12 +197,12 @@ fn segment(
     let overlay = support::write_pictures(&args.out, &sample, &result)?;
     say!("{} -> {}", path.display(), overlay.display());
     let kinds: Vec<&str> = result.warnings.iter().map(|w| w.name()).collect();
-    let output = |kind| support::picture_path(&args.out, &sample.id, kind);
+    let output = |kind| shown(&support::picture_path(&args.out, &sample.id, kind));
     Ok(json!({
-        "photograph": path,
+        "photograph": shown(path),
         "mask": output("mask"),
         "probability": output("probability"),
-        "overlay": overlay,
+        "overlay": shown(&overlay),
         "threshold": result.threshold,
         "vessel_pixels": result.mask.count(),
         "fov_pixels": result.fov.count(),

@@ -164,11 +164,51 @@ fn what_is_read_is_never_written_over() {
     refuse(folder, "segment --out . a.png a_mask.png", &words);
     refuse(folder, "segment --out . a.png --fov a_mask.png", &words);
     assert_eq!(fs::read(folder.join("a_mask.png")).unwrap(), before);
+    // A label beside the photograph has the name of a mask.
+    let words = ["a_mask.png", "beside the photograph", "--out"];
+    refuse(folder, "segment --out . a.png", &words);
+    // Tables are written over tables alone.
+    let words = ["a_mask.png", "no table and no JSON"];
+    for subcommand in [
+        "segment --out o a.png --json a_mask.png",
+        "score --predictions . --truth . --json a_mask.png",
+        "evaluate --dataset folder=. --json a_mask.png",
+        "evaluate --dataset folder=. --csv a_mask.png",
+        "data --dataset folder=. --json a_mask.png",
+        "runs . --json a_mask.png",
+    ] {
+        refuse(folder, subcommand, &words);
+    }
+    assert_eq!(fs::read(folder.join("a_mask.png")).unwrap(), before);
     fs::write(folder.join("weights.safetensors"), "weights").unwrap();
     let words = ["weights.safetensors", "would be overwritten", "--out"];
     refuse(
         folder,
         "export --weights weights.safetensors --out ./weights.safetensors",
         &words,
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn results_of_names_that_are_not_utf_8_are_listed() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let set = Set::plain();
+    let folder = set.path();
+    let name = OsStr::from_bytes(b"p\xe8_1.png");
+    save(folder.join("photo.png"), photograph(0).image);
+    fs::rename(folder.join("photo.png"), folder.join(name)).unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_venule"))
+        .args(["segment", "--fast", "--json", "rows.json"])
+        .arg(name)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let rows = fs::read_to_string(folder.join("rows.json")).unwrap();
+    assert!(
+        rows.contains("_1.png") && rows.contains("vessel_share"),
+        "{rows}"
     );
 }
