@@ -40,6 +40,12 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// A prediction shows nothing, and holds something where it is transparent.
+    #[error("{} is bright where it is transparent and black where it is not, so which pixels are meant cannot be told; save the prediction as gray values without alpha", path.display())]
+    HiddenPrediction {
+        /// The file.
+        path: PathBuf,
+    },
     /// A data set was asked for a sample that it does not have.
     #[error("sample {index} was asked for, but the data set has {len}; count from 0")]
     IndexOutOfRange {
@@ -199,8 +205,8 @@ pub enum Error {
         /// What to do.
         remedy: &'static str,
     },
-    /// A TIFF holds several photographs.
-    #[error("{} holds {photographs} photographs ({sizes}), but one was expected; choose one by its page (`--page 1`), or save each to a file of its own", path.display())]
+    /// A TIFF holds several photographs, or several maps.
+    #[error("{} holds {photographs} {} to a file of its own", path.display(), several(sizes, *is_map))]
     SeveralPages {
         /// The file at fault.
         path: PathBuf,
@@ -208,6 +214,8 @@ pub enum Error {
         photographs: usize,
         /// Pages and sizes of the first of them.
         sizes: String,
+        /// Whether a map was expected, whose page cannot be chosen.
+        is_map: bool,
     },
     /// A page was asked for that a file does not have.
     #[error("{} has no page {page}; it has {pages}, counted from 1", path.display())]
@@ -284,6 +292,33 @@ pub enum Error {
         greatest: u32,
         /// The greatest value that samples can hold.
         maximum: u32,
+    },
+    /// One prediction is written in another range than those beside it.
+    #[error("prediction {} reaches only {greatest} of {maximum}, as {what} does, while others in {} reach white or near it: no pixel of it could pass half of white; store it in the scale of the others, or all black if it marks nothing", file.display(), folder.display())]
+    PredictionOfOtherScale {
+        /// The file at fault.
+        file: PathBuf,
+        /// Its folder.
+        folder: PathBuf,
+        /// Its greatest value.
+        greatest: u32,
+        /// The greatest value that its samples can hold.
+        maximum: u32,
+        /// What its values look like.
+        what: &'static str,
+    },
+    /// A map carries an orientation that its photograph is not known to share.
+    #[error("{} carries orientation {orientation} (EXIF, or TIFF tag 274), {}: whether its pixels fit as shown or as stored cannot be told; save it upright without the tag, or remove the tag if it was drawn over the stored pixels", map.display(), match photograph {
+        Some(photograph) => format!("which its photograph {} does not", photograph.display()),
+        None => "which is not applied to a map read by itself".to_owned(),
+    })]
+    TurnedMap {
+        /// The label, field of view or prediction.
+        map: PathBuf,
+        /// Its orientation, 2 to 8.
+        orientation: u8,
+        /// The photograph beside which it was read, if any.
+        photograph: Option<PathBuf>,
     },
     /// A photograph was turned or mirrored by its EXIF orientation, and its map may not be.
     #[error("EXIF orientation {orientation} turned or mirrored photograph {}, and {} carries none: whether it fits the picture as shown or as stored cannot be told; save the photograph upright without the tag, or remove the tag if the map was drawn over the stored pixels", photograph.display(), map.display())]
@@ -436,6 +471,16 @@ pub enum Error {
     /// A tensor could not be made.
     #[error("tensor operation failed: {0}")]
     Tensor(#[from] candle_core::Error),
+}
+
+/// What was expected instead of several pictures in one file, up to the remedy.
+fn several(sizes: &str, is_map: bool) -> String {
+    match is_map {
+        true => format!("pictures ({sizes}), but a map has one; save the one that is meant"),
+        false => format!(
+            "photographs ({sizes}), but one was expected; choose one by its page (`--page 1`), or save each"
+        ),
+    }
 }
 
 /// What two sizes that are each other's transpose hint at.

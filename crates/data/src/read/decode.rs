@@ -7,7 +7,7 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use super::kind::{FileKind, format_of, kind_of, lie};
 use super::pages::{Page, Pages};
-use super::tiff::{Choice, choose, join, unusual};
+use super::tiff::{Choice, choose, join, unusual, white};
 use super::{MAX_PIXELS, Note, ReadOptions, frames, jpeg};
 use crate::{Error, Result};
 
@@ -25,6 +25,8 @@ pub(super) struct Decoded {
     pub(super) orientation: u8,
     /// The greatest sample that the file says it has, or 0.
     pub(super) max_sample: u64,
+    /// Whether the file says that its samples are floating point.
+    float: bool,
     pub(super) notes: Vec<Note>,
 }
 
@@ -51,10 +53,14 @@ pub(super) fn decode(
     }))
     .unwrap_or_else(|_| Err(failed(path, name, "the decoder gave up on malformed data")))?;
     match decoded.image {
+        // The decoder takes whole numbers of 32 bits for floating point where the file does not say what they are.
         DynamicImage::ImageRgb32F(_) | DynamicImage::ImageRgba32F(_) => Err(failed(
             path,
             name,
-            "samples are floating point, whose range is unknown",
+            match decoded.float {
+                true => "samples are floating point, whose range is unknown",
+                false => "samples are whole numbers of 32 bits in several channels",
+            },
         )),
         _ => Ok(decoded),
     }
@@ -99,16 +105,13 @@ fn decode_first(
         });
     }
     let (image, orientation) = decode_as(path, format, name, bytes)?;
-    let frames = frames::count(format, bytes);
     Ok(Decoded {
         image,
         format,
         orientation,
         max_sample: 0,
-        notes: (frames > 1)
-            .then_some(Note::FirstFrame { frames })
-            .into_iter()
-            .collect(),
+        float: false,
+        notes: frames::note(format, bytes).into_iter().collect(),
     })
 }
 
@@ -120,10 +123,13 @@ fn decode_tiff(
 ) -> Result<Decoded> {
     const NAME: &str = "TIFF";
     let pages = Pages::of(&bytes);
-    let (image, orientation, page, note) = match choose(path, &pages, options)? {
+    let (mut image, orientation, page, note) = match choose(path, &pages, options, is_map)? {
         Choice::First(note) => {
             let first = pages.list.first();
-            let (image, orientation) = decode_page(path, &pages, first, &bytes, is_map)?;
+            let file = first.filter(|page| page.mirrored);
+            let file = file.map(|page| pages.with_first(page, false));
+            let file = file.as_deref().unwrap_or(&bytes);
+            let (image, orientation) = decode_page(path, &pages, first, file, is_map)?;
             (image, orientation, first.cloned(), note)
         }
         Choice::Page(page, note) => {
@@ -145,11 +151,16 @@ fn decode_tiff(
             (image, orientation, Some(page), Some(note))
         }
     };
+    let mut max_sample = page.as_ref().map_or(0, |page| page.max_sample);
+    if page.as_ref().is_some_and(Page::inverts) {
+        max_sample = white::invert(&mut image, max_sample, options.bits);
+    }
     Ok(Decoded {
         image,
         format: ImageFormat::Tiff,
         orientation,
-        max_sample: page.map_or(0, |page| page.max_sample),
+        max_sample,
+        float: page.is_some_and(|page| page.float),
         notes: note.into_iter().collect(),
     })
 }
@@ -163,6 +174,14 @@ fn decode_page(
     is_map: bool,
 ) -> Result<(DynamicImage, u8)> {
     const NAME: &str = "TIFF";
+    if page.is_some_and(Page::is_tiled_planar) {
+        // The decoder panics.
+        return Err(Error::UnreadFormat {
+            path: path.to_owned(),
+            what: "a TIFF of tiles whose colours lie in separate planes (tag 284 is 2)".to_owned(),
+            remedy: "save it with the colours of each pixel side by side (tag 284 is 1), or as PNG",
+        });
+    }
     let own = page.and_then(|page| {
         let pixels = page.width.saturating_mul(page.height).min(MAX_PIXELS);
         unusual(pages, page, is_map, HEADER_BYTES + PIXEL_BYTES * pixels)

@@ -1,16 +1,19 @@
 use gif::DecodeOptions;
 use image::ImageFormat;
 
+use super::Note;
+
 /// Most pictures that are counted.
 const MOST: usize = 1000;
 
-/// Number of pictures in a file that is decoded to its first: an animation's, at most 1000; otherwise 1.
-pub(super) fn count(format: ImageFormat, bytes: &[u8]) -> usize {
-    match format {
-        ImageFormat::Gif => in_gif(bytes),
-        ImageFormat::Png => in_png(bytes).unwrap_or(1),
-        _ => 1,
-    }
+/// What is to be said of an animation, of which one picture is decoded; at most 1000 are counted.
+pub(super) fn note(format: ImageFormat, bytes: &[u8]) -> Option<Note> {
+    let (frames, apart) = match format {
+        ImageFormat::Gif => (in_gif(bytes), false),
+        ImageFormat::Png => in_png(bytes)?,
+        _ => return None,
+    };
+    (frames > 1 || apart).then_some(Note::FirstFrame { frames, apart })
 }
 
 fn in_gif(bytes: &[u8]) -> usize {
@@ -24,18 +27,21 @@ fn in_gif(bytes: &[u8]) -> usize {
         .count()
 }
 
-/// What an animation control chunk, which stands before the pixels, says.
-fn in_png(bytes: &[u8]) -> Option<usize> {
-    let mut at = 8;
+/// What an animation control chunk, which stands before the pixels, says; and whether the picture behind it, the one decoded, is
+/// no part of the animation: then no frame control stands before it.
+fn in_png(bytes: &[u8]) -> Option<(usize, bool)> {
+    let (mut at, mut frames, mut apart) = (8, None, true);
     loop {
         let length = u32::from_be_bytes(*bytes.get(at..)?.first_chunk()?);
         match bytes.get(at + 4..at + 8)? {
             b"acTL" => {
-                let frames = u32::from_be_bytes(*bytes.get(at + 8..)?.first_chunk()?);
-                return Some((frames as usize).min(MOST));
+                let count = u32::from_be_bytes(*bytes.get(at + 8..)?.first_chunk()?);
+                frames = Some((count as usize).min(MOST));
             }
-            b"IDAT" | b"IEND" => return None,
-            _ => at = at.checked_add(length as usize)?.checked_add(12)?,
+            b"fcTL" => apart = false,
+            b"IDAT" | b"IEND" => return Some((frames?, apart)),
+            _ => {}
         }
+        at = at.checked_add(length as usize)?.checked_add(12)?;
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use image::{DynamicImage, ImageFormat};
 
 use super::pixels::{Pixels, chroma, light};
-use super::{LabelValue, ReadOptions, decode, source};
+use super::{LabelValue, Note, ReadOptions, decode, source};
 use crate::{Error, Mask, Result};
 
 /// Which pixels of a label, a field of view or another mask count.
@@ -46,6 +46,10 @@ pub struct ReadMask {
     pub mask: Mask,
     /// How it was read, unless its file holds black and white, or shades of gray between them.
     pub reading: Option<LabelReading>,
+    /// What of its file was passed over: pages, or pictures of an animation.
+    pub notes: Vec<Note>,
+    /// The orientation that was applied, 1 to 8; 1 is none. Only [`Photograph::read_mask`](crate::Photograph::read_mask) applies one.
+    pub orientation: u8,
 }
 
 /// Reads a map of vessels or of a field of view: `true` where a pixel is marked.
@@ -101,22 +105,43 @@ pub fn read_mask(path: impl AsRef<Path>) -> Result<Mask> {
 ///
 /// # Errors
 /// Those of [`read_image`](crate::read_image); [`Error::AmbiguousMask`]; [`Error::LabelValueAbsent`] if pixels have none of the
-/// values asked for, unless all are black.
+/// values asked for, unless all are black; [`Error::TurnedMap`] if the file carries an orientation.
 pub fn read_mask_with(path: impl AsRef<Path>, rule: &MaskRule) -> Result<ReadMask> {
-    let path = path.as_ref();
+    read_beside(path.as_ref(), rule, None)
+}
+
+/// Reads a mask beside a photograph, its path with its orientation: an orientation that both carry turns both.
+pub(super) fn read_beside(
+    path: &Path,
+    rule: &MaskRule,
+    photograph: Option<(&Path, u8)>,
+) -> Result<ReadMask> {
     let bytes = source::read(path)?;
     let decoded = decode::decode(path, bytes, &ReadOptions::default(), true)?;
+    let orientation = decoded.orientation;
+    if orientation != 1 && photograph.is_none_or(|(_, shared)| shared != orientation) {
+        return Err(Error::TurnedMap {
+            map: path.to_owned(),
+            orientation,
+            photograph: photograph.map(|(path, _)| path.to_owned()),
+        });
+    }
     let size = (
         decoded.image.width() as usize,
         decoded.image.height() as usize,
     );
+    let of = |data: Vec<bool>, reading: Option<LabelReading>, notes: Vec<Note>| {
+        Ok(ReadMask {
+            mask: Mask::new(size.0, size.1, data)?,
+            reading,
+            notes,
+            orientation,
+        })
+    };
     if *rule == MaskRule::AsMeant
         && let Some(data) = black_and_white(&decoded.image)
     {
-        return Ok(ReadMask {
-            mask: Mask::new(size.0, size.1, data)?,
-            reading: None,
-        });
+        return of(data, None, decoded.notes);
     }
     let Some(pixels) = Pixels::of(&decoded.image) else {
         return Err(ambiguous(
@@ -142,10 +167,7 @@ pub fn read_mask_with(path: impl AsRef<Path>, rule: &MaskRule) -> Result<ReadMas
         }
     };
     match judged {
-        Ok((data, reading)) => Ok(ReadMask {
-            mask: Mask::new(size.0, size.1, data)?,
-            reading,
-        }),
+        Ok((data, reading)) => of(data, reading, decoded.notes),
         Err(reason) => Err(ambiguous(path, reason, pixels.described())),
     }
 }

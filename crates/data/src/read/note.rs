@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// What is worth saying of a photograph that was read, beyond its pixels.
+/// What is worth saying of a photograph or a map that was read, beyond its pixels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Note {
@@ -37,10 +37,12 @@ pub enum Note {
         /// The orientation, 2 to 8.
         orientation: u8,
     },
-    /// The first of several pictures of an animation was read.
+    /// One picture of an animation was read: the first, or a still one.
     FirstFrame {
-        /// Number of pictures.
+        /// Number of pictures that move.
         frames: usize,
+        /// Whether the one that was read is none of them: the default image of an animated PNG can stand apart.
+        apart: bool,
     },
 }
 
@@ -80,10 +82,21 @@ impl fmt::Display for Note {
                     _ => "turned",
                 }
             ),
-            Self::FirstFrame { frames } => {
+            Self::FirstFrame {
+                frames,
+                apart: false,
+            } => write!(
+                f,
+                "it is an animation; the first of its {frames} pictures was read"
+            ),
+            Self::FirstFrame {
+                frames,
+                apart: true,
+            } => {
+                let plural = if *frames == 1 { "" } else { "s" };
                 write!(
                     f,
-                    "it is an animation; the first of its {frames} pictures was read"
+                    "it is an animation of {frames} picture{plural}; its default image, which is none of them, was read"
                 )
             }
         }

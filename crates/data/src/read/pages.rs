@@ -9,12 +9,19 @@ const SUBFILE_TYPE: u16 = 255;
 const WIDTH: u16 = 256;
 const HEIGHT: u16 = 257;
 const BITS: u16 = 258;
+const COMPRESSION: u16 = 259;
 const PHOTOMETRIC: u16 = 262;
+const FILL_ORDER: u16 = 266;
 const DESCRIPTION: u16 = 270;
+const STRIP_OFFSETS: u16 = 273;
 const ORIENTATION: u16 = 274;
 const SAMPLES: u16 = 277;
+const STRIP_LENGTHS: u16 = 279;
 const MAX_SAMPLE: u16 = 281;
+const PLANES: u16 = 284;
 const COLOR_MAP: u16 = 320;
+const TILE_OFFSETS: u16 = 324;
+const TILE_LENGTHS: u16 = 325;
 const SUB_IFDS: u16 = 330;
 const EXTRA_SAMPLES: u16 = 338;
 const SAMPLE_FORMAT: u16 = 339;
@@ -44,6 +51,9 @@ pub(super) struct Page {
     /// Whether the first extra sample is alpha.
     pub(super) alpha: bool,
     pub(super) orientation: u8,
+    /// Whether the bits of each byte of its pixels come from the lowest on, which decoders do not know.
+    pub(super) mirrored: bool,
+    is_planar: bool,
     is_raw: bool,
     reduced: bool,
     mask: bool,
@@ -52,9 +62,36 @@ pub(super) struct Page {
     color_map: Option<Range<usize>>,
     description: Option<Range<usize>>,
     sub: Vec<u64>,
+    strips: Parts,
+    tiles: Parts,
+}
+
+/// Where the offsets and the lengths of strips or tiles stand.
+#[derive(Clone, Debug, Default)]
+struct Parts {
+    offsets: Option<Numbers>,
+    lengths: Option<Numbers>,
+}
+
+/// Numbers of `size` bytes each.
+#[derive(Clone, Debug)]
+struct Numbers {
+    at: usize,
+    size: usize,
+    count: usize,
 }
 
 impl Page {
+    /// Whether 0 is white in samples whose depth is not told by their width.
+    pub(super) fn inverts(&self) -> bool {
+        self.photometric == 0 && self.samples == 1 && !self.float && matches!(self.bits, 16 | 32)
+    }
+
+    /// Whether it is of tiles, each of one colour.
+    pub(super) fn is_tiled_planar(&self) -> bool {
+        self.is_planar && self.samples > 1 && self.tiles.offsets.is_some()
+    }
+
     /// What it is, if it is no photograph of its own.
     pub(super) fn besides(&self) -> Option<String> {
         let size = format!("{}x{}", self.width, self.height);
@@ -140,7 +177,38 @@ impl<'a> Pages<'a> {
             .collect()
     }
 
-    /// The same file with this page in front, for decoders that read the first; with a palette as gray indices if `indices`.
+    /// Where the pixels of a page lie, as they are packed: in order, none twice.
+    fn packed(&self, page: &Page) -> Vec<Range<usize>> {
+        /// More parts than any picture has that is read.
+        const PARTS: usize = 1 << 20;
+        let mut ranges = Vec::new();
+        for Parts { offsets, lengths } in [&page.strips, &page.tiles] {
+            let (Some(offsets), Some(lengths)) = (offsets, lengths) else {
+                continue;
+            };
+            let number = |numbers: &Numbers, index: usize| {
+                let at = numbers.at.checked_add(index.checked_mul(numbers.size)?)?;
+                usize::try_from(self.file.number(at, numbers.size)?).ok()
+            };
+            let range = |index: usize| {
+                let start = number(offsets, index)?;
+                let end = start.saturating_add(number(lengths, index)?);
+                Some(start..end.min(self.file.bytes.len()))
+            };
+            let parts = offsets.count.min(lengths.count).min(PARTS);
+            ranges.extend((0..parts).map_while(range));
+        }
+        ranges.sort_by_key(|range| range.start);
+        let mut done = 0;
+        for range in &mut ranges {
+            range.start = range.start.max(done).min(range.end);
+            done = done.max(range.end);
+        }
+        ranges
+    }
+
+    /// The same file with this page in front, for decoders that read the first; with a palette as gray indices if `indices`, and
+    /// with the bits of its pixels in the order that decoders know.
     pub(super) fn with_first(&self, page: &Page, indices: bool) -> Vec<u8> {
         let mut bytes = self.file.bytes.to_vec();
         let (at, width) = if self.file.big { (8, 8) } else { (4, 4) };
@@ -157,6 +225,13 @@ impl<'a> Pages<'a> {
         put(&mut bytes, at, width, page.offset);
         if let (true, Some(at)) = (indices, page.photometric_at) {
             put(&mut bytes, at, 2, 1);
+        }
+        if page.mirrored {
+            for range in self.packed(page) {
+                for byte in bytes.get_mut(range).into_iter().flatten() {
+                    *byte = byte.reverse_bits();
+                }
+            }
         }
         bytes
     }
@@ -200,6 +275,8 @@ impl Reader<'_> {
             max_sample: 0,
             alpha: false,
             orientation: 1,
+            mirrored: false,
+            is_planar: false,
             is_raw: false,
             reduced: false,
             mask: false,
@@ -207,7 +284,10 @@ impl Reader<'_> {
             color_map: None,
             description: None,
             sub: Vec::new(),
+            strips: Parts::default(),
+            tiles: Parts::default(),
         };
+        let (mut lowest_first, mut is_jpeg) = (false, false);
         for at in (entries..end).step_by(entry) {
             let tag = self.number(at, 2)? as u16;
             let size = match self.number(at + 2, 2)? {
@@ -230,6 +310,13 @@ impl Reader<'_> {
             let Some(first) = self.number(place, size) else {
                 continue;
             };
+            let numbers = || {
+                Some(Numbers {
+                    at: place,
+                    size,
+                    count,
+                })
+            };
             match tag {
                 NEW_SUBFILE_TYPE => {
                     page.reduced |= first & 1 != 0;
@@ -239,6 +326,13 @@ impl Reader<'_> {
                 WIDTH => page.width = first,
                 HEIGHT => page.height = first,
                 BITS => page.bits = first,
+                COMPRESSION => is_jpeg = matches!(first, 6 | 7),
+                FILL_ORDER => lowest_first = first == 2,
+                STRIP_OFFSETS => page.strips.offsets = numbers(),
+                STRIP_LENGTHS => page.strips.lengths = numbers(),
+                PLANES => page.is_planar = first == 2,
+                TILE_OFFSETS => page.tiles.offsets = numbers(),
+                TILE_LENGTHS => page.tiles.lengths = numbers(),
                 PHOTOMETRIC => {
                     page.photometric = first;
                     page.mask |= first == 4;
@@ -259,6 +353,8 @@ impl Reader<'_> {
                 _ => {}
             }
         }
+        // The bytes of JPEG have an order of their own.
+        page.mirrored = lowest_first && !is_jpeg;
         Some((page, self.number(end, word)))
     }
 }

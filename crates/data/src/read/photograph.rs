@@ -2,7 +2,7 @@ use std::path::Path;
 
 use image::{DynamicImage, GrayImage, RgbImage};
 
-use super::{Note, decode, source};
+use super::{MaskRule, Note, ReadMask, decode, label, source};
 use crate::{Error, Result};
 
 /// How to read a file that leaves a choice.
@@ -100,9 +100,34 @@ pub fn read_photograph(path: impl AsRef<Path>, options: &ReadOptions) -> Result<
     })
 }
 
-/// Checks that a map fits a photograph that its EXIF orientation turned or mirrored.
+impl Photograph {
+    /// Reads a mask that belongs to this photograph, which was read from `photograph_path`, as [`read_mask_with`] does.
+    ///
+    /// An orientation that both files carry turns both; a mask that carries none must pass [`check_orientation`].
+    ///
+    /// [`read_mask_with`]: crate::read_mask_with
+    ///
+    /// # Errors
+    /// Those of [`read_mask_with`]; [`Error::TurnedMap`] if the mask carries an orientation that is not the photograph's, and
+    /// [`Error::TurnedPhotograph`] of [`check_orientation`].
+    pub fn read_mask(
+        &self,
+        photograph_path: impl AsRef<Path>,
+        path: impl AsRef<Path>,
+        rule: &MaskRule,
+    ) -> Result<ReadMask> {
+        let (photograph, path) = (photograph_path.as_ref(), path.as_ref());
+        let read = label::read_beside(path, rule, Some((photograph, self.orientation)))?;
+        if read.orientation == 1 {
+            check_orientation(self, photograph, read.mask.size(), path)?;
+        }
+        Ok(read)
+    }
+}
+
+/// Checks that a map that carries no orientation fits a photograph that its own turned or mirrored.
 ///
-/// Maps carry no orientation: whether one was drawn over the picture as it is shown or as it is stored cannot be told, unless
+/// Whether such a map was drawn over the picture as it is shown or as it is stored cannot be told, unless
 /// the two differ in size. A map of the size shown is accepted where that size is not the one stored.
 ///
 /// # Errors

@@ -1,86 +1,12 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use image::{DynamicImage, Rgb};
-
-use super::{ReadOptions, decode, source};
+use super::Note;
 use crate::{Error, Plane, Result};
 
-/// Reads a map of probabilities that another program wrote as a gray image: each value over the greatest its type can hold,
-/// v / 255 for 8-bit and v / 65,535 for 16-bit samples, so that 0 is 0 and white is 1.
-///
-/// Of a colour image the mean of the three channels is taken, which may differ by a sixteenth. Formats are those of
-/// [`read_photograph`](crate::read_photograph), and floating-point TIFFs of values in 0 to 1. Whether a file's values are meant so
-/// only its folder tells: see [`PredictionRange`].
-///
-/// ```
-/// let path = std::env::temp_dir().join("venule_doc_read_probability.png");
-/// let gray = image::ImageBuffer::<image::Luma<u16>, _>::from_raw(3, 1, vec![0, 13_107, 65_535]);
-/// gray.unwrap().save(&path)?;
-/// assert_eq!(venule_data::read_probability(&path)?.data(), [0.0, 0.2, 1.0]);
-/// # std::fs::remove_file(&path)?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-///
-/// # Errors
-/// Those of [`read_image`](crate::read_image), and [`Error::NotGray`] for a colour image.
-pub fn read_probability(path: impl AsRef<Path>) -> Result<Plane> {
-    read(path.as_ref()).map(|(map, _)| map)
-}
+mod probability;
 
-/// A map of probabilities with the greatest sample that its type can hold.
-fn read(path: &Path) -> Result<(Plane, u16)> {
-    let decoded = decode::decode(path, source::read(path)?, &ReadOptions::default(), true)?;
-    let (width, height) = (
-        decoded.image.width() as usize,
-        decoded.image.height() as usize,
-    );
-    let wide = is_wide(&decoded.image);
-    let data: Option<Vec<f32>> = match decoded.image {
-        DynamicImage::ImageLuma8(gray) => Some(gray.iter().map(|&v| share(v, u8::MAX)).collect()),
-        DynamicImage::ImageLuma16(gray) => Some(gray.iter().map(|&v| share(v, u16::MAX)).collect()),
-        other if wide => gray_values(other.into_rgb16().pixels(), u16::MAX),
-        other => gray_values(other.into_rgb8().pixels(), u8::MAX),
-    };
-    let Some(data) = data else {
-        return Err(Error::NotGray {
-            path: path.to_owned(),
-        });
-    };
-    let most = if wide { u16::MAX } else { u16::from(u8::MAX) };
-    Ok((Plane::new(width, height, data)?, most))
-}
-
-/// Whether samples have 16 bits.
-fn is_wide(image: &DynamicImage) -> bool {
-    matches!(
-        image,
-        DynamicImage::ImageLuma16(_)
-            | DynamicImage::ImageLumaA16(_)
-            | DynamicImage::ImageRgb16(_)
-            | DynamicImage::ImageRgba16(_)
-    )
-}
-
-fn share<T: Into<f64>>(value: T, greatest: T) -> f32 {
-    (value.into() / greatest.into()) as f32
-}
-
-/// The mean of each pixel's three channels, or `None` if they are far apart anywhere: palettes are seldom gray to the last bit.
-fn gray_values<'a, T>(pixels: impl Iterator<Item = &'a Rgb<T>>, greatest: T) -> Option<Vec<f32>>
-where
-    T: Copy + Into<f64> + 'a,
-{
-    const APART: f64 = 1.0 / 16.0;
-    let gray = |&Rgb(channels): &Rgb<T>| {
-        let shares = channels.map(|value| value.into() / greatest.into());
-        let highest = shares.into_iter().fold(0.0, f64::max);
-        let lowest = shares.into_iter().fold(1.0, f64::min);
-        let mean = (shares[0] + shares[1] + shares[2]) / 3.0;
-        (highest - lowest <= APART).then_some(mean as f32)
-    };
-    pixels.map(gray).collect()
-}
+pub use probability::read_probability;
 
 /// The values of a folder of predictions, file by file: by them [`scale`](Self::scale) decides what the values mean.
 ///
@@ -112,6 +38,50 @@ pub struct PredictionRange {
     is_two_valued: bool,
     has_zeros: bool,
     mixed_depths: bool,
+    /// Whether each value is the greatest one that samples can hold.
+    is_white: bool,
+    /// The first file whose values are those of another scale, if the folder's are full.
+    apart: Option<Apart>,
+    notes: Vec<(PathBuf, Note)>,
+}
+
+/// A file that would mark nothing in a folder of full scale, though its values hardly mean so.
+#[derive(Clone, Debug)]
+struct Apart {
+    file: PathBuf,
+    greatest: u16,
+    most: u16,
+    what: &'static str,
+}
+
+impl Apart {
+    /// `None` for black, for what passes half of white, and for levels that fade below it, as faint probabilities do.
+    fn of(
+        file: &Path,
+        levels: impl Iterator<Item = u16>,
+        greatest: u16,
+        most: u16,
+    ) -> Option<Self> {
+        let (mut two_valued, mut has_zeros) = (true, false);
+        for value in levels {
+            two_valued &= value == 0 || value == greatest;
+            has_zeros |= value == 0;
+        }
+        let what = match greatest {
+            0 => return None,
+            _ if greatest > most / 2 => return None,
+            _ if two_valued && has_zeros => "a mask of two values",
+            // Up to 127 its pixels pass half of white by neither scale.
+            128..=255 if most == u16::MAX => "a map of 8-bit values in 16-bit samples",
+            _ => return None,
+        };
+        Some(Self {
+            file: file.to_owned(),
+            greatest,
+            most,
+            what,
+        })
+    }
 }
 
 impl PredictionRange {
@@ -126,6 +96,9 @@ impl PredictionRange {
             is_two_valued: true,
             has_zeros: false,
             mixed_depths: false,
+            is_white: true,
+            apart: None,
+            notes: Vec::new(),
         }
     }
 
@@ -135,10 +108,20 @@ impl PredictionRange {
     /// Those of [`read_probability`].
     pub fn add(&mut self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let (map, most) = read(path)?;
+        let probability::Map {
+            plane: map,
+            most,
+            notes,
+        } = probability::read(path)?;
+        let noted = notes.into_iter().map(|note| (path.to_owned(), note));
+        self.notes.extend(noted);
         let mut levels = map.data().iter().map(|&share| level(share, most));
         let greatest = levels.clone().max().unwrap_or(0);
         self.has_zeros |= levels.clone().any(|value| value == 0);
+        self.is_white &= levels.clone().all(|value| value == most);
+        if self.apart.is_none() {
+            self.apart = Apart::of(path, levels.clone(), greatest, most);
+        }
         let two_valued = levels.all(|value| value == 0 || value == greatest);
         self.mixed_depths |= self.files > 0 && most != self.most;
         // Files without a vessel tell nothing of the greatest value.
@@ -159,18 +142,27 @@ impl PredictionRange {
         (self.greatest, self.most)
     }
 
+    /// What of the files was passed over, such as pictures of an animation, in the order in which they were added.
+    pub fn notes(&self) -> &[(PathBuf, Note)] {
+        &self.notes
+    }
+
     /// What the values mean: shares of what the samples can hold, or masks of 0 and one other value.
     ///
     /// # Errors
     /// [`Error::PredictionRange`] if the greatest value of all files is below 45 % of what the samples can hold (percent, class
-    /// numbers, 12-bit data), unless they are two-valued.
+    /// numbers, 12-bit data), unless they are two-valued; [`Error::PredictionOfOtherScale`] if one file alone is so, and would mark
+    /// nothing: a mask of 0 and 1 among files of 0 to 255, or 8-bit values in 16-bit samples.
     pub fn scale(&self) -> Result<PredictionScale> {
         let (greatest, most) = (self.greatest, self.most);
         if greatest == 0 {
             return Ok(PredictionScale::Black { files: self.files });
         }
+        if self.is_white {
+            return Ok(PredictionScale::White { files: self.files });
+        }
         if greatest > most / 2 {
-            return Ok(PredictionScale::Full { greatest, most });
+            return self.full();
         }
         if self.is_two_valued && self.has_zeros && !self.mixed_depths {
             return Ok(PredictionScale::Masks {
@@ -180,7 +172,7 @@ impl PredictionRange {
         }
         // Percent end at 39 % of 8 bits; probabilities that stay just below one half are probabilities.
         if u32::from(greatest) * 20 > u32::from(most) * 9 {
-            return Ok(PredictionScale::Full { greatest, most });
+            return self.full();
         }
         Err(Error::PredictionRange {
             folder: self.folder.clone(),
@@ -188,6 +180,25 @@ impl PredictionRange {
             greatest: u32::from(greatest),
             maximum: u32::from(most),
         })
+    }
+
+    /// Shares of what the samples can hold, if no file is apart from the others.
+    fn full(&self) -> Result<PredictionScale> {
+        let (greatest, most) = (self.greatest, self.most);
+        let below = |apart: &&Apart| {
+            u32::from(apart.greatest) * u32::from(most)
+                < u32::from(greatest) * u32::from(apart.most)
+        };
+        match self.apart.as_ref().filter(below) {
+            Some(apart) => Err(Error::PredictionOfOtherScale {
+                file: apart.file.clone(),
+                folder: self.folder.clone(),
+                greatest: u32::from(apart.greatest),
+                maximum: u32::from(apart.most),
+                what: apart.what,
+            }),
+            None => Ok(PredictionScale::Full { greatest, most }),
+        }
     }
 }
 
@@ -212,6 +223,11 @@ pub enum PredictionScale {
         marked: u16,
         /// The greatest value that samples can hold.
         most: u16,
+    },
+    /// All of them are white: every pixel is marked.
+    White {
+        /// Number of files.
+        files: usize,
     },
     /// All of them are black: no pixel is marked.
     Black {
@@ -244,6 +260,10 @@ impl fmt::Display for PredictionScale {
             Self::Masks { marked, most } => write!(
                 f,
                 "predictions are masks of 0 and {marked} (of {most}); {marked} counts as vessel"
+            ),
+            Self::White { files } => write!(
+                f,
+                "all {files} predictions are white: every pixel counts as vessel; check that they are the right files"
             ),
             Self::Black { files } => write!(
                 f,

@@ -8,6 +8,8 @@ use super::pages::{Page, Pages};
 use super::{MAX_PIXELS, Note, ReadOptions};
 use crate::{Error, Result};
 
+pub(super) mod white;
+
 /// Which page of a TIFF to decode.
 pub(super) enum Choice {
     /// The first, as it stands.
@@ -24,7 +26,12 @@ pub(super) enum Choice {
 ///
 /// # Errors
 /// [`Error::SeveralPages`], [`Error::NoPage`], and [`Error::UnreadFormat`] for a camera's raw photograph.
-pub(super) fn choose(path: &Path, pages: &Pages<'_>, options: &ReadOptions) -> Result<Choice> {
+pub(super) fn choose(
+    path: &Path,
+    pages: &Pages<'_>,
+    options: &ReadOptions,
+    is_map: bool,
+) -> Result<Choice> {
     let list = &pages.list;
     if pages.is_raw() {
         return Err(Error::UnreadFormat {
@@ -104,6 +111,7 @@ pub(super) fn choose(path: &Path, pages: &Pages<'_>, options: &ReadOptions) -> R
                 path: path.to_owned(),
                 photographs: photographs.len(),
                 sizes: sizes.join(", "),
+                is_map,
             })
         }
     }
@@ -207,7 +215,13 @@ fn decode(pages: &Pages<'_>, page: &Page, limit: u64) -> std::result::Result<Dyn
                     .into()
             }
         }
-        DecodingResult::U32(samples) => {
+        DecodingResult::U32(mut samples) => {
+            // As 16 bits would be: what the decoder inverts lies at the upper end, where it would lose its lower half.
+            if page.inverts() && samples.iter().all(|&value| u16::try_from(!value).is_ok()) {
+                for value in &mut samples {
+                    *value &= u32::from(u16::MAX);
+                }
+            }
             let fits = samples.iter().all(|&value| value <= u32::from(u16::MAX));
             let upper = |value: u32| ((value >> 16) as u16).max(u16::from(value > 0));
             let level = |&value: &u32| if fits { value as u16 } else { upper(value) };

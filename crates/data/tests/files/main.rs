@@ -13,6 +13,7 @@ mod labels;
 mod layouts;
 #[cfg(target_os = "linux")]
 mod loader_memory;
+mod maps;
 #[cfg(target_os = "linux")]
 mod memory;
 mod photographs;

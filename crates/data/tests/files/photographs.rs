@@ -224,7 +224,13 @@ fn animations_are_said_to_be_such() {
         encoder.encode_frame(image::Frame::new(frame)).unwrap();
     }
     drop(encoder);
-    assert_eq!(read(&path).notes, [Note::FirstFrame { frames: 3 }]);
+    assert_eq!(
+        read(&path).notes,
+        [Note::FirstFrame {
+            frames: 3,
+            apart: false
+        }]
+    );
     assert_eq!(read(&fixture("gray.gif")).notes, []);
 }
 
