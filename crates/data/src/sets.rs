@@ -20,6 +20,7 @@ mod order;
 mod pairing;
 mod parts;
 mod pattern;
+mod probes;
 mod reading;
 mod retina_blood_vessel;
 mod roles;

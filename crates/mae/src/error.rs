@@ -134,6 +134,9 @@ pub enum Error {
 fn key_reason(wanted: Option<&str>, keys: &[String], transformers: &[String]) -> String {
     let keys = keys.join(", ");
     match (wanted, transformers) {
+        (_, []) if keys.is_empty() => {
+            "it holds an empty dictionary, or one without names, and no tensor; write it with torch.save(model.state_dict(), path)".to_owned()
+        }
         (Some(wanted), []) => {
             format!("it has no key `{wanted}`, but {keys}, and none holds a Vision Transformer")
         }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use candle_core::Tensor;
 
+use crate::names::DISTILLATION;
 use crate::{Error, MaeConfig, Positions, Result, VitConfig};
 
 /// Attention heads of the published models by width: ViT-Ti, S, B, L, H and DINOv2's giant.
@@ -117,6 +118,11 @@ impl VitConfig {
             Some(count) => {
                 let side = square_side(count).or_else(|| square_side(count.saturating_sub(1)));
                 let Some(side) = side else {
+                    if tensors.contains_key(DISTILLATION) {
+                        return architecture(format!(
+                            "`{DISTILLATION}` is the distillation token of a distilled DeiT, a second class token, which is not supported; take weights without distillation"
+                        ));
+                    }
                     return architecture(format!(
                         "`pos_embed` holds {count} positions, which are no square grid; give the configuration yourself"
                     ));

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use venule_nn::{Param, ParamStore, resample_grid};
 
 use crate::from_tensors::{Shapes, published_heads, square_side};
-use crate::names::may_be_left_out;
+use crate::names::{DISTILLATION, may_be_left_out};
 use crate::{
     Conversion, Difference, Error, Family, ImportReport, MissingNorm, Positions, PretrainedWeights,
     Result, VitConfig, sin_cos_positions,
@@ -19,6 +19,8 @@ struct Plan {
     changes: Vec<(Param, Tensor)>,
     differences: Vec<Difference>,
     missing: Vec<String>,
+    /// Those of them that the file has, but of another type: names and types there.
+    not_float: Vec<(String, String)>,
     report: ImportReport,
 }
 
@@ -81,6 +83,10 @@ impl PretrainedWeights {
             let names = std::mem::take(&mut plan.missing);
             plan.differences.push(Difference::Missing { names });
         }
+        if !plan.not_float.is_empty() {
+            let tensors = std::mem::take(&mut plan.not_float);
+            plan.differences.push(Difference::NotFloat { tensors });
+        }
         self.rest(&params, config, &mut plan)?;
         if !plan.differences.is_empty() {
             return Err(Error::Misfit {
@@ -98,23 +104,6 @@ impl PretrainedWeights {
             param.var().set(&value)?;
         }
         Ok(plan.report)
-    }
-
-    fn strangers(&self, variables: usize, prefix: &str) -> Error {
-        let names: BTreeSet<_> = self
-            .tensors()
-            .keys()
-            .map(|name| self.origin(name))
-            .chain(self.outside().iter().map(String::as_str))
-            .collect();
-        let first: Vec<_> = names.iter().take(5).copied().collect();
-        Error::Architecture {
-            reason: format!(
-                "none of the {variables} variables under `{prefix}` is among the {} tensors, of which the first are {}; the file belongs to another model",
-                names.len(),
-                first.join(", ")
-            ),
-        }
     }
 
     /// Settings in which the file's architecture and the model's differ.
@@ -190,6 +179,11 @@ impl PretrainedWeights {
             }
             _ => {}
         }
+        if self.tensors().contains_key(DISTILLATION) {
+            found.push(Difference::Distilled {
+                tensor: self.origin(DISTILLATION).to_owned(),
+            });
+        }
         plan.differences = found;
         Ok(())
     }
@@ -248,8 +242,13 @@ impl PretrainedWeights {
             }
         }
         let Some(tensor) = self.tensors().get(&source) else {
-            if !explains(&plan.differences, name) {
-                plan.missing.push(name.to_owned());
+            match self.not_float(&source) {
+                Some((origin, dtype)) => {
+                    let tensor = (origin.to_owned(), dtype.to_owned());
+                    plan.not_float.push(tensor);
+                }
+                None if explains(&plan.differences, name) => {}
+                None => plan.missing.push(name.to_owned()),
             }
             return Ok(());
         };
@@ -338,6 +337,8 @@ fn explains(differences: &[Difference], name: &str) -> bool {
             }
             _ => false,
         },
+        // Its positions begin with those of two tokens.
+        Difference::Distilled { .. } => name == DISTILLATION || name == "pos_embed",
         _ => false,
     })
 }

@@ -37,6 +37,7 @@ mod pickle;
 mod positions;
 mod pth;
 mod report;
+mod strangers;
 mod target;
 mod vit;
 mod weights;

@@ -65,6 +65,9 @@ pub(crate) fn is_landmark(name: &str) -> bool {
     landmark(name).is_some()
 }
 
+/// The second class token of a distilled DeiT (Touvron et al. 2021).
+pub(crate) const DISTILLATION: &str = "dist_token";
+
 /// Whether a tensor may be left out: it belongs to the pretraining or to a classifier and changes no feature.
 pub(crate) fn may_be_left_out(name: &str) -> bool {
     let first = name.split('.').next().unwrap_or(name);
@@ -73,6 +76,7 @@ pub(crate) fn may_be_left_out(name: &str) -> bool {
             first,
             "mask_token"
                 | "head"
+                | "head_dist"
                 | "heads"
                 | "fc_norm"
                 | "fc"
@@ -153,13 +157,9 @@ impl Named {
         };
         // In the order of names: what is said of a file must not depend on a map's order.
         for (name, tensor) in tensors.into_iter().collect::<BTreeMap<_, _>>() {
-            let Some(short) = name.strip_prefix(&named.prefix) else {
+            let Some(timm) = named.renamed(&name) else {
                 named.outside.push(name);
                 continue;
-            };
-            let timm = match naming {
-                Naming::Timm => from_timm(short),
-                Naming::HuggingFace => from_hugging_face(short).unwrap_or_else(|| short.to_owned()),
             };
             if !may_be_left_out(&timm) {
                 check(&name, &tensor)?;
@@ -176,6 +176,15 @@ impl Named {
         named.join()?;
         named.scale()?;
         Ok(named)
+    }
+
+    /// A name of the file as timm has it; None for what lies outside of the transformer.
+    pub(crate) fn renamed(&self, name: &str) -> Option<String> {
+        let short = name.strip_prefix(&self.prefix)?;
+        Some(match self.naming {
+            Naming::Timm => from_timm(short),
+            Naming::HuggingFace => from_hugging_face(short).unwrap_or_else(|| short.to_owned()),
+        })
     }
 
     /// Name in the file.
@@ -307,6 +316,7 @@ fn from_hugging_face(name: &str) -> Option<String> {
         "embeddings.position_embeddings" => return Some("pos_embed".to_owned()),
         "embeddings.register_tokens" => return Some("register_tokens".to_owned()),
         "embeddings.mask_token" => return Some("mask_token".to_owned()),
+        "embeddings.distillation_token" => return Some(DISTILLATION.to_owned()),
         name => ["encoder.layer.", "encoder.layers.", "layers."]
             .into_iter()
             .find_map(|prefix| name.strip_prefix(prefix))?,

@@ -1,5 +1,4 @@
-//! The pickle inside a `.pth` file, read without running anything: of protocols 0 to 5 the instructions that Python writes in
-//! binary. Objects lie in one arena and name each other by number, so that memory grows with the pickle alone, however often it
+//! The pickle inside a `.pth` file, read without running anything: of protocols 2 to 5 the instructions that Python writes. Objects lie in one arena and name each other by number, so that memory grows with the pickle alone, however often it
 //! refers to an object or nests one.
 
 use std::collections::HashMap;
@@ -44,6 +43,8 @@ pub(crate) struct Stored<'a> {
     pub storage: &'a str,
     /// Type of the storage's values; None for integers, truth values and types without a name here.
     pub dtype: Option<DType>,
+    /// The class of its storage, or that type's name in PyTorch.
+    pub class: &'a str,
     /// Place of the first value, in values.
     pub offset: usize,
     pub dims: Vec<usize>,
@@ -80,8 +81,19 @@ impl<'a> Pickle<'a> {
                 return Ok(Self { nodes, root });
             }
             if !INSTRUCTIONS.contains(&code) {
+                let what = match bytes {
+                    [0x80, protocol, ..] if *protocol > NEWEST => {
+                        format!("is a pickle of protocol {protocol}, but 2 to {NEWEST} are read")
+                    }
+                    [first, ..] if *first != 0x80 && OLD.contains(&code) => {
+                        // Protocol 0 names what it remembers by text, with an instruction that is not known here.
+                        let protocol = i32::from(!reader.memo.is_empty());
+                        format!("is a pickle of protocol {protocol}, but 2 to {NEWEST} are read")
+                    }
+                    _ => format!("has the unknown instruction {code:#04x}"),
+                };
                 return Err(format!(
-                    "its description of tensors has the unknown instruction {code:#04x}; load it in PyTorch and write it again with torch.save(model.state_dict(), path)"
+                    "its description of tensors {what}; load it in PyTorch and write it again with torch.save(model.state_dict(), path)"
                 ));
             }
             reader.step(code).ok_or_else(damaged)?;
@@ -201,12 +213,19 @@ impl<'a> Pickle<'a> {
                 "BFloat16Storage" | "bfloat16" => Some(DType::BF16),
                 _ => None,
             },
+            class: name,
             offset: self.number(offset)?,
             dims,
             strides,
         })
     }
 }
+
+/// Instructions of protocols 0 and 1 alone, which are text, or find classes by text.
+const OLD: &[u8] = b"FILPSVgiop";
+
+/// Newest protocol there is.
+const NEWEST: u8 = 5;
 
 /// Those that [`Reader::step`] knows.
 const INSTRUCTIONS: &[u8] = b"(012NKMJG\x8a\x8bXUTBC\x8c\x8d\x8e\x96\x88\x89)tl]}d\x85\x86\x87\x8faesu\x90\x91c\x93R\x81\x92bQhjqr\x94\x80\x95";

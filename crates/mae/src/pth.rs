@@ -27,8 +27,8 @@ const DEEPEST: usize = 3;
 pub(crate) struct StateDict {
     /// As `f32`.
     pub tensors: HashMap<String, Tensor>,
-    /// Names of what is no floating-point tensor.
-    pub skipped: Vec<String>,
+    /// What is no floating-point tensor: its type by its name, None where it is no tensor.
+    pub skipped: BTreeMap<String, Option<String>>,
     /// Where in the file it lies, keys joined by dots; None at the top.
     pub key: Option<String>,
     /// Where others lie that could have been taken.
@@ -102,12 +102,19 @@ fn read(path: &Path, key: Option<&str>) -> Result<StateDict> {
     for (name, value) in named.collect::<BTreeMap<_, _>>() {
         let stored = pickle.tensor(value).transpose();
         let stored = stored.map_err(|e| format(path, format!("tensor `{name}`: {e}")))?;
-        match stored.and_then(|stored| Some((stored.dtype?, stored))) {
-            Some((dtype, stored)) => {
+        let Some(stored) = stored else {
+            state.skipped.insert(name.to_owned(), None);
+            continue;
+        };
+        match stored.dtype {
+            Some(dtype) => {
                 let place = by_storage.entry(stored.storage).or_default();
                 place.push((name, stored, dtype));
             }
-            None => state.skipped.push(name.to_owned()),
+            None => {
+                let dtype = type_name(stored.class).to_owned();
+                state.skipped.insert(name.to_owned(), Some(dtype));
+            }
         }
     }
     let mut budget = length.saturating_mul(SHARED);
@@ -137,6 +144,25 @@ fn read(path: &Path, key: Option<&str>) -> Result<StateDict> {
         }
     }
     Ok(state)
+}
+
+/// The type that the class of a storage is of.
+fn type_name(class: &str) -> &str {
+    match class {
+        "FloatStorage" => "float32",
+        "DoubleStorage" => "float64",
+        "HalfStorage" => "float16",
+        "BFloat16Storage" => "bfloat16",
+        "LongStorage" => "int64",
+        "IntStorage" => "int32",
+        "ShortStorage" => "int16",
+        "CharStorage" => "int8",
+        "ByteStorage" => "uint8",
+        "BoolStorage" => "bool",
+        "ComplexFloatStorage" => "complex64",
+        "ComplexDoubleStorage" => "complex128",
+        name => name,
+    }
 }
 
 /// The archive and the file's length.

@@ -63,6 +63,16 @@ pub enum Difference {
         /// Their names, in the model's order.
         names: Vec<String>,
     },
+    /// Tensors that the file has, but not of floating-point numbers.
+    NotFloat {
+        /// Their names in the file, each with its type.
+        tensors: Vec<(String, String)>,
+    },
+    /// A distilled DeiT, which has a second class token.
+    Distilled {
+        /// That token's name in the file.
+        tensor: String,
+    },
     /// Tensors of the file that change an encoder's output and for which the model has no place.
     Unused {
         /// Their names in the file, sorted.
@@ -85,6 +95,14 @@ impl fmt::Display for Difference {
             ),
             Self::Shape(conversion) => conversion.fmt(f),
             Self::Missing { names } => write!(f, "missing in the file: {}", list(names)),
+            Self::NotFloat { tensors } => {
+                let named = typed(tensors.iter().map(|(name, dtype)| (&**name, &**dtype)));
+                write!(f, "not of floating-point numbers: {named}; write the file again with `tensor.float()` of each")
+            }
+            Self::Distilled { tensor } => write!(
+                f,
+                "`{tensor}` is the distillation token of a distilled DeiT, a second class token, which is not supported: take weights without distillation, such as DeiT's own (`deit_tiny_patch16_224`)"
+            ),
             Self::Unused { names } => write!(
                 f,
                 "the model has no place for {}; `--allow-unused` leaves them out",
@@ -102,6 +120,14 @@ fn list(names: &[String]) -> String {
         None | Some(0) => names.join(", "),
         Some(more) => format!("{} and {more} more", names[..SHOWN].join(", ")),
     }
+}
+
+/// Tensors with their types in brackets.
+pub(crate) fn typed<'a>(tensors: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let named: Vec<_> = tensors
+        .map(|(name, dtype)| format!("{name} ({dtype})"))
+        .collect();
+    list(&named)
 }
 
 /// Names with `*` for every number in them, each once, as they come first.

@@ -78,6 +78,8 @@ pub struct PretrainedWeights {
     named: Named,
     metadata: BTreeMap<String, String>,
     skipped: Vec<String>,
+    /// Types of those that are tensors.
+    skipped_types: BTreeMap<String, String>,
     family: Family,
     own: Option<VitConfig>,
     key: Option<String>,
@@ -128,7 +130,7 @@ impl PretrainedWeights {
         Self::read_with(path, &ImportOptions::default())
     }
 
-    /// Reads a `.pth` archive of `torch.save` (pickle protocols 0 to 5; the state dict at the top or in up to three
+    /// Reads a `.pth` archive of `torch.save` (pickle protocols 2 to 5; the state dict at the top or in up to three
     /// dictionaries) or a `.safetensors` file, told apart by their content. All values become `f32`; a prefix of the
     /// transformer's names, such as `encoder.` or `module.`, is removed. What is no floating-point tensor is
     /// [`skipped`](Self::skipped).
@@ -164,7 +166,11 @@ impl PretrainedWeights {
         let file = Weights::read(path)?;
         let state = StateDict {
             tensors: file.tensors.into_iter().collect(),
-            skipped: file.unsupported.into_keys().collect(),
+            skipped: file
+                .unsupported
+                .into_iter()
+                .map(|(name, dtype)| (name, Some(dtype.to_lowercase())))
+                .collect(),
             ..StateDict::default()
         };
         Self::new(Some(path), state, file.metadata, options)
@@ -194,10 +200,9 @@ impl PretrainedWeights {
         for (name, tensor) in state.tensors {
             match tensor.dtype().is_float() {
                 true => drop(floats.insert(name, tensor.to_dtype(DType::F32)?)),
-                false => skipped.push(name),
+                false => drop(skipped.insert(name, Some(tensor.dtype().as_str().to_owned()))),
             }
         }
-        skipped.sort();
         let finite = |name: &str, tensor: &Tensor| expect_finite(origin, name, tensor);
         let named = Named::new(floats, options.key.as_deref(), origin, &finite)?;
         let own = own_config(&metadata);
@@ -217,7 +222,11 @@ impl PretrainedWeights {
             },
             named,
             metadata,
-            skipped,
+            skipped: skipped.keys().cloned().collect(),
+            skipped_types: skipped
+                .into_iter()
+                .filter_map(|(name, dtype)| Some((name, dtype?)))
+                .collect(),
             options,
         })
     }
@@ -278,6 +287,20 @@ impl PretrainedWeights {
 
     pub(crate) fn outside(&self) -> &[String] {
         &self.named.outside
+    }
+
+    /// What an encoder's tensor is called in a file that has it, but not of floating-point numbers: its name and type there.
+    pub(crate) fn not_float(&self, name: &str) -> Option<(&str, &str)> {
+        let found = self.skipped_types.iter().find(|(origin, _)| {
+            let renamed = self.named.renamed(origin);
+            renamed.as_deref() == Some(name)
+        });
+        found.map(|(origin, dtype)| (origin.as_str(), dtype.as_str()))
+    }
+
+    /// Types of the tensors that are not of floating-point numbers, by their names in the file.
+    pub(crate) fn skipped_types(&self) -> &BTreeMap<String, String> {
+        &self.skipped_types
     }
 
     /// What was joined or multiplied on reading.

@@ -26,7 +26,8 @@ impl FolderSet {
     /// 2. if they are equal once words for the file's role are taken off their ends, such as `_training`, `_test`,
     ///    `_manual1`, `_mask`, `_label`, `_gt`, `_1stHO`, `_prediction`, `_probability`, in any case (`21_training.tif`, `21_manual1.gif`); else
     /// 3. if the stems' leading tokens, up to the first `_`, `-`, `.` or blank, are equal (`7_left_eye.png`, `7-vessels.png`) and
-    ///    what follows, less such words, does not say two different things (`0_left.png` and `0_right_label.png` do).
+    ///    what follows, less such words, does not say two different things. `0_left.png` and `0_right_label.png` do, and so do
+    ///    `p1_1_2.png` and `p1_2_1_mask.png`: order counts. `left`, `l`, `os` and `right`, `r`, `od` mean the same.
     ///
     /// The first rule that gives every photograph one mask, and every mask one photograph, is taken for the whole folder. Names are
     /// compared in Unicode NFC; bytes that are no UTF-8 stand in ids as `\xe8`.

@@ -22,7 +22,7 @@ pub enum LeftOutReason {
     NotAnImage,
     /// A folder whose name says that it holds masks, labels or fields of view.
     MaskFolder,
-    /// An image of two values, or one that is named as the mask of a photograph beside it.
+    /// An image of two values, or nearly so, or one that is named as the mask of a photograph beside it.
     Mask,
     /// An image that is no part of the data set by its name, or a map without its photograph.
     NotOfSet,
@@ -32,7 +32,8 @@ pub enum LeftOutReason {
     TooDeep,
     /// A link to a folder that is searched anyway.
     Repeated,
-    /// Litter of operating systems: hidden files, `Thumbs.db`, `desktop.ini`. It is counted, not named.
+    /// Litter of operating systems: hidden files and folders, `Thumbs.db`, `desktop.ini`, `@eaDir`, `$RECYCLE.BIN`, … It is counted,
+    /// not named.
     System,
 }
 

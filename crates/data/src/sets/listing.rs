@@ -85,7 +85,7 @@ impl Listing {
 /// folders that hold images and are called as masks are, by `is_mask_folder`, are left out.
 pub(super) fn images_below(
     root: &Path,
-    masks: impl Fn(&mut Listing),
+    mut masks: impl FnMut(&mut Listing),
     is_mask_folder: impl Fn(&Path) -> bool,
 ) -> Result<Listing> {
     let mut all = Listing {

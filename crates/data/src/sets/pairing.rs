@@ -121,11 +121,22 @@ impl Rule {
     }
 }
 
-/// Whether two names of one leading token name two things: each has a word that the other has not, such as `0_left` and `0_right_label`.
+/// Whether two names of one leading token name two things: neither's words are among the other's in their order (`0_left` and
+/// `0_right_label`, `p1_1_2` and `p1_2_1_mask`), or their numbers begin differently (`p1_2` and `p1_1_2`).
 fn contradict(image: &Path, partner: &Path) -> bool {
     let (image, partner) = (further_words(&stem(image)), further_words(&stem(partner)));
-    let lacks = |words: &[String], of: &[String]| of.iter().any(|word| !words.contains(word));
-    lacks(&image, &partner) && lacks(&partner, &image)
+    let is_number = |word: &&String| word.bytes().all(|byte| byte.is_ascii_digit());
+    let numbers = image.iter().filter(is_number);
+    let numbers_agree = numbers
+        .zip(partner.iter().filter(is_number))
+        .all(|(one, other)| one == other);
+    !(numbers_agree && (is_within(&image, &partner) || is_within(&partner, &image)))
+}
+
+/// Whether words come among others in their order, each as often.
+fn is_within(words: &[String], others: &[String]) -> bool {
+    let mut others = others.iter();
+    words.iter().all(|word| others.any(|other| other == word))
 }
 
 /// A file's name as an error gives it: what is no UTF-8 by its bytes.
@@ -158,7 +169,7 @@ mod tests {
 
     #[test]
     fn partners_are_found_by_id_whatever_the_order() {
-        let cases: [(&[&str], &[&str], &[&str]); 5] = [
+        let cases: [(&[&str], &[&str], &[&str]); 8] = [
             (
                 &["2.jpg", "10.jpg"],
                 &["10.png", "2.png"],
@@ -189,6 +200,16 @@ mod tests {
                     "m/4_left_vessels_of_dr_b.png",
                 ],
             ),
+            // A year that only one of them tells.
+            (&["1_2019_left.png"], &["1_left.png"], &["m/1_left.png"]),
+            // One side in two words for it.
+            (
+                &["0_OD.png", "1_l.png"],
+                &["0_right_label.png", "1_OS_label.png"],
+                &["m/0_right_label.png", "m/1_OS_label.png"],
+            ),
+            // The only label of a photograph that tells no side.
+            (&["0.png"], &["0_right_label.png"], &["m/0_right_label.png"]),
         ];
         for (images, partners, expected) in cases {
             assert_eq!(pairs(images, partners).unwrap(), expected);
@@ -197,7 +218,7 @@ mod tests {
 
     #[test]
     fn what_does_not_pair_is_an_error_that_names_the_file_and_both_folders() {
-        let cases: [(&[&str], &[&str], &str); 7] = [
+        let cases: [(&[&str], &[&str], &str); 14] = [
             (&["a.jpg", "b.jpg"], &["a.png"], "'b.jpg' has no partner"),
             (&["a.jpg"], &["a.png", "b.png"], "'b.png' has no photograph"),
             (
@@ -227,6 +248,31 @@ mod tests {
                 &["0-disc_gt.png", "1-disc_gt.png"],
                 "'0-macula.jpg'",
             ),
+            // The same words in another order, or another number of times.
+            (
+                &["p1_1_2.png", "p2_1_2.png"],
+                &["p1_2_1_mask.png", "p2_2_1_mask.png"],
+                "'p1_1_2.png' and 'p1_2_1_mask.png'",
+            ),
+            (
+                &["p1_1_2.png", "p2_1_2.png"],
+                &["p1_2_2_mask.png", "p2_2_2_mask.png"],
+                "'p1_1_2.png' and 'p1_2_2_mask.png'",
+            ),
+            (&["p1_2.png"], &["p1_1_2_mask.png"], "'p1_2.png'"),
+            // A photograph without a side beside labels of both.
+            (
+                &["0.png"],
+                &["0_left_label.png", "0_right_label.png"],
+                "'0_left_label.png' and '0_right_label.png'",
+            ),
+            (
+                &["0.png", "1.png"],
+                &["0_OD.png", "0_OS.png"],
+                "'0_OD.png' and '0_OS.png'",
+            ),
+            (&["0_left.png"], &["0_R.png"], "'0_left.png'"),
+            (&["0_OD.png"], &["0_OS_label.png"], "'0_OD.png'"),
         ];
         for (images, partners, expected) in cases {
             let message = pairs(images, partners).unwrap_err().to_string();

@@ -79,7 +79,17 @@ const OF_DRAWING: [&str; 14] = [
     "av",
 ];
 
-/// The words of a stem after its leading token that may say whose it is: lower case, less roles and words about the drawing.
+/// A word's meaning: that of a side has several spellings.
+fn meaning(word: &str) -> &str {
+    match word {
+        "l" | "os" => "left",
+        "r" | "od" => "right",
+        word => word,
+    }
+}
+
+/// The words of a stem after its leading token that may say whose it is: lower case, less roles and words about the drawing, sides
+/// in one spelling.
 pub(super) fn further_words(stem: &str) -> Vec<String> {
     let (rest, _) = without_role(stem);
     let words = rest.split(SEPARATORS).skip(1);
@@ -90,7 +100,10 @@ pub(super) fn further_words(stem: &str) -> Vec<String> {
             || OF_PHOTOGRAPHS.contains(&word)
             || OF_MAPS.contains(&word))
     };
-    words.filter(told).map(str::to_owned).collect()
+    words
+        .filter(told)
+        .map(|word| meaning(word).to_owned())
+        .collect()
 }
 
 /// Words of folders of labels, masks and fields of view; a number at the end does not count.

@@ -3,10 +3,11 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::contents::is_two_valued;
+use super::contents::{Look, holds_mask, look};
 use super::left_out::{LeftOut, LeftOutReason};
 use super::listing::{Listing, folder, images_below};
 use super::order::natural_order;
+use super::probes::Probes;
 use super::roles::{is_map_folder, without_role};
 use super::stem::{escaped, stem, text, without_extension};
 use crate::{Error, FolderSet, Layout, Result, SampleFiles, Split};
@@ -35,7 +36,9 @@ impl FolderSet {
     /// - folders below `root` that are called as labels, masks or fields of view are (`mask`, `1st_manual`, `labels-ah`,
     ///   `Ground truth`, `fov`, `segmentation`, `av`, …) and hold images;
     /// - files that are named as the mask of a photograph beside them (`a.jpg`, `a_mask.png`);
-    /// - images of at least 1,024 pixels that hold exactly two values.
+    /// - images of at least 1,024 pixels that hold exactly two values, or black and white but for smooth edges between. Of JPEG
+    ///   files, and large PNG files in colour, a few of every series of numbered names are looked into, and all of it where one of them
+    ///   is a mask.
     ///
     /// A damaged file is an error when it is loaded; [`without_unreadable`](FolderSet::without_unreadable) finds and leaves out such
     /// files.
@@ -64,14 +67,19 @@ impl FolderSet {
             let name = path.file_name().unwrap_or_default();
             is_map_folder(&name.to_string_lossy())
         };
-        let listing = images_below(&root, leave_out_masks, is_map)?;
+        let mut probes = Probes::default();
+        let listing = images_below(
+            &root,
+            |listing| leave_out_masks(listing, &mut probes),
+            is_map,
+        )?;
         let samples = samples(&root, &listing.images);
         Ok(Self::from_files(samples).with_left_out(listing.left_out))
     }
 }
 
 /// Takes the masks out of a folder's images.
-fn leave_out_masks(listing: &mut Listing) {
+fn leave_out_masks(listing: &mut Listing, probes: &mut Probes) {
     let roles: Vec<(String, bool)> = listing
         .images
         .iter()
@@ -82,12 +90,33 @@ fn leave_out_masks(listing: &mut Listing) {
         .filter(|(_, is_map)| !is_map)
         .map(|(id, _)| id.as_str())
         .collect();
-    let masks: Vec<bool> = listing
+    // What the name does not tell is looked at.
+    let looks: Vec<Option<Look>> = listing
         .images
         .par_iter()
         .zip(&roles)
         .map(|(path, (id, is_map))| {
-            (*is_map && photographs.contains(id.as_str())) || is_two_valued(path)
+            let named = *is_map && photographs.contains(id.as_str());
+            (!named).then(|| look(path))
+        })
+        .collect();
+    let probed: Vec<&PathBuf> = listing
+        .images
+        .iter()
+        .zip(&looks)
+        .filter(|(_, look)| **look == Some(Look::Probe))
+        .map(|(path, _)| path)
+        .collect();
+    let probed_masks = probes.masks(&probed);
+    let masks: Vec<bool> = listing
+        .images
+        .par_iter()
+        .zip(&looks)
+        .map(|(path, look)| match look {
+            None => true,
+            Some(Look::No) => false,
+            Some(Look::Yes) => holds_mask(path),
+            Some(Look::Probe) => probed_masks.contains(path),
         })
         .collect();
     let mut kept = Vec::with_capacity(listing.images.len());

@@ -285,3 +285,85 @@ fn a_renamed_copy_has_its_checksum_and_another_file_has_not() {
     assert_eq!(named.checksum(2).unwrap(), of(2));
     assert!(set.checksum(3).is_err());
 }
+
+#[test]
+fn folders_that_systems_make_are_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    photo(root, "p0.png", 1);
+    photo(root, "clinic/p1.png", 2);
+    for (number, name) in [
+        "@eaDir/p0.png/SYNOPHOTO_THUMB_XL.png",
+        "clinic/@eaDir/p1.png/SYNOPHOTO_THUMB_M.png",
+        "$RECYCLE.BIN/p9.png",
+        "#recycle/p8.png",
+        "@Recycle/p7.png",
+        "System Volume Information/p6.png",
+        ".Trash-1000/files/p5.png",
+        "lost+found/p4.png",
+        "__MACOSX/p3.png",
+        ".ipynb_checkpoints/p0-checkpoint.png",
+        ".git/p2.png",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        photo(root, name, 10 + number as u8);
+    }
+    let set = FolderSet::unlabelled(root).unwrap();
+    assert_eq!(ids(&set), ["clinic/p1", "p0"]);
+    assert_eq!(set.to_string(), "2 photographs");
+    assert_eq!(
+        format!("{set:#}"),
+        "2 photographs; 11 files of the system passed over"
+    );
+    let plain = FolderSet::new(root, None, None).unwrap();
+    assert_eq!(
+        plain.to_string(),
+        "1 photograph; 1 left out: clinic/ (1 file: a subfolder)"
+    );
+    // What the user asks for by name is taken.
+    let asked = FolderSet::unlabelled(root.join("lost+found")).unwrap();
+    assert_eq!(asked.len(), 1);
+}
+
+#[test]
+fn masks_with_smooth_edges_and_masks_in_jpeg_are_no_photographs() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    for number in 0..6 {
+        photo(root, &format!("jpeg/eye{number}.jpg"), number);
+        photo(root, &format!("smooth/eye{number}.png"), number);
+        let hard = GrayImage::from_fn(120, 120, |x, y| {
+            let x = (x + 20 * number as u32 + 120 - y / 3) % 60;
+            Luma([if x < 9 { 255 } else { 0 }])
+        });
+        hard.save(root.join(format!("jpeg/vessels{number}.jpg")))
+            .unwrap();
+        let filter = image::imageops::FilterType::CatmullRom;
+        image::imageops::resize(&hard, 80, 80, filter)
+            .save(root.join(format!("smooth/vessels{number}.png")))
+            .unwrap();
+    }
+    // A red-free photograph: gray, dark, with a black border and a white disc.
+    let red_free = GrayImage::from_fn(120, 120, |x, y| {
+        let middle = (f64::from(x) - 60.0).hypot(f64::from(y) - 60.0);
+        Luma([match middle {
+            _ if middle > 50.0 => 0,
+            _ if middle < 10.0 => 255,
+            _ => (60.0 + middle + f64::from(x % 7)) as u8,
+        }])
+    });
+    red_free.save(root.join("jpeg/redfree.jpg")).unwrap();
+    red_free.save(root.join("smooth/redfree.png")).unwrap();
+    for (part, masks) in [("jpeg", "jpg"), ("smooth", "png")] {
+        let set = FolderSet::unlabelled(root.join(part)).unwrap();
+        assert_eq!(
+            ids(&set),
+            ["eye0", "eye1", "eye2", "eye3", "eye4", "eye5", "redfree"]
+        );
+        let found = names(set.left_out(), LeftOutReason::Mask);
+        let expected: Vec<_> = (0..6).map(|i| format!("vessels{i}.{masks}")).collect();
+        assert_eq!(found, expected);
+    }
+}

@@ -2,6 +2,7 @@
 
 mod data_config;
 mod finetune_config;
+mod hints;
 mod pretrain_config;
 mod record;
 mod run_file;

@@ -10,6 +10,7 @@ use venule::train::{RunOptions, TrainConfig};
 
 use venule::{NONE, read_settings};
 
+use super::hints::{expect_no_escapes, read_text, with_hint};
 use crate::{Error, Result};
 
 /// A training's whole configuration as a TOML file that starts from a preset and says what differs.
@@ -56,7 +57,8 @@ pub trait RunFile: Clone + Serialize + DeserializeOwned {
     fn parse_toml(text: &str) -> Result<Self> {
         let given: Table = text
             .parse()
-            .map_err(|e: toml::de::Error| unread(with_remedy(text, &e)))?;
+            .map_err(|e: toml::de::Error| unread(with_hint(text, &e)))?;
+        expect_no_escapes(text, &given).map_err(unread)?;
         let preset = match given.get("preset") {
             None => Self::DEFAULT_PRESET,
             Some(Value::String(name)) => name,
@@ -70,14 +72,14 @@ pub trait RunFile: Clone + Serialize + DeserializeOwned {
     /// Reads a TOML file.
     ///
     /// # Errors
-    /// As [`parse_toml`](Self::parse_toml); the error names the file.
+    /// As [`parse_toml`](Self::parse_toml), and for text that is not UTF-8; the error names the file.
     fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let failed = |reason: String| Error::RunFile {
             path: path.to_owned(),
             reason,
         };
-        let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+        let text = read_text(path).map_err(failed)?;
         Self::parse_toml(&text).map_err(|error| match error {
             Error::RunFile { reason, .. } => failed(reason),
             other => failed(other.to_string()),
@@ -124,6 +126,8 @@ pub trait RunFile: Clone + Serialize + DeserializeOwned {
             }
             let mut change =
                 value_of(value).map_err(|e| unread(format!("{key} = {value}: {e}")))?;
+            let given = Table::from_iter([(key.to_owned(), change.clone())]);
+            expect_no_escapes(value, &given).map_err(unread)?;
             for part in key.rsplit('.') {
                 change = Value::Table(Table::from_iter([(part.to_owned(), change)]));
             }
@@ -139,26 +143,6 @@ pub trait RunFile: Clone + Serialize + DeserializeOwned {
         options.directory = None;
         options.resume = false;
         run
-    }
-}
-
-/// What TOML says of text it cannot parse; of a Windows path in double quotes how to write it.
-fn with_remedy(text: &str, error: &toml::de::Error) -> String {
-    let line = error.span().and_then(|span| {
-        let start = text.get(..span.start)?.rfind('\n').map_or(0, |at| at + 1);
-        text.get(start..)?.lines().next()
-    });
-    let value = line.and_then(|line| line.split_once('"')?.1.rsplit_once('"'));
-    match value
-        .map(|(value, _)| value)
-        .filter(|value| value.contains('\\'))
-    {
-        Some(path) => format!(
-            "{}\na backslash in double quotes begins an escape: write '{path}' in single quotes, or {} with slashes",
-            error.to_string().trim_end(),
-            path.replace('\\', "/")
-        ),
-        None => error.to_string(),
     }
 }
 

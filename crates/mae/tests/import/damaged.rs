@@ -112,7 +112,7 @@ fn a_safetensors_file_whose_header_begins_like_a_pickle_is_read() {
 }
 
 /// The entries of an archive of `torch.save`.
-fn entries(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
+pub(super) fn entries(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
     let all = 0..archive.len();
     all.map(|i| {
@@ -126,7 +126,7 @@ fn entries(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
 }
 
 /// A sound archive, checksums and all, of these entries.
-fn archive(entries: &[(String, Vec<u8>)]) -> Vec<u8> {
+pub(super) fn archive(entries: &[(String, Vec<u8>)]) -> Vec<u8> {
     let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
     let options = zip::write::SimpleFileOptions::default();
     let options = options.compression_method(zip::CompressionMethod::Stored);

@@ -12,6 +12,7 @@ use venule_mae::{
 use venule_nn::{Mode, Noise, ParamStore};
 
 mod damaged;
+mod refused;
 
 fn fixture(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/public");
