@@ -32,6 +32,7 @@ mod settings;
 pub mod tasks;
 
 pub use candle_core;
+pub use candle_nn;
 pub use image;
 pub use venule_data as data;
 pub use venule_file as file;

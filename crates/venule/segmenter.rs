@@ -11,7 +11,7 @@ use crate::{
     Checkpoint, Error, PartConfig, Predict, Prediction, Registry, Result, Segmentation, VesselModel,
 };
 
-/// Which weights of crate `venule-weights`; [its card](https://docs.rs/venule-weights) has the figures of both.
+/// Which weights of crate `venule-weights`; [its card](https://docs.rs/venule-weights) has the figures of all.
 #[cfg(feature = "bundled")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Bundled {
@@ -20,6 +20,32 @@ pub enum Bundled {
     Compact,
     /// The preset `unet`: a quarter of the time of a photograph.
     Unet,
+    /// The preset `unet`, trained on synthetic photographs alone: a start for a training of one's own.
+    LabelFree,
+}
+
+#[cfg(feature = "bundled")]
+impl Bundled {
+    /// The names by which programs and run files know them.
+    pub const NAMES: [(&str, Self); 3] = [
+        ("bundled", Self::Compact),
+        ("bundled-fast", Self::Unet),
+        ("label-free", Self::LabelFree),
+    ];
+
+    /// Those of this name, if there are any.
+    ///
+    /// ```
+    /// use venule::Bundled;
+    /// assert_eq!(Bundled::named("label-free"), Some(Bundled::LabelFree));
+    /// assert_eq!(Bundled::named("best.safetensors"), None);
+    /// ```
+    pub fn named(name: &str) -> Option<Self> {
+        let mut names = Self::NAMES.into_iter();
+        names
+            .find(|(known, _)| *known == name)
+            .map(|(_, weights)| weights)
+    }
 }
 
 /// A trained model ready for photographs: `Send + Sync`, without global state, to be shared by reference.
@@ -116,6 +142,7 @@ impl Segmenter {
         let bytes = match weights {
             Bundled::Compact => venule_weights::COMPACT,
             Bundled::Unet => venule_weights::UNET,
+            Bundled::LabelFree => venule_weights::LABEL_FREE,
         };
         let (checkpoint, model) = Checkpoint::parse("the bundled weights", bytes, device)?;
         Self::new(checkpoint, model)

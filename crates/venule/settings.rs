@@ -4,11 +4,13 @@ use serde::de::value::{MapAccessDeserializer, MapDeserializer, SeqDeserializer};
 use serde::de::{DeserializeOwned, Deserializer, Error as _, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
 use serde_json::{Error, Map, Value};
+use serde_path_to_error::Track;
 
 /// What an optional setting that is off is called in files and on command lines; TOML has no null.
 pub const NONE: &str = "none";
 
-/// The settings in `value` as a type, where [`NONE`] stands for an optional setting that is off.
+/// The settings in `value` as a type, where [`NONE`] stands for an optional setting that is off. One that the type does not have is an
+/// error, whether the type refuses it or not.
 ///
 /// ```
 /// use venule::{mae::VitConfig, read_settings};
@@ -22,13 +24,17 @@ pub const NONE: &str = "none";
 /// # Errors
 /// What is wrong, behind the path of the setting.
 pub fn read_settings<T: DeserializeOwned>(value: Value) -> Result<T, String> {
-    serde_path_to_error::deserialize(Setting(value)).map_err(|error| {
-        let path = error.path().to_string();
-        match path.as_str() {
-            "." => error.into_inner().to_string(),
-            _ => format!("{path}: {}", error.into_inner()),
-        }
-    })
+    let (mut track, mut unknown) = (Track::new(), Vec::new());
+    let tracked = serde_path_to_error::Deserializer::new(Setting(value), &mut track);
+    let read = serde_ignored::deserialize(tracked, |path| unknown.push(path.to_string()));
+    let value = read.map_err(|error| match track.path().to_string().as_str() {
+        "." => error.to_string(),
+        path => format!("{path}: {error}"),
+    })?;
+    match unknown.first() {
+        None => Ok(value),
+        Some(name) => Err(format!("unknown field `{name}`")),
+    }
 }
 
 struct Setting(Value);
@@ -179,6 +185,9 @@ mod tests {
             let error = parsed(part).unwrap_err();
             assert!(error.starts_with(said), "{error}");
         }
+        // `Whole` itself lets unknown fields pass.
+        let error = read_settings::<Whole>(json!({ "part": { "choice": "none" }, "pat": 1 }));
+        assert_eq!(error.unwrap_err(), "unknown field `pat`");
         let error = parsed(json!({ "choise": "none" })).unwrap_err();
         assert!(
             error.contains("unknown field `choise`, expected one of"),

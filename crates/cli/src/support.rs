@@ -6,25 +6,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use venule::candle_core::Device;
 use venule::data::{Dataset, Sample, mask_image, probability_image, write_png};
-use venule::{Segmentation, Segmenter};
+use venule::{Registry, Segmentation, Segmenter};
+use venule_lab::weights;
 
 use crate::output::{AnyResult, INTERRUPTED, check_name};
 
-/// The segmenter of a weights file, or that of the bundled weights, the `fast` ones or the others.
-pub fn segmenter(weights: Option<&Path>, fast: bool, device: &Device) -> venule::Result<Segmenter> {
-    match (weights, fast) {
-        (Some(path), _) => Segmenter::from_file_on(path, device),
-        #[cfg(feature = "bundled")]
-        (None, false) => Segmenter::bundled_on(venule::Bundled::Compact, device),
-        #[cfg(feature = "bundled")]
-        (None, true) => Segmenter::bundled_on(venule::Bundled::Unet, device),
-        #[cfg(not(feature = "bundled"))]
-        (None, _) => Err(venule::Error::Config {
-            field: "weights",
-            value: "missing".to_owned(),
-            expected: "this build has no bundled weights; give --weights, or build with the feature bundled",
-        }),
-    }
+/// The segmenter of a weights file or of built-in weights; without one that of the bundled weights, the `fast` ones or the others.
+pub fn segmenter(
+    given: Option<&Path>,
+    fast: bool,
+    device: &Device,
+) -> venule_lab::Result<Segmenter> {
+    let bundled = match fast {
+        true => "bundled-fast",
+        false => "bundled",
+    };
+    let given = given.unwrap_or(Path::new(bundled));
+    weights(given, &Registry::built_in(), device)
 }
 
 /// With windows of at most so many patches a side, if that is said; 0: none.

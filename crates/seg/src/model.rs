@@ -1,5 +1,5 @@
 use candle_core::{Result as TensorResult, Tensor, bail};
-use venule_nn::{Encoder, Mode};
+use venule_nn::{Encoder, FeatureInfo, Features, Mode};
 
 use crate::stage::unsuitable;
 use crate::{Decoder, Result};
@@ -87,7 +87,7 @@ impl<E: Encoder, D: Decoder> SegmentationModel<E, D> {
     /// If the image is empty or its channels do not fit.
     pub fn forward(&self, images: &Tensor, mode: Mode) -> TensorResult<Tensor> {
         let padded = self.padded(images)?;
-        let features = self.encoder.forward(&padded, mode.part(0))?;
+        let features = self.features(&padded, mode)?;
         let logits = self.decoder.forward(&features, &padded, mode.part(1))?;
         cropped(&logits, &padded, images)
     }
@@ -99,13 +99,32 @@ impl<E: Encoder, D: Decoder> SegmentationModel<E, D> {
     /// As [`SegmentationModel::forward`].
     pub fn training_logits(&self, images: &Tensor, mode: Mode) -> TensorResult<Vec<Tensor>> {
         let padded = self.padded(images)?;
-        let features = self.encoder.forward(&padded, mode.part(0))?;
+        let features = self.features(&padded, mode)?;
         let all = self
             .decoder
             .training_logits(&features, &padded, mode.part(1))?;
         all.iter()
             .map(|logits| cropped(logits, &padded, images))
             .collect()
+    }
+
+    /// The encoder's maps, which must be what it said of them: the decoder was built for those.
+    fn features(&self, padded: &Tensor, mode: Mode) -> TensorResult<Features> {
+        let features = self.encoder.forward(padded, mode.part(0))?;
+        let given = features.maps.iter().map(|map| {
+            let channels = map.tensor.dims().get(1).copied().unwrap_or(0);
+            FeatureInfo {
+                channels,
+                stride: map.stride,
+            }
+        });
+        let (given, promised) = (given.collect::<Vec<_>>(), self.encoder.outputs());
+        if given != promised {
+            bail!(
+                "the encoder gave maps of {given:?}, but its `outputs` promise {promised:?}; make both say the same"
+            );
+        }
+        Ok(features)
     }
 
     /// The images with zeros on the right and at the bottom, up to a size that encoder and decoder take.

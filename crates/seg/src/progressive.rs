@@ -78,7 +78,7 @@ impl ProgressiveDecoder {
             return unsuitable(
                 outputs,
                 format!(
-                    "{stages} doublings need a stride of 2 to the {stages}; give as many channels as doublings"
+                    "its {stages} channels are {stages} doublings, which undo a stride of 2 to the {stages}; give a channel for each doubling of the encoder's stride of {stride}"
                 ),
             );
         }

@@ -13,3 +13,7 @@ pub const COMPACT: &[u8] = include_bytes!("../compact.safetensors");
 
 /// A segmentation weights file of the `unet` preset, in half precision: less accurate, in a quarter of the time.
 pub const UNET: &[u8] = include_bytes!("../unet.safetensors");
+
+/// A segmentation weights file of the `unet` preset, in half precision, trained on synthetic photographs alone: no photograph of a
+/// patient and no human label stands behind it.
+pub const LABEL_FREE: &[u8] = include_bytes!("../label_free.safetensors");

@@ -16,7 +16,7 @@ use crate::support;
     after_help = "Examples:\n  venule evaluate --dataset drive=data/DRIVE\n  venule evaluate --weights best.safetensors --dataset drive=data/DRIVE stare=data/STARE --report out/report"
 )]
 pub struct Args {
-    /// Weights that `finetune` wrote; several are compared [default: the bundled ones]
+    /// Weights that `finetune` wrote, or bundled, bundled-fast or label-free; several are compared [default: bundled]
     #[arg(long, num_args = 1..)]
     weights: Vec<PathBuf>,
     /// Of the bundled weights the fast ones: less accurate, in a quarter of the time

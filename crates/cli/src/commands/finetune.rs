@@ -49,7 +49,7 @@ pub struct Args {
     /// without --preset and --config the file decides the encoder's architecture
     #[arg(long)]
     pretrained_mae: Option<PathBuf>,
-    /// Start from a trained segmentation model: bundled, bundled-fast, or a file that `finetune` wrote. Without --preset and
+    /// Start from a trained segmentation model: bundled, bundled-fast, label-free, or a file that `finetune` wrote. Without --preset and
     /// --config its architecture and its way of seeing photographs are taken too
     #[arg(long, conflicts_with = "pretrained_mae")]
     from: Option<String>,

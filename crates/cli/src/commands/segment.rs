@@ -22,7 +22,7 @@ pub struct Args {
     /// Photographs: PNG, JPEG, TIFF, GIF, BMP, PPM, also gzipped
     #[arg(required = true)]
     images: Vec<PathBuf>,
-    /// Weights that `finetune` wrote [default: the bundled ones]
+    /// Weights that `finetune` wrote, or label-free, those without any human label [default: the bundled ones]
     #[arg(long)]
     weights: Option<PathBuf>,
     /// Of the bundled weights the fast ones: less accurate, in a quarter of the time

@@ -197,8 +197,7 @@ fn results_of_names_that_are_not_utf_8_are_listed() {
     let set = Set::plain();
     let folder = set.path();
     let name = OsStr::from_bytes(b"p\xe8_1.png");
-    save(folder.join("photo.png"), photograph(0).image);
-    fs::rename(folder.join("photo.png"), folder.join(name)).unwrap();
+    fs::rename(folder.join("set/images/p0.png"), folder.join(name)).unwrap();
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_venule"))
         .args(["segment", "--fast", "--json", "rows.json"])
         .arg(name)

@@ -135,7 +135,7 @@ fn decode_tiff(
         Choice::Page(page, note) => {
             let file = pages.with_first(&page, false);
             let (image, orientation) = decode_page(path, &pages, Some(&page), &file, is_map)?;
-            (image, orientation, Some(page), note)
+            (image, orientation, Some(*page), note)
         }
         Choice::Channels(channels, note) => {
             let read = |page: &Page| {

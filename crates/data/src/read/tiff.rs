@@ -15,7 +15,7 @@ pub(super) enum Choice {
     /// The first, as it stands.
     First(Option<Note>),
     /// Another one.
-    Page(Page, Option<Note>),
+    Page(Box<Page>, Option<Note>),
     /// Gray pages that are red, green and blue.
     Channels(Box<[Page; 3]>, Note),
 }
@@ -54,7 +54,7 @@ pub(super) fn choose(
             pages: list.len(),
         };
         return Ok(Choice::Page(
-            chosen.clone(),
+            Box::new(chosen.clone()),
             (list.len() > 1).then_some(several),
         ));
     }
@@ -75,7 +75,10 @@ pub(super) fn choose(
         (list.len() > 1).then_some(note)
     };
     match photographs[..] {
-        [only] => Ok(Choice::Page(list[only].clone(), passed_over(only))),
+        [only] => Ok(Choice::Page(
+            Box::new(list[only].clone()),
+            passed_over(only),
+        )),
         [] => {
             // All are copies of something: of what hangs below them, or of nothing.
             let below = pages.below();
@@ -83,12 +86,12 @@ pub(super) fn choose(
                 .into_iter()
                 .max_by_key(|page| page.width.saturating_mul(page.height))
             {
-                return Ok(Choice::Page(page, None));
+                return Ok(Choice::Page(Box::new(page), None));
             }
             let largest =
                 (0..list.len()).max_by_key(|&i| list[i].width.saturating_mul(list[i].height));
             Ok(match largest {
-                Some(index) => Choice::Page(list[index].clone(), passed_over(index)),
+                Some(index) => Choice::Page(Box::new(list[index].clone()), passed_over(index)),
                 None => Choice::First(None),
             })
         }

@@ -280,7 +280,7 @@ fn one_prediction_of_another_scale_is_refused() {
         }))
     };
     for image in [gray(0, 1).into(), gray(0, 100).into(), deep(255)] {
-        let path = save(folder.path(), "other.png", DynamicImage::from(image));
+        let path = save(folder.path(), "other.png", image);
         let error = scale(&path).unwrap_err();
         assert!(
             matches!(error, Error::PredictionOfOtherScale { .. }),
@@ -291,7 +291,7 @@ fn one_prediction_of_another_scale_is_refused() {
     // Nothing marked, faint shades, and faint shades of 16 bits.
     let faint = GrayImage::from_fn(16, 12, |x, y| Luma([(x + y) as u8]));
     for image in [GrayImage::new(16, 12).into(), faint.into(), deep(9000)] {
-        let path = save(folder.path(), "other.png", DynamicImage::from(image));
+        let path = save(folder.path(), "other.png", image);
         let found = scale(&path).unwrap();
         assert!(matches!(found, PredictionScale::Full { .. }), "{found}");
     }

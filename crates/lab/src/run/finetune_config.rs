@@ -52,7 +52,7 @@ pub struct FinetuneConfig {
     /// Where the field of view comes from. Default: the given one, else detection.
     #[serde(default)]
     pub fov: FovPolicy,
-    /// A trained segmentation model to start from: `bundled`, `bundled-fast`, or a file of `finetune`. Default: none.
+    /// A trained segmentation model to start from: `bundled`, `bundled-fast`, `label-free`, or a file of `finetune`. Default: none.
     pub from: Option<String>,
     /// Which of its variables are taken: `all`, `all-but-head`, `encoder` or `decoder`. Default: all.
     #[serde(default)]
