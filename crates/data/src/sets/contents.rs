@@ -90,6 +90,9 @@ fn is_two_valued(image: &RgbImage) -> bool {
 /// A pixel whose channels are all within this of black, or of white, is called so: JPEG blurs.
 const NEAR: u8 = 40;
 
+/// Channels of the ground of a mask, away from edges. A dark photograph is black at its border alone.
+const GROUND: u8 = 12;
+
 /// Largest difference of the channels of a gray pixel.
 const GRAY: u8 = 16;
 
@@ -102,8 +105,9 @@ enum Tone {
 
 /// Whether an image is black and white but for smooth edges, as a mask is that was resized or stored as JPEG.
 ///
-/// Of the pixels at least 1 % are white, 1 % black and 80 % one of them. Between is gray alone, and beside black or white: in
-/// published masks, halved or in JPEG, 99 % of it is. In photographs, however dark, hard or gray, at most 40 % is.
+/// Of the pixels at least 1 % are white, 1 % black, and 80 % one of them. Three quarters of the black ones are so to a few levels.
+/// What is between is gray, and beside black or white: in published masks, halved or in JPEG, 99 % of it is. In photographs, however
+/// dark, hard or gray, at most 40 % is.
 fn is_edged(image: &RgbImage) -> bool {
     let tone = |&image::Rgb(channels): &image::Rgb<u8>| match channels {
         [r, g, b] if r.max(g).max(b) <= NEAR => Some(Tone::Black),
@@ -119,6 +123,12 @@ fn is_edged(image: &RgbImage) -> bool {
     let (black, white, between) = (count(Tone::Black), count(Tone::White), count(Tone::Between));
     let all = tones.len();
     if 100 * black < all || 100 * white < all || 5 * between > all {
+        return false;
+    }
+    let ground = image
+        .pixels()
+        .filter(|pixel| pixel.0.iter().all(|&c| c <= GROUND));
+    if 4 * ground.count() < 3 * black {
         return false;
     }
     let (width, height) = (image.width() as usize, image.height() as usize);
