@@ -67,6 +67,7 @@ pub fn evaluate_predictions(files: &FolderSet, threshold: f32) -> Result<Evaluat
     for sample in files.files() {
         range.add(&sample.image)?;
     }
+    files.add_notes(range.notes());
     let scale = range.scale()?;
     let mut scoring = Scoring::new(threshold, protocol, files.len())?;
     for (index, sample) in files.files().iter().enumerate() {

@@ -72,7 +72,7 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
         .warnings
         .iter()
         .for_each(|warning| eprintln!("warning: {warning}"));
-    let intervals = scored.intervals(args.seed)?;
+    let (intervals, means) = (scored.intervals(args.seed)?, scored.report.summaries()?);
     say!(
         "protocol: {}, threshold {}",
         scored.protocol,
@@ -89,7 +89,8 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
         let interval = intervals.iter().find(|(key, _)| *key == name);
         let interval = interval.and_then(|(_, interval)| *interval);
         let span = interval.map_or(String::new(), |i| format!("{:.4} to {:.4}", i.low, i.high));
-        let mean = number(interval.map(|i| i.estimate));
+        let mean = means.iter().find(|(key, _)| *key == name);
+        let mean = number(mean.and_then(|(_, summary)| Some(summary.as_ref()?.mean)));
         say!("{name:28}{:>10}{mean:>10}   {span}", number(pooled));
     }
     for class in &scored.report.width_recall {

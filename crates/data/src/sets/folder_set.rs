@@ -1,14 +1,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
 use super::left_out::{LeftOut, LeftOutReason};
-use super::notes::{FolderNote, Notes};
+use super::notes::{FolderNote, Notes, Understood};
 use super::reading::Reading;
 use super::sample_files::{SampleFiles, SampleMaps};
-use crate::{Checksum, Dataset, Error, Result, Sample, Split};
+use crate::{Checksum, Dataset, Error, Note, Result, Sample, Split, read_mask_with};
 
 /// A data set of files in folders; files are looked for when it is made and read on [`load`](Dataset::load).
 ///
@@ -82,6 +82,13 @@ impl FolderSet {
         self.notes.list()
     }
 
+    /// Adds what was understood of files that were read elsewhere, such as prediction images.
+    pub fn add_notes<'a>(&self, notes: impl IntoIterator<Item = &'a (PathBuf, Note)>) {
+        for (path, note) in notes {
+            self.notes.add(path, Understood::Photograph(note.clone()));
+        }
+    }
+
     /// The same samples, to be read in this way.
     #[must_use]
     pub fn with_reading(mut self, reading: &Reading) -> Self {
@@ -97,7 +104,9 @@ impl FolderSet {
     /// Those of [`SampleFiles::load`] that speak of maps; [`Error::IndexOutOfRange`].
     pub fn load_maps(&self, index: usize, size: (usize, usize)) -> Result<SampleMaps> {
         match self.samples.get(index) {
-            Some(files) => files.maps("prediction", size, &self.notes, |_, _| Ok(())),
+            Some(files) => files.maps("prediction", size, &self.notes, |path, rule| {
+                read_mask_with(path, rule)
+            }),
             None => Err(Error::IndexOutOfRange {
                 index,
                 len: self.len(),

@@ -3,8 +3,7 @@ use std::path::{Path, PathBuf};
 use super::notes::{Notes, Understood};
 use super::reading::Reading;
 use crate::{
-    LabelReading, Mask, MaskRule, Result, Sample, check_fov, check_label, check_orientation,
-    read_mask_with, read_photograph,
+    LabelReading, Mask, MaskRule, ReadMask, Result, Sample, check_fov, check_label, read_photograph,
 };
 
 /// Where the parts of one sample lie.
@@ -55,8 +54,8 @@ impl SampleFiles {
     /// Reads the files, as [`reading`](Self::reading) says.
     ///
     /// # Errors
-    /// Those of [`read_photograph`], [`read_mask_with`], [`check_fov`], [`check_label`] in the field of view that came with the
-    /// photograph, or the frame, and [`check_orientation`]; [`Error::SizeMismatch`](crate::Error::SizeMismatch) if a map's size is
+    /// Those of [`read_photograph`], [`Photograph::read_mask`](crate::Photograph::read_mask), [`check_fov`], and [`check_label`] in the
+    /// field of view that came with the photograph, or the frame; [`Error::SizeMismatch`](crate::Error::SizeMismatch) if a map's size is
     /// not the photograph's. All name the file.
     pub fn load(&self) -> Result<Sample> {
         self.load_noting(&Notes::default())
@@ -72,9 +71,8 @@ impl SampleFiles {
             photograph.image.width() as usize,
             photograph.image.height() as usize,
         );
-        let fits =
-            |map: &Mask, path: &Path| check_orientation(&photograph, &self.image, map.size(), path);
-        let maps = self.maps("photograph", size, notes, fits)?;
+        let beside = |path: &Path, rule: &MaskRule| photograph.read_mask(&self.image, path, rule);
+        let maps = self.maps("photograph", size, notes, beside)?;
         Ok(Sample {
             id: self.id.clone(),
             label: maps.label,
@@ -86,13 +84,13 @@ impl SampleFiles {
         })
     }
 
-    /// Reads and checks the maps that belong to an image, called `owner`, of this size.
+    /// Reads by `read_mask` and checks the maps that belong to an image, called `owner`, of this size.
     pub(super) fn maps(
         &self,
         owner: &str,
         size: (usize, usize),
         notes: &Notes,
-        fits: impl Fn(&Mask, &Path) -> Result<()>,
+        read_mask: impl Fn(&Path, &MaskRule) -> Result<ReadMask>,
     ) -> Result<SampleMaps> {
         let read = |what: &str,
                     path: &Option<PathBuf>,
@@ -102,14 +100,16 @@ impl SampleFiles {
             let Some(path) = path else {
                 return Ok(None);
             };
-            let read = read_mask_with(path, rule)?;
-            fits(&read.mask, path)?;
+            let read = read_mask(path, rule)?;
             let what = format!(
                 "{what} {} of {owner} {}",
                 path.display(),
                 self.image.display()
             );
             read.mask.expect_size(&what, size)?;
+            for note in read.notes {
+                notes.add(path, Understood::Photograph(note));
+            }
             if let Some(reading) = read.reading {
                 notes.add(path, understood(reading));
             }

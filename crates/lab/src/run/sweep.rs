@@ -12,6 +12,7 @@ use venule::file::check_writable;
 use venule::metrics::summarize;
 use venule::train::{FINAL_FILE, Outcome, Report};
 
+use super::hints::{read_text, with_hint};
 use super::run_file::RunFile;
 use super::sweep_table::{METRICS, SweepRow, SweepTable};
 use super::training::{Place, finetuning_record, pretraining_record};
@@ -89,8 +90,9 @@ impl Sweep {
             path: path.to_owned(),
             reason,
         };
-        let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
-        let sweep: Self = toml::from_str(&text).map_err(|error| failed(error.to_string()))?;
+        let text = read_text(path).map_err(failed)?;
+        let sweep: Self =
+            toml::from_str(&text).map_err(|error| failed(with_hint(&text, &error)))?;
         Ok(Self {
             file: path.to_owned(),
             ..sweep
