@@ -73,11 +73,14 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
         checkpoint.provenance.pretrained = Some(name.to_string_lossy().into_owned());
     }
     checkpoint.save(&args.out, segmenter.model(), DType::F16)?;
+    let provenance = &checkpoint.provenance;
+    let drawn = provenance.drawn.iter().map(|name| format!(" and {name}"));
     say!(
-        "{}: {} bytes, trained on {} images",
+        "{}: {} bytes, trained on {} images{}",
         args.out.display(),
         std::fs::metadata(&args.out)?.len(),
-        checkpoint.provenance.images.len()
+        provenance.images.len(),
+        drawn.collect::<String>()
     );
     Ok(ExitCode::SUCCESS)
 }
