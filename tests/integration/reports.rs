@@ -437,9 +437,13 @@ fn what_is_undefined_is_null_and_never_missing() {
         }
     }
     assert_eq!(json["pooled_intervals"]["precision"], Value::Null);
-    // One image says nothing of how images differ.
+    // One image is the same in every draw: an interval of no width.
+    let precision = &json["pooled"]["average_precision"];
     let interval = &json["pooled_intervals"]["average_precision"];
-    assert_eq!(interval, &Value::Null);
+    assert_eq!(
+        (&interval["low"], &interval["high"]),
+        (precision, precision)
+    );
     // One image has no standard deviation, a file took no seconds, the widest vessels have no upper bound.
     assert_eq!(json["mean"]["f1"].get("std"), Some(&Value::Null));
     assert_eq!(json["per_image"][0].get("seconds"), Some(&Value::Null));

@@ -120,7 +120,7 @@ impl Report {
     }
 
     /// The intervals of the means over images, by the names of [`Scores::entries`]. Images that do not define a metric are
-    /// left out of its mean; `None` where fewer than two do.
+    /// left out of its mean; `None` where none does.
     ///
     /// # Errors
     /// If the bootstrap's settings are out of range.
@@ -130,10 +130,9 @@ impl Report {
     ) -> Result<Vec<(&'static str, Option<Interval>)>> {
         let interval = |name| {
             let values: Vec<f64> = self.column(name).flatten().collect();
-            // One image says nothing of how images differ.
-            Ok(match values.len() {
-                0 | 1 => (name, None),
-                _ => (name, Some(bootstrap.mean(&values)?)),
+            Ok(match values.is_empty() {
+                true => (name, None),
+                false => (name, Some(bootstrap.mean(&values)?)),
             })
         };
         self.names().map(interval).collect()
@@ -146,7 +145,7 @@ impl Report {
 
     /// The intervals of the pooled values, by the names of [`Scores::entries`]: images are drawn and their sums added.
     /// The ends of those of `roc_auc` and `average_precision` come from scores in bins less than one per cent wide, shifted by what the
-    /// bins change in the estimate; they are good to about 10⁻⁴. `None` where a value is undefined, or there is one image alone.
+    /// bins change in the estimate; they are good to about 10⁻⁴. `None` where a value is undefined.
     ///
     /// # Errors
     /// If there is no image, or the bootstrap's settings are out of range.
@@ -170,7 +169,6 @@ impl Report {
         })?;
         let exact = intervals.into_iter().zip(self.pooled.entries());
         let exact = exact.map(|(interval, (name, value))| {
-            let interval = interval.filter(|_| counts.len() > 1);
             let interval = interval.zip(value).map(|(interval, estimate)| {
                 // What bins change in the estimate they change in the ends as well.
                 let shift = estimate - interval.estimate;

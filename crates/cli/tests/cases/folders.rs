@@ -172,9 +172,9 @@ fn what_is_read_is_never_written_over() {
     for subcommand in [
         "segment --out o a.png --json a_mask.png",
         "score --predictions . --truth . --json a_mask.png",
-        "evaluate --dataset folder=. --json a_mask.png",
-        "evaluate --dataset folder=. --csv a_mask.png",
-        "data --dataset folder=. --json a_mask.png",
+        "evaluate --dataset folder=set --split all --json a_mask.png",
+        "evaluate --dataset folder=set --split all --csv a_mask.png",
+        "data --dataset folder=set --json a_mask.png",
         "runs . --json a_mask.png",
     ] {
         refuse(folder, subcommand, &words);
