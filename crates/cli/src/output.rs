@@ -81,7 +81,7 @@ impl Drop for Places {
 pub fn check_places<'a>(
     folders: impl IntoIterator<Item = &'a Path>,
     files: impl IntoIterator<Item = &'a Path>,
-) -> AnyResult<Places> {
+) -> file::Result<Places> {
     let mut made = Places(Vec::new());
     let mut prepare = |folder: &Path| {
         let missing = folder.ancestors().take_while(|part| !part.exists());
@@ -97,13 +97,26 @@ pub fn check_places<'a>(
     }
     for path in files {
         check_name(path)?;
-        expect_replaceable(path)?;
         match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => prepare(folder)?,
             _ => check_writable(Path::new("."))?,
         }
     }
     Ok(made)
+}
+
+/// As [`check_places`], for files of tables: none is written over a file that holds no table.
+///
+/// # Errors
+/// As [`check_places`], and if something else stands where a table is to go.
+pub fn check_tables<'a>(
+    folders: impl IntoIterator<Item = &'a Path>,
+    tables: impl IntoIterator<Item = &'a Path>,
+) -> AnyResult<Places> {
+    let tables: Vec<&Path> = tables.into_iter().collect();
+    let places = check_places(folders, tables.iter().copied())?;
+    tables.into_iter().try_for_each(expect_replaceable)?;
+    Ok(places)
 }
 
 /// Most bytes of a file that are looked into before it is written over.

@@ -5,7 +5,7 @@ use venule::data::{DatasetSpec, Error, FolderSet, FovPolicy, Reading, Split};
 use venule::file::write_atomic;
 use venule_lab::DatasetSummary;
 
-use crate::output::{AnyResult, check_places, number, say};
+use crate::output::{AnyResult, check_tables, number, say};
 use crate::reading::{ReadingArgs, say_left_out, say_notes};
 
 /// Say what data sets hold: images, labels, fields of view, sizes, vessel pixels and annotator agreement of every split.
@@ -31,7 +31,7 @@ pub struct Args {
 
 /// Prints what the data sets hold; the exit code says whether a split is broken.
 pub fn run(args: Args) -> AnyResult<ExitCode> {
-    let _places = check_places([], args.json.as_deref())?;
+    let _places = check_tables([], args.json.as_deref())?;
     let reading = args.reading.reading();
     let mut rows = Vec::new();
     let mut broken = 0;

@@ -6,7 +6,7 @@ use venule::file::{create_folder, write_atomic};
 use venule::{Evaluated, ImageRecord, Protocol, Seen, Segmenter, parse_device, set_threads};
 use venule_lab::report::{self, Entry, KeptMasks, Picture, ThresholdOrigin};
 
-use crate::output::{AnyResult, check_places, say};
+use crate::output::{AnyResult, check_tables, say};
 use crate::reading::{ReadingArgs, say_left_out, say_notes};
 use crate::support;
 
@@ -110,7 +110,7 @@ fn evaluate(args: &Args) -> AnyResult<()> {
     let files = [&args.json, &args.markdown, &args.csv]
         .into_iter()
         .flatten();
-    let _places = check_places(places.map(AsRef::as_ref), files.map(AsRef::as_ref))?;
+    let _places = check_tables(places.map(AsRef::as_ref), files.map(AsRef::as_ref))?;
     for set in &sets {
         if let Some(folder) = &args.pictures {
             support::check_pictures(folder, support::ids(&set.images))?;

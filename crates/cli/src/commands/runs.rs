@@ -5,7 +5,7 @@ use serde_json::json;
 use venule::file::write_atomic;
 use venule_lab::{RunSummary, runs_below};
 
-use crate::output::{AnyResult, check_places, number, say};
+use crate::output::{AnyResult, check_tables, number, say};
 
 /// List the runs below a folder, best score first: steps, loss, and whether they are finished.
 #[derive(clap::Args)]
@@ -20,7 +20,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> AnyResult<ExitCode> {
-    let _places = check_places([], args.json.as_deref())?;
+    let _places = check_tables([], args.json.as_deref())?;
     let (runs, errors) = runs_below(&args.folder)?;
     say!(
         "{:>10} {:>7} {:>8} {:>8} {:>10}  {:10} folder",

@@ -6,7 +6,7 @@ use venule::evaluate_predictions;
 use venule::file::write_atomic;
 use venule_lab::report::{ThresholdOrigin, json};
 
-use crate::output::{AnyResult, check_places, number, say};
+use crate::output::{AnyResult, check_tables, number, say};
 use crate::reading::{ReadingArgs, say_left_out, say_notes};
 
 /// Score prediction images of any program against the truth, with no model.
@@ -50,7 +50,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> AnyResult<ExitCode> {
-    let _places = check_places([], args.json.as_deref())?;
+    let _places = check_tables([], args.json.as_deref())?;
     let files = match &args.pattern {
         Some(pattern) => {
             let truth = args.truth_pattern.clone().unwrap_or_default();

@@ -10,7 +10,7 @@ use venule::file::write_atomic;
 use venule::{Predict, Segmenter, parse_device, set_threads};
 use venule_lab::report::distinct_names;
 
-use crate::output::{AnyResult, check_places, expect_no_input, say};
+use crate::output::{AnyResult, check_tables, expect_no_input, say};
 use crate::support;
 
 /// Find the vessels in photographs: NAME_mask.png, NAME_probability.png and NAME_overlay.png of each.
@@ -70,7 +70,7 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
     // Photographs of one name in several folders: none may overwrite another's results.
     let names: Vec<String> = distinct_names(args.images.iter().map(stem));
     support::check_pictures(&args.out, names.iter().map(String::as_str))?;
-    let _places = check_places([args.out.as_path()], args.json.as_deref())?;
+    let _places = check_tables([args.out.as_path()], args.json.as_deref())?;
     let inputs = || args.images.iter().chain(&args.fov).map(PathBuf::as_path);
     for name in &names {
         for kind in support::PICTURES {

@@ -6,7 +6,7 @@ use venule::train::Outcome;
 use venule::{Registry, set_threads};
 use venule_lab::{Sweep, SweepEnd, SweepPlace};
 
-use crate::output::{AnyResult, INTERRUPTED, check_places, say};
+use crate::output::{AnyResult, INTERRUPTED, check_tables, say};
 use crate::support::stop_flag;
 
 /// Train and test every variant of a run with several seeds, one after the other, and make the table.
@@ -31,7 +31,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> AnyResult<ExitCode> {
     set_threads(args.threads)?;
-    let _places = check_places([], args.json.as_deref())?;
+    let _places = check_tables([], args.json.as_deref())?;
     let end = Sweep::load(&args.grid)?.run(&SweepPlace {
         folder: &args.save_dir,
         registry: &Registry::built_in(),

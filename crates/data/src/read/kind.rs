@@ -22,6 +22,7 @@ pub enum FileKind {
 }
 
 const CONVERT: &str = "convert it to PNG";
+const WEBP: &str = "convert it to PNG, or build with the feature `webp`";
 const UNPACK: &str = "unpack it, and pass the pictures in it";
 const AGAIN: &str = "the download failed, fetch it again";
 const DEVELOP: &str = "develop it with a raw converter, and save it as PNG";
@@ -33,7 +34,8 @@ pub(crate) const NOT_PICTURE: &str = "pass a picture (PNG, JPEG, TIFF, GIF, BMP 
 /// Beginnings: where they lie, their bytes, article and name, and what to do.
 const BEGINNINGS: &[(usize, &[u8], &str, &str, &str)] = &[
     (128, b"DICM", "a DICOM file", "DICOM", CONVERT),
-    (8, b"WEBP", "a WebP picture", "WebP", CONVERT),
+    // Where the feature `webp` reads it, this is never asked.
+    (8, b"WEBP", "a WebP picture", "WebP", WEBP),
     (
         0,
         b"\0\0\0\x0cjP  \r\n\x87\n",
@@ -220,6 +222,8 @@ pub(super) fn format_of(bytes: &[u8]) -> Option<(ImageFormat, &'static str)> {
         ImageFormat::Gif => "GIF",
         ImageFormat::Bmp => "BMP",
         ImageFormat::Pnm => "PNM",
+        #[cfg(feature = "webp")]
+        ImageFormat::WebP => "WebP",
         _ => return None,
     };
     Some((format, name))

@@ -87,9 +87,9 @@ pub(crate) fn looks_like_image(path: &Path) -> bool {
 /// ```
 /// use venule_data::{FileKind, file_kind};
 /// let path = std::env::temp_dir().join("venule_doc_file_kind.jpg");
-/// std::fs::write(&path, b"RIFF\x24\0\0\0WEBPVP8 ")?;
+/// std::fs::write(&path, b"\xff\x0a a codestream")?;
 /// let FileKind::Unread { name, remedy, .. } = file_kind(&path)? else { panic!() };
-/// assert_eq!((name, remedy), ("WebP", "convert it to PNG"));
+/// assert_eq!((name, remedy), ("JPEG XL", "convert it to PNG"));
 /// # std::fs::remove_file(&path)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -21,3 +21,5 @@ mod read;
 mod real;
 mod replay;
 mod shapes;
+#[cfg(feature = "webp")]
+mod webp;
