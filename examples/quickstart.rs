@@ -1,4 +1,4 @@
-//! The whole way of the data in a minute, without any file: 24 synthetic photographs, a masked autoencoder pretrained on them, a
+//! The whole way of the data, without any file: 24 synthetic photographs, a masked autoencoder pretrained on them, a
 //! segmentation model fine-tuned from it, evaluated on photographs it has not seen. Everything is written into `out/quickstart/`.
 //!
 //! `cargo run --release --example quickstart`

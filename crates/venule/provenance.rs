@@ -99,14 +99,15 @@ impl Provenance {
         }
     }
 
-    /// Adds what draws samples of a data set.
-    pub(crate) fn with_drawn_of(mut self, dataset: &dyn Dataset) -> Self {
-        for index in 0..dataset.len() {
-            let drawn = dataset.drawn(index).map(str::to_owned);
-            let new = drawn.filter(|name| !self.drawn.contains(name));
-            self.drawn.extend(new);
+    /// Weights to be trained on a data set: its images by name, and what draws its other samples.
+    pub(crate) fn of(dataset: &dyn Dataset, seed: u64) -> Result<Self> {
+        let mut provenance = Self::new(ImageRecord::of(dataset, "")?, None, seed);
+        for name in (0..dataset.len()).filter_map(|index| dataset.drawn(index)) {
+            if provenance.drawn.iter().all(|known| known != name) {
+                provenance.drawn.push(name.to_owned());
+            }
         }
-        self
+        Ok(provenance)
     }
 
     /// Whether the weights were trained on an image: its content decides, whatever its name. Where a file of version 0.1 kept names

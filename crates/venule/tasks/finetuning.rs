@@ -119,13 +119,12 @@ impl Finetuning {
         data.train.check_ids()?;
         data.validation.check_ids()?;
         let seed = recipe.train.seed;
-        let trained_on = ImageRecord::of(&data.train, "")?;
         let checkpoint = Checkpoint {
             model: model.config().clone(),
             preprocess: recipe.preprocess.clone(),
             fov: data.fov,
             threshold: 0.5,
-            provenance: Provenance::new(trained_on, None, seed).with_drawn_of(&data.train),
+            provenance: Provenance::of(&data.train, seed)?,
         };
         let held_images = ImageRecord::of(&data.validation, "")?;
         let mut held = Vec::with_capacity(data.validation.len());

@@ -15,7 +15,7 @@ use super::batches::Batches;
 use super::parameters::parameters;
 use super::pictures::picture;
 use crate::model::expect_channels;
-use crate::{Error, ImageRecord, PretrainRecipe, Provenance, Registry, Result};
+use crate::{Error, PretrainRecipe, Provenance, Registry, Result};
 
 /// The unlabelled photographs of a pretraining.
 pub struct PretrainingData {
@@ -82,7 +82,7 @@ impl Pretraining {
         let patches = (recipe.crop / patch).pow(2);
         Masking::from_seed(0, 1, patches, recipe.mask_ratio, device)?;
         let mae = Mae::with_encoder(encoder, &recipe.model.decoder, &store.root())?;
-        let trained_on = ImageRecord::of(&data.photographs, "")?;
+        let provenance = Provenance::of(&data.photographs, seed)?;
         let set = PreparedSet::new(data.photographs, recipe.preprocess.clone(), data.fov);
         let mut set = set.with_cache_limit(data.cache_bytes);
         if recipe.vessel_weight > 0.0 {
@@ -105,7 +105,7 @@ impl Pretraining {
             mae,
             recipe: recipe.clone(),
             batches: Batches::new(loader, Batcher::new(device.clone())),
-            provenance: Provenance::new(trained_on, None, seed),
+            provenance,
         })
     }
 

@@ -144,7 +144,7 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
     let device = parse_device(&args.run.device)?;
     let run = configuration(&args)?;
     if run.synthetic.is_none() && run.data.iter().all(|data| data.train.is_empty()) {
-        return Err("nothing to train on; give --dataset NAME=PATH, --train-images and --train-masks, or --config with [[data]]".into());
+        return Err("nothing to train on; give --dataset NAME=PATH, --dataset synthetic=any-camera, --train-images and --train-masks, or --config with [[data]] or [synthetic]".into());
     }
     let registry = Registry::built_in();
     let place = Place {

@@ -27,7 +27,7 @@ pub enum Understood {
     Label(LabelReading),
     /// The values of a field of view that is not black and white.
     FieldOfView(LabelReading),
-    /// What of a photograph was passed over, stretched or turned.
+    /// What of a photograph, a label or a prediction was passed over, stretched or turned.
     Photograph(Note),
 }
 
