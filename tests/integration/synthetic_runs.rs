@@ -1,11 +1,14 @@
 //! Trainings on synthetic photographs that no file holds.
 
 use venule::candle_core::Device;
-use venule::train::{BEST_FILE, FINAL_FILE, Outcome};
+use venule::synthetic::SyntheticStream;
+use venule::tasks::{Pretraining, PretrainingData};
+use venule::train::{BEST_FILE, FINAL_FILE, Outcome, Task};
 use venule::{Registry, Segmenter};
 use venule_lab::{FinetuneConfig, Place, Purpose, RunFile};
 
 use crate::run_folders::{labelled_folder, run_on};
+use crate::support::{pretrain_recipe, pretraining_data};
 use crate::training::assert_resumes;
 
 /// Two new photographs of 96 pixels in each of two epochs, two to choose on.
@@ -44,6 +47,22 @@ fn an_interrupted_training_on_a_stream_ends_as_if_it_had_not_been() {
     };
     let settings = run().recipe.train;
     assert_resumes(make, &settings, 3, &[BEST_FILE, FINAL_FILE]);
+}
+
+#[test]
+fn a_pretraining_names_what_drew_its_photographs_too() {
+    let range = run().synthetic.unwrap().range;
+    let data = PretrainingData {
+        photographs: Box::new(SyntheticStream::new(range, 3, 2).unwrap()),
+        ..pretraining_data()
+    };
+    let task = Pretraining::new(&pretrain_recipe(), data, &Device::Cpu).unwrap();
+    let said: Vec<String> = task.metadata().into_values().collect();
+    assert!(
+        said.iter()
+            .any(|text| text.contains("synthetic photographs") && text.contains("seed 3")),
+        "{said:?}"
+    );
 }
 
 #[test]
