@@ -91,6 +91,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let photographs =
         |seed| InMemory::read(&SyntheticSet::new(SyntheticFundus::square(128), seed, 4)?);
     let data = FinetuningData {
+        unlabelled: None,
         train: Box::new(photographs(1)?),
         validation: Box::new(photographs(2)?),
         fov: FovPolicy::GivenOrDetect,

@@ -67,6 +67,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let set = SyntheticSet::new(SyntheticFundus::square(128), 1, 4)?;
     let data = FinetuningData {
+        unlabelled: None,
         train: Box::new(InMemory::read(&set)?),
         validation: Box::new(InMemory::new(Vec::new())),
         fov: FovPolicy::GivenOrDetect,

@@ -76,6 +76,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         validation.len()
     );
     let data = FinetuningData {
+        unlabelled: None,
         train: Box::new(train),
         validation: Box::new(validation),
         fov: FovPolicy::GivenOrDetect,

@@ -58,6 +58,7 @@ fn main() -> AnyResult<()> {
         ..Recipe::preset("tiny")?
     };
     let data = FinetuningData {
+        unlabelled: None,
         train: part(&samples[..16]),
         validation: part(&samples[16..19]),
         fov: FovPolicy::GivenOrDetect,

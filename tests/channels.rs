@@ -53,6 +53,7 @@ fn data(count: usize) -> FinetuningData {
         Box::new(set.unwrap())
     };
     FinetuningData {
+        unlabelled: None,
         train: set(1, count),
         validation: set(2, 1),
         fov: FovPolicy::GivenOrDetect,

@@ -66,6 +66,22 @@ pub enum Error {
         /// Whether the decoder fits.
         decoder: &'static str,
     },
+    /// A teacher that learns without labels finds hardly any vessel, or vessels nearly everywhere.
+    #[error(
+        "self-training has collapsed: the teacher takes {:.1} % of the field of view for vessels{}; {}",
+        100.0 * vessels,
+        at_start.map_or(String::new(), |share| format!(", and took {:.1} % at the start", 100.0 * share)),
+        match at_start {
+            Some(_) => "the weights saved before are kept; lower the learning rate, raise the teacher's decay (`train.ema.decay`), or train on labelled or synthetic photographs beside",
+            None => "such a start can teach nothing: take weights that find vessels in these photographs",
+        }
+    )]
+    Collapse {
+        /// The share of the field of view that it marks now.
+        vessels: f64,
+        /// The share that it marked when teaching began; none if that is the one.
+        at_start: Option<f64>,
+    },
     /// Preprocessing gives images of other channels than the network takes.
     #[error(
         "`preprocess.channel` is '{channel}', which gives images of {given} channel(s), but the network takes {taken} (`in_channels` of the model's encoder and decoder): set `preprocess.channel` to {}, or `in_channels` of both to {given}",

@@ -54,7 +54,7 @@ pub use model::{
     COARSER_WEIGHT, MaskedModelConfig, ModelConfig, PartConfig, Registry, VesselModel,
 };
 pub use predict::{Predict, Prediction, Segmentation};
-pub use presets::{Preset, PretrainRecipe, Recipe};
+pub use presets::{Preset, PretrainRecipe, Recipe, SelfTraining};
 pub use provenance::{ImageRecord, Provenance, Seen};
 #[cfg(feature = "bundled")]
 pub use segmenter::Bundled;

@@ -72,6 +72,9 @@ pub struct Provenance {
     /// The images they were trained on.
     #[serde(alias = "data")]
     pub images: Vec<ImageRecord>,
+    /// The photographs that they learned from without labels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unlabelled: Vec<ImageRecord>,
     /// What drew further photographs for them, in words: synthetic ones, new in every epoch.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drawn: Vec<String>,
@@ -91,6 +94,7 @@ impl Provenance {
     pub fn new(images: Vec<ImageRecord>, pretrained: Option<String>, seed: u64) -> Self {
         Self {
             images,
+            unlabelled: Vec::new(),
             drawn: Vec::new(),
             threshold_images: Vec::new(),
             pretrained,
@@ -110,7 +114,7 @@ impl Provenance {
         Ok(provenance)
     }
 
-    /// Whether the weights were trained on an image: its content decides, whatever its name. Where a file of version 0.1 kept names
+    /// Whether the weights were trained on an image, with its label or without: its content decides, whatever its name. Where a file of version 0.1 kept names
     /// alone, an equal name says yes, and another nothing.
     ///
     /// ```
@@ -126,16 +130,16 @@ impl Provenance {
     /// # Ok::<(), venule::Error>(())
     /// ```
     pub fn trained_on(&self, image: &ImageRecord) -> Seen {
-        among(&self.images, image)
+        among(self.images.iter().chain(&self.unlabelled), image)
     }
 
     /// Whether the stored threshold was chosen on an image, as [`trained_on`](Self::trained_on).
     pub fn chose_threshold_on(&self, image: &ImageRecord) -> Seen {
-        among(&self.threshold_images, image)
+        among(self.threshold_images.iter(), image)
     }
 }
 
-fn among(images: &[ImageRecord], image: &ImageRecord) -> Seen {
+fn among<'a>(images: impl Iterator<Item = &'a ImageRecord>, image: &ImageRecord) -> Seen {
     let mut unsure = false;
     for known in images {
         match (known.checksum, image.checksum) {

@@ -50,6 +50,7 @@ impl Place {
     fn finetune(&self) -> Result<()> {
         let spec: DatasetSpec = format!("folder={}", self.path("").display()).parse()?;
         let data = FinetuningData {
+            unlabelled: None,
             train: spec.open(Split::Train)?,
             validation: spec.open(Split::Validation)?,
             fov: FovPolicy::GivenOrDetect,
@@ -431,6 +432,7 @@ fn a_network_of_three_channels_is_refused_before_photographs_are_read() {
         };
         fs::write(place.path("images/a.png"), "no image").unwrap();
         let data = FinetuningData {
+            unlabelled: None,
             train: folder.open(Split::Train).unwrap(),
             validation: folder.open(Split::Validation).unwrap(),
             fov: FovPolicy::GivenOrDetect,
@@ -509,6 +511,7 @@ fn crops_that_do_not_fit_the_patches_are_refused() {
 fn an_empty_data_set_is_refused() {
     let empty = || Box::new(venule::data::InMemory::new(vec![]));
     let data = FinetuningData {
+        unlabelled: None,
         train: empty(),
         validation: empty(),
         fov: FovPolicy::FullFrame,

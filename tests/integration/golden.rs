@@ -76,6 +76,7 @@ fn trained() -> Checksum {
         ..preset
     };
     let data = FinetuningData {
+        unlabelled: None,
         train: Box::new(photographs(4)),
         validation: Box::new(photographs(1)),
         fov: FovPolicy::GivenOrDetect,

@@ -17,6 +17,7 @@ mod run_files;
 mod run_folders;
 mod scoring;
 mod segmenter;
+mod self_training;
 mod support;
 mod synthetic_runs;
 mod training;

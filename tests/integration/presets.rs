@@ -72,6 +72,7 @@ fn a_preset_trains_evaluates_saves_and_loads() {
             ..Recipe::preset(name).unwrap()
         };
         let data = FinetuningData {
+            unlabelled: None,
             train: photographs(64, 1),
             validation: photographs(64, 1),
             fov: FovPolicy::GivenOrDetect,

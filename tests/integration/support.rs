@@ -12,7 +12,7 @@ use venule::nn::Noise;
 use venule::synthetic::{SyntheticFundus, synthetic_fundus};
 use venule::tasks::{Finetuning, FinetuningData, Pretraining, PretrainingData};
 use venule::train::{Report, RunOptions, Task, TrainConfig, Trainer};
-use venule::{Checkpoint, ModelConfig, PretrainRecipe, Provenance, Recipe, Segmenter, VesselModel};
+use venule::{Checkpoint, ModelConfig, PretrainRecipe, Provenance, Recipe, Segmenter, SelfTraining, VesselModel};
 
 /// A synthetic photograph of `size`² pixels.
 pub fn photograph(size: usize, index: usize) -> Sample {
@@ -41,6 +41,7 @@ pub fn recipe(crop: usize) -> Recipe {
         crops_per_image: 1,
         batch_size: 1,
         loss: LossConfig::Named("bce-dice".to_owned()),
+        self_training: SelfTraining::default(),
         train: TrainConfig::default(),
     }
 }
@@ -51,6 +52,7 @@ pub fn finetuning(recipe: &Recipe, count: usize, seed: u64) -> Finetuning {
 
 pub fn finetuning_on(device: &Device, recipe: &Recipe, count: usize, seed: u64) -> Finetuning {
     let data = FinetuningData {
+        unlabelled: None,
         train: photographs(recipe.crop, count),
         validation: photographs(recipe.crop, 1),
         fov: FovPolicy::GivenOrDetect,

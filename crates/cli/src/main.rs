@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use commands::{
-    completions, data, evaluate, export, finetune, plot, pretrain, reconstruct, runs, score,
+    adapt, completions, data, evaluate, export, finetune, plot, pretrain, reconstruct, runs, score,
     segment, sweep,
 };
 
@@ -39,6 +39,7 @@ enum Command {
     Score(score::Args),
     Pretrain(pretrain::Args),
     Finetune(Box<finetune::Args>),
+    Adapt(adapt::Args),
     Sweep(sweep::Args),
     Runs(runs::Args),
     Plot(plot::Args),
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         Some(Command::Score(args)) => score::run(args),
         Some(Command::Pretrain(args)) => pretrain::run(args),
         Some(Command::Finetune(args)) => finetune::run(*args),
+        Some(Command::Adapt(args)) => adapt::run(args),
         Some(Command::Sweep(args)) => sweep::run(args),
         Some(Command::Runs(args)) => runs::run(args),
         Some(Command::Plot(args)) => plot::run(args),

@@ -75,10 +75,15 @@ fn parse_setting(text: &str) -> Result<(String, String), String> {
 impl RunArgs {
     /// The file or preset, with the flags that have a setting of their own.
     pub fn configuration<R: RunFile>(&self) -> venule_lab::Result<R> {
-        let mut run = match &self.config {
+        let run = match &self.config {
             Some(path) => R::load(path)?,
             None => R::preset(self.preset.as_deref().unwrap_or(R::DEFAULT_PRESET))?,
         };
+        self.over(run)
+    }
+
+    /// The flags that have a setting of their own, over a run.
+    pub fn over<R: RunFile>(&self, mut run: R) -> venule_lab::Result<R> {
         fn text<T: ToString>(flag: &Option<T>) -> Option<String> {
             flag.as_ref().map(ToString::to_string)
         }

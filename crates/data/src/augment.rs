@@ -180,8 +180,58 @@ impl Augment {
         let view = self.view(centre, &mut stream(Purpose::Geometry));
         let displacement = self.elastic.draw(crop, &mut stream(Purpose::Elastic));
         let mut out = warp(prepared, crop, &view, displacement.as_ref())?;
-        self.change_intensity(&mut out, &stream)?;
+        self.shade(&mut out, &stream)?;
         Ok(out)
+    }
+
+    /// The same places in the same intensities: no blur, gamma, contrast, brightness or noise.
+    #[must_use]
+    pub fn geometry(&self) -> Self {
+        Self {
+            blur: Jitter::NEVER,
+            gamma: Jitter::NEVER,
+            contrast: Jitter::NEVER,
+            brightness: Jitter::NEVER,
+            noise: Jitter::NEVER,
+            ..self.clone()
+        }
+    }
+
+    /// The changes of intensity alone, on an image as it stands; with those of [`geometry`](Self::geometry) before them they give
+    /// what [`sample`](Self::sample) gives.
+    ///
+    /// ```
+    /// use venule_data::{Augment, Mask, Plane, Prepared};
+    /// let prepared = Prepared {
+    ///     id: "01".into(),
+    ///     image: Plane::from_fn(64, 48, |x, y| (x + y) as f32).into(),
+    ///     label: None,
+    ///     fov: Mask::filled(64, 48, true),
+    ///     weights: None,
+    /// };
+    /// let augment = Augment::standard();
+    /// let weak = augment.geometry().sample(&prepared, (32, 32), 7, 0, 3)?;
+    /// let strong = augment.change_intensity(weak.clone(), 7, 0, 3)?;
+    /// assert_ne!(strong.image, weak.image);
+    /// assert_eq!(strong, augment.sample(&prepared, (32, 32), 7, 0, 3)?);
+    /// # Ok::<(), venule_data::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) for settings out of range.
+    pub fn change_intensity(
+        &self,
+        mut view: Prepared,
+        seed: u64,
+        epoch: u64,
+        index: u64,
+    ) -> Result<Prepared> {
+        self.validate()?;
+        view.check_sizes()?;
+        self.shade(&mut view, &|purpose| {
+            Draw::new(seed, epoch, index, purpose)
+        })?;
+        Ok(view)
     }
 
     fn view(&self, (x, y): (f32, f32), draw: &mut Draw) -> View {
@@ -206,7 +256,7 @@ impl Augment {
         View::new((x + shift.0, y + shift.1), angle, scale, shear, flip)
     }
 
-    fn change_intensity(
+    fn shade(
         &self,
         out: &mut Prepared,
         stream: &impl Fn(Purpose) -> Draw,

@@ -89,6 +89,13 @@ impl<'a> Session<'a> {
             Some(ema) => Some(Ema::new(&params, ema)?),
             None => None,
         };
+        if task.has_teacher() && average.is_none() {
+            return Err(Error::Config {
+                field: "ema",
+                value: "none".to_owned(),
+                expected: "a mean teacher is the average of the weights: set a decay, such as 0.995",
+            });
+        }
         let steps_per_epoch = batches.div_ceil(config.accumulation);
         let planned = config.epochs.saturating_mul(steps_per_epoch);
         // Opened last: a mistake in the arguments leaves no folder behind.
@@ -209,6 +216,9 @@ impl<'a> Session<'a> {
         let mut bad: Option<(&'static str, Range<usize>)> = None;
         for batch in first..end {
             let position = self.position(batch);
+            if self.task.has_teacher() {
+                self.averaged(|task| task.teach(position))?;
+            }
             let output = self.task.step(position);
             let output = output.map_err(|source| self.task_error(source))?;
             // The scalar alone is kept: the tensor would hold its graph, and every activation.
@@ -397,20 +407,14 @@ impl<'a> Session<'a> {
             .callbacks
             .iter()
             .any(|callback| callback.wants_pictures());
-        if let Some(average) = &mut self.average {
-            average.swap()?;
-        }
-        let result = self.task.validate(epoch).and_then(|validation| {
+        let (validation, pictures) = self.averaged(|task| {
+            let validation = task.validate(epoch)?;
             let pictures = match wanted {
-                true => self.task.pictures(epoch)?,
+                true => task.pictures(epoch)?,
                 false => Vec::new(),
             };
             Ok((validation, pictures))
-        });
-        if let Some(average) = &mut self.average {
-            average.swap()?;
-        }
-        let (validation, pictures) = result.map_err(|source| self.task_error(source))?;
+        })?;
         if !pictures.is_empty() {
             let info = PicturesInfo {
                 epoch,
@@ -420,6 +424,21 @@ impl<'a> Session<'a> {
             tell(&mut self.callbacks, |callback| callback.on_pictures(&info))?;
         }
         Ok(validation)
+    }
+
+    /// What the task does with the averaged weights in place, if there are any.
+    fn averaged<T>(
+        &mut self,
+        call: impl FnOnce(&mut dyn Task) -> std::result::Result<T, BoxError>,
+    ) -> Result<T> {
+        if let Some(average) = &mut self.average {
+            average.swap()?;
+        }
+        let result = call(self.task);
+        if let Some(average) = &mut self.average {
+            average.swap()?;
+        }
+        result.map_err(|source| self.task_error(source))
     }
 
     /// Whether the validation is the best so far; tells schedule and callbacks.

@@ -85,6 +85,21 @@ pub trait Task {
     /// Whatever fails in the task; training stops with it.
     fn step(&mut self, position: Position) -> Result<StepOutput, BoxError>;
 
+    /// Whether [`teach`](Self::teach) is called before every step; the run must then average its weights ([`TrainConfig::ema`]).
+    fn has_teacher(&self) -> bool {
+        false
+    }
+
+    /// Called before [`step`](Self::step) at the same position, with the averaged weights in place of the model's own: the moment to ask
+    /// a mean teacher (Tarvainen & Valpola 2017) what the step is to learn. The next step depends on it and on nothing earlier.
+    ///
+    /// # Errors
+    /// Whatever fails in the task; training stops with it.
+    fn teach(&mut self, position: Position) -> Result<(), BoxError> {
+        let _ = position;
+        Ok(())
+    }
+
     /// Called before the first batch of an epoch that is run, with that batch's position: the place
     /// to start loader threads or to unfreeze layers.
     ///

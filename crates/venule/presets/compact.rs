@@ -6,7 +6,7 @@ use venule_mae::{MaeConfig, VitConfig};
 use venule_seg::MultiScaleConfig;
 use venule_train::{EmaConfig, Schedule, Span, TrainConfig, Warmup};
 
-use super::{Preset, PretrainRecipe, Recipe};
+use super::{Preset, PretrainRecipe, Recipe, SelfTraining};
 use crate::{ModelConfig, PartConfig, Result};
 
 pub(super) const PRESET: Preset = Preset {
@@ -42,6 +42,7 @@ pub(super) fn with_model(model: ModelConfig) -> Recipe {
         crops_per_image: 10,
         batch_size: 4,
         loss: LossConfig::Named("thin-vessels".to_owned()),
+        self_training: SelfTraining::default(),
         train: TrainConfig {
             epochs: 86,
             learning_rate: 3e-3,

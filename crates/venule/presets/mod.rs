@@ -4,12 +4,14 @@ mod compact;
 mod pretrain_recipe;
 mod recipe;
 mod seed;
+mod self_training;
 mod tiny;
 mod unet;
 mod vit;
 
 pub use pretrain_recipe::PretrainRecipe;
 pub use recipe::Recipe;
+pub use self_training::SelfTraining;
 
 use crate::{Error, Result};
 

@@ -3,7 +3,7 @@ use venule_data::{Augment, ColorJitter, Preprocess};
 use venule_loss::LossConfig;
 use venule_train::TrainConfig;
 
-use super::Preset;
+use super::{Preset, SelfTraining};
 use crate::{ModelConfig, Result};
 
 /// How a preset is fine-tuned: model, input, loss and schedule together.
@@ -28,6 +28,9 @@ pub struct Recipe {
     pub batch_size: usize,
     /// The loss.
     pub loss: LossConfig,
+    /// How photographs without labels are learned from, if there are any.
+    #[serde(default)]
+    pub self_training: SelfTraining,
     /// Optimiser and schedule, and the seed of the run.
     pub train: TrainConfig,
 }

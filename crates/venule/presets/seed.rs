@@ -6,7 +6,7 @@ use venule_mae::{MaeConfig, VitConfig};
 use venule_seg::{MultiScaleConfig, ProgressiveConfig};
 use venule_train::{PlateauConfig, Schedule, TrainConfig};
 
-use super::{Preset, PretrainRecipe, Recipe};
+use super::{Preset, PretrainRecipe, Recipe, SelfTraining};
 use crate::{ModelConfig, PartConfig, Result};
 
 pub(super) const SEED: Preset = Preset {
@@ -103,6 +103,7 @@ fn recipe(depth: usize, decoder: PartConfig) -> Result<Recipe> {
         crops_per_image: 1,
         batch_size: 4,
         loss: LossConfig::Named("reference".to_owned()),
+        self_training: SelfTraining::default(),
         train: TrainConfig {
             schedule: Schedule::ReduceOnPlateau(PlateauConfig::default()),
             ..TrainConfig::default()

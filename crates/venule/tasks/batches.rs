@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use venule_data::{Batch, Batcher, Epoch, Loader};
+use venule_data::{Batch, Batcher, Epoch, Loader, Prepared};
 use venule_file::save_weights;
 use venule_train::{BoxError, Position};
 
@@ -44,6 +44,12 @@ impl Batches {
     /// The batch at `position`, whichever was asked for before: batches are left out when one before them in a step was not
     /// finite, and drawn once more to be saved.
     pub(super) fn next(&mut self, position: Position) -> Result<Batch> {
+        let samples = self.samples(position)?;
+        Ok(self.batcher.batch(&samples)?)
+    }
+
+    /// The samples of [`next`](Self::next).
+    pub(super) fn samples(&mut self, position: Position) -> Result<Vec<Prepared>> {
         let wanted = (position.epoch, position.batch);
         if self.running.as_ref().is_none_or(|run| run.next != wanted) {
             self.start(position);
@@ -52,18 +58,18 @@ impl Batches {
             run.next.1 += 1;
             run.batches.next()
         });
-        let samples = samples.ok_or(Error::NoData {
+        Ok(samples.ok_or(Error::NoData {
             what: "batches left in this epoch",
             remedy: "ask for one below `batches_per_epoch`",
-        })??;
-        Ok(self.batcher.batch(&samples)?)
+        })??)
     }
 
     /// Saves the batch at `position` for inspection: `images`, `valid` and, where there are, `labels` and `weights`, with the
-    /// samples' names as `ids` in the metadata. Batches are a function of their position, so it can be drawn once more.
+    /// samples' names as `ids` in the metadata, in a file whose name begins with `prefix`. Batches are a function of their position, so it can be drawn once more.
     pub(super) fn save(
         &mut self,
         position: Position,
+        prefix: &str,
         folder: &Path,
     ) -> std::result::Result<PathBuf, BoxError> {
         let batch = self.next(position)?;
@@ -76,7 +82,7 @@ impl Batches {
         tensors.extend(others.filter_map(|(name, tensor)| Some((name.to_owned(), tensor?))));
         let ids = serde_json::to_string(&batch.ids)?;
         let name = format!(
-            "not_finite_epoch_{}_batch_{}.safetensors",
+            "{prefix}not_finite_epoch_{}_batch_{}.safetensors",
             position.epoch, position.batch
         );
         let path = folder.join(name);

@@ -17,8 +17,11 @@ use venule_seg::Freeze;
 use venule_train::{BoxError, Parameter, Picture, Position, StepOutput, Task, Validation};
 
 mod start;
+mod teacher;
 
 pub use start::StartParts;
+
+use teacher::MeanTeacher;
 
 use super::batches::Batches;
 use super::parameters::parameters;
@@ -27,10 +30,12 @@ use crate::predict::within;
 use crate::segmenter::check_threshold;
 use crate::{Checkpoint, Error, ImageRecord, Provenance, Recipe, Registry, Result, VesselModel};
 
-/// The labelled photographs of a fine-tuning.
+/// The photographs of a fine-tuning.
 pub struct FinetuningData {
-    /// Images to fit weights on.
+    /// Labelled images to fit weights on; there may be none beside `unlabelled` ones.
     pub train: Box<dyn Dataset>,
+    /// Photographs to learn from without labels, as [`Recipe::self_training`] says; labels that they have are not looked at.
+    pub unlabelled: Option<Box<dyn Dataset>>,
     /// Images to choose the threshold and the best epoch on; all are kept in memory: two bytes a pixel, and four a pixel and
     /// channel of the network's input.
     pub validation: Box<dyn Dataset>,
@@ -54,11 +59,14 @@ struct Held {
 /// Validation images that pictures are made of.
 const SHOWN: usize = 4;
 
-/// Fine-tuning of a segmentation model on labelled photographs by [`VesselModel::training_loss`].
+/// Fine-tuning of a segmentation model on labelled photographs by [`VesselModel::training_loss`], and on photographs without labels by
+/// [self-training](crate::SelfTraining).
 pub struct Finetuning {
     model: VesselModel,
     loss: Box<dyn Loss>,
-    batches: Batches,
+    /// Of labelled photographs, if there are any; else the teacher's batches make the epochs.
+    batches: Option<Batches>,
+    teacher: Option<MeanTeacher>,
     held: Vec<Held>,
     held_images: Vec<ImageRecord>,
     /// Set by hand, or found by validation.
@@ -110,7 +118,7 @@ impl Finetuning {
         data: FinetuningData,
     ) -> Result<Self> {
         model.expect_channels(&recipe.preprocess)?;
-        if data.train.is_empty() {
+        if data.train.is_empty() && data.unlabelled.is_none() {
             return Err(Error::NoData {
                 what: "training images",
                 remedy: "choose a folder or split that holds some",
@@ -119,12 +127,16 @@ impl Finetuning {
         data.train.check_ids()?;
         data.validation.check_ids()?;
         let seed = recipe.train.seed;
+        let mut provenance = Provenance::of(&data.train, seed)?;
+        if let Some(unlabelled) = &data.unlabelled {
+            provenance.unlabelled = ImageRecord::of(unlabelled, "")?;
+        }
         let checkpoint = Checkpoint {
             model: model.config().clone(),
             preprocess: recipe.preprocess.clone(),
             fov: data.fov,
             threshold: 0.5,
-            provenance: Provenance::of(&data.train, seed)?,
+            provenance,
         };
         let held_images = ImageRecord::of(&data.validation, "")?;
         let mut held = Vec::with_capacity(data.validation.len());
@@ -143,19 +155,43 @@ impl Finetuning {
                 shown: (index < SHOWN).then_some((sample.id, sample.image)),
             });
         }
-        let source = training_views(recipe, data.train, data.fov, data.cache_bytes, seed)?;
-        let loader = Loader::new(
-            source,
-            LoaderConfig {
-                batch_size: recipe.batch_size,
-                repeats: recipe.crops_per_image,
-                seed,
-                workers: data.workers,
-                ..LoaderConfig::default()
-            },
-        )?;
+        let batcher = Batcher::new(model.device().clone());
+        let loading = (data.fov, data.workers, data.cache_bytes);
+        let mut teacher = match data.unlabelled {
+            Some(photographs) => {
+                Some(MeanTeacher::new(recipe, photographs, loading, batcher.clone())?)
+            }
+            None => None,
+        };
+        let batches = match data.train.is_empty() {
+            true => None,
+            false => {
+                let loader = Loader::new(
+                    training_views(recipe, data.train, data.fov, data.cache_bytes, seed)?,
+                    LoaderConfig {
+                        batch_size: recipe.batch_size,
+                        repeats: recipe.crops_per_image,
+                        seed,
+                        workers: data.workers,
+                        ..LoaderConfig::default()
+                    },
+                )?;
+                if let Some(teacher) = &mut teacher {
+                    teacher.set_task_batches(loader.batches());
+                }
+                Some(Batches::new(loader, batcher))
+            }
+        };
+        if batches.is_none() && recipe.self_training.from_epoch > 0 {
+            return Err(Error::Config {
+                field: "self_training.from_epoch",
+                value: recipe.self_training.from_epoch.to_string(),
+                expected: "without labelled photographs nothing else is learned: it begins in epoch 0",
+            });
+        }
         Ok(Self {
-            batches: Batches::new(loader, Batcher::new(model.device().clone())),
+            batches,
+            teacher,
             model,
             loss,
             held,
@@ -344,7 +380,9 @@ impl Task for Finetuning {
     }
 
     fn batches_per_epoch(&self) -> usize {
-        self.batches.per_epoch()
+        let labelled = self.batches.as_ref().map(Batches::per_epoch);
+        let teacher = || self.teacher.as_ref().map_or(0, MeanTeacher::per_epoch);
+        labelled.unwrap_or_else(teacher)
     }
 
     fn samples_per_batch(&self) -> Option<usize> {
@@ -352,7 +390,12 @@ impl Task for Finetuning {
     }
 
     fn start_epoch(&mut self, position: Position) -> std::result::Result<(), BoxError> {
-        self.batches.start(position);
+        if let Some(batches) = &mut self.batches {
+            batches.start(position);
+        }
+        if let Some(teacher) = &mut self.teacher {
+            teacher.begin(&self.model, self.threshold, position)?;
+        }
         if let Some(every) = self.unfreeze_every {
             let freeze = match position.epoch / every {
                 0 => Freeze::All,
@@ -364,32 +407,88 @@ impl Task for Finetuning {
         Ok(())
     }
 
+    fn has_teacher(&self) -> bool {
+        self.teacher.is_some()
+    }
+
+    fn teach(&mut self, position: Position) -> std::result::Result<(), BoxError> {
+        match &mut self.teacher {
+            Some(teacher) => Ok(teacher.teach(&self.model, position)?),
+            None => Ok(()),
+        }
+    }
+
     fn step(&mut self, position: Position) -> std::result::Result<StepOutput, BoxError> {
-        let batch = self.batches.next(position)?;
-        let seed = mix(&[position.seed, position.epoch as u64, position.batch as u64]);
-        let Some(labels) = &batch.labels else {
-            return Err("a training batch has no labels".into());
+        let labelled = match &mut self.batches {
+            Some(batches) => Some(batches.next(position)?),
+            None => None,
         };
-        let (loss, terms) = self.model.training_loss(
-            &*self.loss,
-            (&batch.images, labels),
-            Some(&batch.valid),
-            Mode::Train { seed },
-        )?;
-        Ok(StepOutput {
-            loss,
-            terms,
-            samples: batch.len(),
-        })
+        let seed = mix(&[position.seed, position.epoch as u64, position.batch as u64]);
+        let mut output: Option<StepOutput> = None;
+        if let Some(batch) = labelled {
+            let Some(labels) = &batch.labels else {
+                return Err("a training batch has no labels".into());
+            };
+            let (loss, terms) = self.model.training_loss(
+                &*self.loss,
+                (&batch.images, labels),
+                Some(&batch.valid),
+                Mode::Train { seed },
+            )?;
+            output = Some(StepOutput {
+                loss,
+                terms,
+                samples: batch.len(),
+            });
+        }
+        if let Some(teacher) = &mut self.teacher
+            && let Some((loss, value, samples)) = teacher.loss(&self.model, position)?
+        {
+            let term = ("self_training".to_owned(), value);
+            output = Some(match output {
+                Some(labelled) => StepOutput {
+                    loss: (labelled.loss + loss)?,
+                    terms: labelled.terms.into_iter().chain([term]).collect(),
+                    samples: labelled.samples + samples,
+                },
+                None => StepOutput {
+                    loss,
+                    terms: vec![term],
+                    samples,
+                },
+            });
+        }
+        Ok(output.ok_or("there is nothing to learn from in this step")?)
     }
 
     fn validate(&mut self, _epoch: usize) -> std::result::Result<Option<Validation>, BoxError> {
-        if self.held.is_empty() {
-            return Ok(None);
+        let found = match self.held.is_empty() {
+            true => None,
+            false => Some(self.score()?),
+        };
+        if let Some((_, threshold, _)) = found {
+            self.threshold = threshold;
+            self.chosen_threshold = !self.fixed_threshold;
         }
-        let (f1, threshold, at_half) = self.score()?;
-        self.threshold = threshold;
-        self.chosen_threshold = !self.fixed_threshold;
+        let watch = match &self.teacher {
+            Some(teacher) => teacher.check(&self.model, self.threshold)?,
+            None => None,
+        };
+        let watched = watch.as_ref().map(|watch| {
+            [
+                ("vessels", Some(watch.vessels)),
+                ("agreement", Some(watch.agreement)),
+            ]
+        });
+        let watched = watched.into_iter().flatten();
+        let Some((f1, threshold, at_half)) = found else {
+            return Ok(watch.map(|watch| Validation {
+                score: watch.agreement,
+                metrics: watched
+                    .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+                    .collect(),
+            }));
+        };
         let metrics = [
             ("f1", Some(f1)),
             ("threshold", Some(f64::from(threshold))),
@@ -401,7 +500,11 @@ impl Task for Finetuning {
         let defined = |(name, value): (&str, Option<f64>)| Some((name.to_owned(), value?));
         Ok(Some(Validation {
             score: f1,
-            metrics: metrics.into_iter().filter_map(defined).collect(),
+            metrics: metrics
+                .into_iter()
+                .chain(watched)
+                .filter_map(defined)
+                .collect(),
         }))
     }
 
@@ -426,7 +529,12 @@ impl Task for Finetuning {
         directory: Option<&Path>,
     ) -> std::result::Result<(), BoxError> {
         if let Some(folder) = directory {
-            self.batches.save(position, folder)?;
+            if let Some(batches) = &mut self.batches {
+                batches.save(position, "", folder)?;
+            }
+            if let Some(teacher) = &mut self.teacher {
+                teacher.save(position, folder)?;
+            }
         }
         Ok(())
     }
@@ -440,6 +548,7 @@ impl Task for Finetuning {
             "threshold": self.threshold,
             "chosen": self.chosen_threshold,
             "provenance": self.checkpoint.provenance,
+            "vessels": self.teacher.as_ref().and_then(|teacher| teacher.vessels_at_start),
         })
     }
 
@@ -455,6 +564,9 @@ impl Task for Finetuning {
                 self.checkpoint.provenance.pretrained = pretrained.as_str().map(str::to_owned);
             }
             (None, None) => {}
+        }
+        if let Some(teacher) = &mut self.teacher {
+            teacher.vessels_at_start = state.get("vessels").and_then(Value::as_f64);
         }
         if self.fixed_threshold {
             return Ok(());

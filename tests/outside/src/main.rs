@@ -61,6 +61,7 @@ fn recipe(cut: bool) -> Any<Recipe> {
 
 fn task(recipe: &Recipe) -> Any<Finetuning> {
     let data = FinetuningData {
+        unlabelled: None,
         train: Box::new(Discs { first: 0, count: 6 }),
         validation: Box::new(Discs { first: 6, count: 2 }),
         fov: FovPolicy::FullFrame,

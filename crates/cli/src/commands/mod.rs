@@ -1,5 +1,6 @@
 //! The subcommands: a file each.
 
+pub mod adapt;
 pub mod completions;
 pub mod data;
 pub mod evaluate;

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use venule::data::{Dataset, DatasetSpec, FolderSet, LabelValue, Layout, Reading, Resize, Split};
+use venule::data::{Dataset, DatasetSpec, FolderSet, FovPolicy, LabelValue, Layout, Reading, Resize, Split};
 
 use super::run_file::unread;
 use crate::Result;
@@ -287,6 +287,19 @@ pub(crate) fn files(data: &[DataConfig], purpose: Purpose) -> Result<FolderSet> 
         return Ok(FolderSet::join_named(sets)?.with_id_prefix(&prefix));
     }
     Ok(FolderSet::join_named(sets)?)
+}
+
+/// The photographs that serve to train without labels; with `skip_unreadable` the errors of those left out beside them.
+pub(crate) fn unlabelled(
+    data: &[DataConfig],
+    skip_unreadable: bool,
+    fov: FovPolicy,
+) -> Result<(FolderSet, Vec<venule::data::Error>)> {
+    let photographs = files(data, Purpose::Train)?.without_labels();
+    Ok(match skip_unreadable {
+        true => photographs.without_unusable(|sample| fov.resolve(sample).map(drop)),
+        false => (photographs, Vec::new()),
+    })
 }
 
 /// A data set with a name of its own: that of its layout, but `hrf-2` for the second folder of one layout.

@@ -10,7 +10,7 @@ use venule::tasks::{Finetuning, FinetuningData, StartParts};
 use venule::train::{RunOptions, TrainConfig};
 use venule::{PartConfig, Recipe, Registry, check_threshold};
 
-use super::data_config::{self, DataConfig, Purpose};
+use super::data_config::{self, DataConfig, Purpose, unlabelled};
 use super::run_file::RunFile;
 use super::synthetic_config::SyntheticConfig;
 use crate::{Error, Result};
@@ -83,9 +83,30 @@ pub struct FinetuneConfig {
     pub run: RunOptions,
     /// Synthetic photographs to train on, beside the data sets or alone. Default: none.
     pub synthetic: Option<SyntheticConfig>,
+    /// Folders of photographs to learn from without labels, each searched through all its subfolders; `recipe.self_training` says how.
+    /// Default: none.
+    #[serde(default)]
+    pub unlabelled: Vec<PathBuf>,
+    /// Whether such photographs that cannot be read, or in which no field of view is found, are left out instead of ending the run.
+    /// Default: false.
+    #[serde(default)]
+    pub skip_unreadable: bool,
     /// The data sets, joined.
     #[serde(default)]
     pub data: Vec<DataConfig>,
+}
+
+/// The files that a fine-tuning learns from.
+#[derive(Clone, Debug)]
+pub struct TrainingFiles {
+    /// To fit weights on.
+    pub train: FolderSet,
+    /// To choose the epoch and the threshold on.
+    pub validation: FolderSet,
+    /// To learn from without labels.
+    pub unlabelled: Option<FolderSet>,
+    /// Why others without labels are left out.
+    pub left_out: Vec<String>,
 }
 
 /// What is read of public weights.
@@ -160,6 +181,8 @@ impl RunFile for FinetuneConfig {
             recipe: Recipe::preset(name)?,
             run: RunOptions::default(),
             synthetic: None,
+            unlabelled: Vec::new(),
+            skip_unreadable: false,
             data: Vec::new(),
         })
     }
@@ -172,6 +195,7 @@ impl RunFile for FinetuneConfig {
         self.recipe.preprocess.validate()?;
         self.recipe.augment.validate()?;
         self.recipe.color.validate()?;
+        self.recipe.self_training.validate()?;
         check_threshold(self.threshold.unwrap_or(0.5))?;
         if self.unfreeze_every.is_some() && self.freeze != Freeze::None {
             return Err(venule::Error::Config {
@@ -282,18 +306,32 @@ impl FinetuneConfig {
         self.task_of(self.training_files()?, registry, device)
     }
 
-    /// The files to train and to validate on.
-    pub(super) fn training_files(&self) -> Result<[FolderSet; 2]> {
-        Ok([
-            self.files(Purpose::Train)?,
-            self.files(Purpose::Validation)?,
-        ])
+    /// The files to learn from, and what of the photographs without labels is left out.
+    ///
+    /// # Errors
+    /// As [`files`](Self::files).
+    pub fn training_files(&self) -> Result<TrainingFiles> {
+        let sets = self.unlabelled.iter().cloned();
+        let sets: Vec<_> = sets.map(DataConfig::unlabelled).collect();
+        let (unlabelled, left_out) = match sets.is_empty() {
+            true => (None, Vec::new()),
+            false => {
+                let found = unlabelled(&sets, self.skip_unreadable, self.fov)?;
+                (Some(found.0), found.1)
+            }
+        };
+        Ok(TrainingFiles {
+            train: self.files(Purpose::Train)?,
+            validation: self.files(Purpose::Validation)?,
+            unlabelled,
+            left_out: left_out.iter().map(ToString::to_string).collect(),
+        })
     }
 
     /// As [`task`](Self::task), on files that have been found.
     pub(super) fn task_of(
         &self,
-        files: [FolderSet; 2],
+        files: TrainingFiles,
         registry: &Registry,
         device: &Device,
     ) -> Result<(Finetuning, Option<ImportReport>)> {
@@ -312,7 +350,7 @@ impl FinetuneConfig {
     /// read, and need not be there any more.
     pub(super) fn task_to_resume_of(
         &self,
-        files: [FolderSet; 2],
+        files: TrainingFiles,
         registry: &Registry,
         device: &Device,
     ) -> Result<Finetuning> {
@@ -325,21 +363,23 @@ impl FinetuneConfig {
 
     fn fresh(
         &self,
-        [train, validation]: [FolderSet; 2],
+        files: TrainingFiles,
         registry: &Registry,
         device: &Device,
     ) -> Result<Finetuning> {
         self.validate()?;
-        let files: [Box<dyn Dataset>; 2] = [Box::new(train), Box::new(validation)];
+        let labelled: [Box<dyn Dataset>; 2] = [Box::new(files.train), Box::new(files.validation)];
         let [train, validation] = match &self.synthetic {
             Some(synthetic) => {
-                let [train, validation] = files;
+                let [train, validation] = labelled;
                 synthetic.join(self.recipe.train.seed, train, validation)?
             }
-            None => files,
+            None => labelled,
         };
+        let unlabelled = files.unlabelled;
         let data = FinetuningData {
             train,
+            unlabelled: unlabelled.map(|files| Box::new(files) as Box<dyn Dataset>),
             validation,
             fov: self.fov,
             workers: self.workers,

@@ -13,7 +13,7 @@ mod synthetic_config;
 mod training;
 
 pub use data_config::{DataConfig, Purpose};
-pub use finetune_config::{FinetuneConfig, ImportSettings, MissingNormSetting};
+pub use finetune_config::{FinetuneConfig, ImportSettings, MissingNormSetting, TrainingFiles};
 pub use pretrain_config::PretrainConfig;
 pub use record::{RUN_FILE, RunRecord, TEST_FILE};
 pub use run_file::RunFile;

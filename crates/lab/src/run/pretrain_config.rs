@@ -7,7 +7,7 @@ use venule::tasks::{Pretraining, PretrainingData};
 use venule::train::{RunOptions, TrainConfig};
 use venule::{PretrainRecipe, Registry};
 
-use super::data_config::{self, DataConfig, Purpose};
+use super::data_config::{self, DataConfig};
 use super::run_file::RunFile;
 use crate::{Error, Result};
 
@@ -117,12 +117,7 @@ impl PretrainConfig {
     /// # Errors
     /// If a name or split is unknown, or a set has no such image.
     pub fn files(&self) -> Result<(FolderSet, Vec<venule::data::Error>)> {
-        let found = data_config::files(&self.data, Purpose::Train)?;
-        let photographs = found.without_labels();
-        Ok(match self.skip_unreadable {
-            true => photographs.without_unusable(|sample| self.fov.resolve(sample).map(drop)),
-            false => (photographs, Vec::new()),
-        })
+        data_config::unlabelled(&self.data, self.skip_unreadable, self.fov)
     }
 
     /// The pretraining itself, on the photographs of [`files`](Self::files), with an encoder of a registry.

@@ -32,7 +32,9 @@ const COLUMNS: [&str; 8] = [
 ];
 
 /// Rows that a run which goes on must still have; test images and the weights it started from are not among them.
-const TRAINED_ON: [&str; 2] = ["train", "validation"];
+const TRAINED_ON: [&str; 3] = ["train", "validation", UNLABELLED];
+/// The purpose of photographs that a fine-tuning learns from without labels.
+pub(super) const UNLABELLED: &str = "unlabelled";
 /// The purpose of the weights that a run starts from.
 const PRETRAINED: &str = "pretrained";
 
@@ -91,7 +93,7 @@ impl RunRecord {
         })
     }
 
-    /// Adds images, and what they are for: `train`, `validation` or `test`.
+    /// Adds images, and what they are for: `train`, `validation`, `test` or `unlabelled`.
     ///
     /// # Errors
     /// If a file cannot be read, or a photograph serves another purpose already, under whatever name: what was trained on proves

@@ -290,7 +290,7 @@ fn expect_same(run: &impl RunFile, folder: &Path) -> Result<()> {
 /// What a run is made of, the weights that it starts from included.
 fn record_of(run: &FinetuneConfig, place: &SweepPlace<'_>) -> Result<RunRecord> {
     let test = place.of(place.folder).test_images(run)?;
-    let record = finetuning_record(run, test.as_ref(), &Device::Cpu)?;
+    let record = finetuning_record(run, &run.training_files()?, test.as_ref(), &Device::Cpu)?;
     Ok(match run.weights_file() {
         Some(path) => record.with_weights(path)?,
         None => record,

@@ -12,7 +12,8 @@ use venule::train::{
 };
 use venule::{Protocol, Registry, Segmenter};
 
-use super::{FinetuneConfig, PretrainConfig, Purpose, RunRecord, TEST_FILE};
+use super::record::UNLABELLED;
+use super::{FinetuneConfig, PretrainConfig, Purpose, RunRecord, TEST_FILE, TrainingFiles};
 use crate::report::{json, summary};
 use crate::{LearningCurve, ProgressBar, Result, TensorBoard};
 
@@ -153,9 +154,18 @@ impl<'a> Place<'a> {
         let files = run.training_files()?;
         self.say(format!(
             "{} training and {} validation images",
-            files[0].len(),
-            files[1].len()
+            files.train.len(),
+            files.validation.len()
         ));
+        for error in &files.left_out {
+            self.say(format!("left out: {error}"));
+        }
+        if let Some(unlabelled) = &files.unlabelled {
+            self.say(format!(
+                "{} photographs to learn from without labels",
+                unlabelled.len()
+            ));
+        }
         if let Some(synthetic) = &run.synthetic {
             self.say(format!(
                 "{} new synthetic photographs ({}) in every epoch",
@@ -163,12 +173,15 @@ impl<'a> Place<'a> {
                 synthetic.range.name()
             ));
         }
-        let all = files[0].clone().join(files[1].clone());
+        let mut all = files.train.clone().join(files.validation.clone());
+        if let Some(unlabelled) = &files.unlabelled {
+            all = all.join(unlabelled.clone());
+        }
         if !all.left_out().is_empty() {
             self.say_files(&all);
         }
         let test = self.test_images(run)?;
-        let mut record = finetuning_record(run, test.as_ref(), &self.device)?;
+        let mut record = finetuning_record(run, &files, test.as_ref(), &self.device)?;
         // A checkpoint holds the encoder too: the file it came from may have changed, or be gone.
         let begun = run.run.resume && self.folder.is_dir();
         let resumes = begun && latest_checkpoint(self.folder)?.is_some();
@@ -185,9 +198,8 @@ impl<'a> Place<'a> {
                 task
             }
         };
-        // One folder may serve both: it is spoken of once.
-        let [train, validation] = files;
-        self.say_notes(&train.join(validation));
+        // One folder may serve several purposes: it is spoken of once.
+        self.say_notes(&all);
         let parameters = task.model().store().element_count();
         self.say(format!("{parameters} parameters"));
         let report = self.train(&mut task, &run.recipe.train, &run.run, record)?;
@@ -283,18 +295,22 @@ pub fn pretraining_record(
     RunRecord::new(run, device)?.with_images(Purpose::Train.name(), photographs)
 }
 
-/// What a fine-tuning is made of that is tested on these images, but for the weights it starts from.
+/// What a fine-tuning on these files is made of that is tested on these images, but for the weights it starts from.
 ///
 /// # Errors
 /// If a file cannot be read, or an image serves two purposes.
 pub fn finetuning_record(
     run: &FinetuneConfig,
+    files: &TrainingFiles,
     test: Option<&FolderSet>,
     device: &Device,
 ) -> Result<RunRecord> {
-    let record = RunRecord::new(run, device)?
-        .with_images(Purpose::Train.name(), &run.files(Purpose::Train)?)?
-        .with_images(Purpose::Validation.name(), &run.files(Purpose::Validation)?)?;
+    let mut record = RunRecord::new(run, device)?
+        .with_images(Purpose::Train.name(), &files.train)?
+        .with_images(Purpose::Validation.name(), &files.validation)?;
+    if let Some(unlabelled) = &files.unlabelled {
+        record = record.with_images(UNLABELLED, unlabelled)?;
+    }
     match test {
         Some(test) => record.with_images(Purpose::Test.name(), test),
         None => Ok(record),

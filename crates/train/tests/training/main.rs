@@ -6,4 +6,5 @@ mod loop_runs;
 mod not_finite;
 mod resume;
 mod survival;
+mod teacher;
 mod toy;

@@ -48,6 +48,7 @@ impl Finetuning {
     /// let photographs = InMemory::read(&SyntheticSet::new(SyntheticFundus::square(96), 1, 2)?)?;
     /// let data = FinetuningData {
     ///     train: Box::new(photographs),
+    ///     unlabelled: None,
     ///     validation: Box::new(InMemory::new(Vec::new())),
     ///     fov: FovPolicy::GivenOrDetect,
     ///     workers: 1,
@@ -104,6 +105,9 @@ impl Finetuning {
         let mut images = earlier.images.clone();
         images.append(&mut provenance.images);
         provenance.images = images;
+        let mut unlabelled = earlier.unlabelled.clone();
+        unlabelled.append(&mut provenance.unlabelled);
+        provenance.unlabelled = unlabelled;
         let mut drawn = earlier.drawn.clone();
         drawn.retain(|name| !provenance.drawn.contains(name));
         provenance.drawn.append(&mut drawn);
