@@ -4,14 +4,14 @@ use std::error::Error as _;
 use std::path::Path;
 
 use venule::candle_core::Device;
-use venule::data::{Dataset, FovPolicy, InMemory, LabelCheck, Sample};
+use venule::data::{Dataset, FovPolicy, InMemory, LabelCheck, Prepared, Sample};
 use venule::tasks::{Finetuning, FinetuningData};
 use venule::train::{BEST_FILE, FINAL_FILE, Outcome, Task, Trainer};
 use venule::{Error, ImageRecord, Recipe, Registry, Seen, Segmenter, SelfTraining};
 use venule_lab::{FinetuneConfig, Place, RunFile};
 
 use crate::run_folders::labelled_folder;
-use crate::support::{photographs, recipe, short_run};
+use crate::support::{photograph, photographs, recipe, short_run};
 use crate::training::{assert_resumes, augmented};
 
 /// Two epochs of two steps, from bundled weights, on four photographs of 96 pixels without labels; two drawn ones beside them.
@@ -58,7 +58,12 @@ fn weights_adapted_to_photographs_name_them() {
     assert_eq!(now.provenance.trained_on(image), Seen::Yes);
     assert_ne!(before.provenance.trained_on(image), Seen::Yes);
     let text = std::fs::read_to_string(place.join("data.tsv")).unwrap();
-    assert_eq!(text.lines().filter(|line| line.starts_with("unlabelled\t")).count(), 6);
+    assert_eq!(
+        text.lines()
+            .filter(|line| line.starts_with("unlabelled\t"))
+            .count(),
+        6
+    );
 }
 
 #[test]
@@ -105,14 +110,30 @@ fn data(train: Box<dyn Dataset>, unlabelled: Box<dyn Dataset>) -> FinetuningData
     }
 }
 
+/// A fresh network is sure of nothing: the probability that a fifth of the pixels exceed.
+fn a_fifth(task: &Finetuning, recipe: &Recipe) -> f32 {
+    let fov = FovPolicy::GivenOrDetect;
+    let view = Prepared::from_sample(&photograph(96, 0), &recipe.preprocess, fov).unwrap();
+    let map = task.model().predict(&view.image).unwrap();
+    let inside = map.data().iter().zip(view.fov.data());
+    let mut inside: Vec<f32> = inside
+        .filter(|(_, inside)| **inside)
+        .map(|(&p, _)| p)
+        .collect();
+    inside.sort_by(f32::total_cmp);
+    inside[inside.len() * 4 / 5]
+}
+
 fn trained(recipe: &Recipe, data: FinetuningData) -> venule::train::Result<Vec<Vec<f32>>> {
     let task = Finetuning::new(recipe, data, &Device::Cpu).unwrap();
-    // A fresh network is sure of nothing: this threshold finds some vessels.
-    let mut task = task.with_threshold(0.12).unwrap();
+    let threshold = a_fifth(&task, recipe);
+    let mut task = task.with_threshold(threshold).unwrap();
     Trainer::new(recipe.train.clone()).unwrap().fit(&mut task)?;
     let parameters = task.parameters();
     let values = parameters.iter().map(|p| p.var.flatten_all()?.to_vec1());
-    Ok(values.collect::<Result<_, venule::candle_core::Error>>().unwrap())
+    Ok(values
+        .collect::<Result<_, venule::candle_core::Error>>()
+        .unwrap())
 }
 
 /// Photographs whose labels are changed.
@@ -183,10 +204,7 @@ fn a_start_that_finds_nothing_and_a_teacher_that_collapses_are_told() {
     // Labels without any vessel teach that there are none.
     let empty = relabelled(|sample| Sample {
         label: sample.label.map(|label| label.map(|_| false)),
-        allowed: LabelCheck {
-            allow_empty: true,
-            ..LabelCheck::default()
-        },
+        allowed: LabelCheck::default().allow_empty(),
         ..sample
     });
     let mut recipe = settings();
@@ -196,7 +214,8 @@ fn a_start_that_finds_nothing_and_a_teacher_that_collapses_are_told() {
         decay: 0.0,
         warmup: false,
     });
-    let (vessels, at_start, text) = source(trained(&recipe, data(empty, photographs(96, 3))).unwrap_err());
+    let (vessels, at_start, text) =
+        source(trained(&recipe, data(empty, photographs(96, 3))).unwrap_err());
     assert!(vessels < 0.25 * at_start.unwrap(), "{vessels} {at_start:?}");
     assert!(text.contains("the weights saved before are kept"), "{text}");
 }
@@ -214,17 +233,50 @@ fn settings_and_folders_that_cannot_be_are_refused() {
     };
     let fine = SelfTraining::default();
     for (wrong, named) in [
-        (SelfTraining { weight: 0.0, ..fine }, "self_training.weight is 0"),
-        (SelfTraining { weight: f64::NAN, ..fine }, "self_training.weight is NaN"),
-        (SelfTraining { batch_size: 0, ..fine }, "self_training.batch_size is 0"),
-        (SelfTraining { unsure: 1.0, ..fine }, "self_training.unsure is 1"),
-        (SelfTraining { from_epoch: 1, ..fine }, "self_training.from_epoch is 1"),
+        (
+            SelfTraining {
+                weight: 0.0,
+                ..fine
+            },
+            "self_training.weight is 0",
+        ),
+        (
+            SelfTraining {
+                weight: f64::NAN,
+                ..fine
+            },
+            "self_training.weight is NaN",
+        ),
+        (
+            SelfTraining {
+                batch_size: 0,
+                ..fine
+            },
+            "self_training.batch_size is 0",
+        ),
+        (
+            SelfTraining {
+                unsure: 1.0,
+                ..fine
+            },
+            "self_training.unsure is 1",
+        ),
+        (
+            SelfTraining {
+                from_epoch: 1,
+                ..fine
+            },
+            "self_training.from_epoch is 1",
+        ),
     ] {
         let error = error(&with(wrong), data(none(), photographs(96, 1)));
         assert!(error.contains(named), "{error}");
     }
     let error = error(&with(fine), data(none(), none()));
-    assert!(error.contains("photographs to learn from without labels"), "{error}");
+    assert!(
+        error.contains("photographs to learn from without labels"),
+        "{error}"
+    );
 }
 
 #[test]

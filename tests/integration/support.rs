@@ -12,7 +12,10 @@ use venule::nn::Noise;
 use venule::synthetic::{SyntheticFundus, synthetic_fundus};
 use venule::tasks::{Finetuning, FinetuningData, Pretraining, PretrainingData};
 use venule::train::{Report, RunOptions, Task, TrainConfig, Trainer};
-use venule::{Checkpoint, ModelConfig, PretrainRecipe, Provenance, Recipe, Segmenter, SelfTraining, VesselModel};
+use venule::{
+    Checkpoint, ModelConfig, PretrainRecipe, Provenance, Recipe, Segmenter, SelfTraining,
+    VesselModel,
+};
 
 /// A synthetic photograph of `size`² pixels.
 pub fn photograph(size: usize, index: usize) -> Sample {

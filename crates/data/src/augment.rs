@@ -228,9 +228,7 @@ impl Augment {
     ) -> Result<Prepared> {
         self.validate()?;
         view.check_sizes()?;
-        self.shade(&mut view, &|purpose| {
-            Draw::new(seed, epoch, index, purpose)
-        })?;
+        self.shade(&mut view, &|purpose| Draw::new(seed, epoch, index, purpose))?;
         Ok(view)
     }
 
@@ -256,11 +254,7 @@ impl Augment {
         View::new((x + shift.0, y + shift.1), angle, scale, shear, flip)
     }
 
-    fn shade(
-        &self,
-        out: &mut Prepared,
-        stream: &impl Fn(Purpose) -> Draw,
-    ) -> Result<()> {
+    fn shade(&self, out: &mut Prepared, stream: &impl Fn(Purpose) -> Draw) -> Result<()> {
         let mut draw = stream(Purpose::Intensity);
         let sigma = self.blur.draw(0.0, &mut draw);
         let exponent = self.gamma.draw(1.0, &mut draw);

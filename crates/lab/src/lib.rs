@@ -42,7 +42,8 @@ pub use progress::ProgressBar;
 pub use run::{
     DataConfig, FinetuneConfig, ImportSettings, MissingNormSetting, Place, PretrainConfig, Purpose,
     RUN_FILE, RunFile, RunRecord, Sweep, SweepEnd, SweepPlace, SweepRow, SweepTable,
-    SyntheticConfig, TEST_FILE, TrainingFiles, Variant, finetuning_record, pretraining_record, weights,
+    SyntheticConfig, TEST_FILE, TrainingFiles, Variant, finetuning_record, pretraining_record,
+    weights,
 };
 pub use summary::{RunSummary, runs_below};
 pub use tensorboard::TensorBoard;

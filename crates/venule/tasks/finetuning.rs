@@ -158,9 +158,12 @@ impl Finetuning {
         let batcher = Batcher::new(model.device().clone());
         let loading = (data.fov, data.workers, data.cache_bytes);
         let mut teacher = match data.unlabelled {
-            Some(photographs) => {
-                Some(MeanTeacher::new(recipe, photographs, loading, batcher.clone())?)
-            }
+            Some(photographs) => Some(MeanTeacher::new(
+                recipe,
+                photographs,
+                loading,
+                batcher.clone(),
+            )?),
             None => None,
         };
         let batches = match data.train.is_empty() {

@@ -74,7 +74,10 @@ fn configuration(args: &Args, registry: &Registry) -> AnyResult<FinetuneConfig> 
         run.unlabelled.clone_from(&args.data_dir);
     }
     if run.unlabelled.is_empty() {
-        return Err("nothing to adapt to; give --data-dir, or --config with unlabelled = [\"FOLDER\"]".into());
+        return Err(
+            "nothing to adapt to; give --data-dir, or --config with unlabelled = [\"FOLDER\"]"
+                .into(),
+        );
     }
     run.synthetic = match args.synthetic.as_deref() {
         None => run.synthetic,

@@ -2,7 +2,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use venule::data::{Dataset, DatasetSpec, FolderSet, FovPolicy, LabelValue, Layout, Reading, Resize, Split};
+use venule::data::{
+    Dataset, DatasetSpec, FolderSet, FovPolicy, LabelValue, Layout, Reading, Resize, Split,
+};
 
 use super::run_file::unread;
 use crate::Result;

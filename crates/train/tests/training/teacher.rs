@@ -108,5 +108,8 @@ fn there_is_no_teacher_without_an_average() {
     };
     let error = Trainer::new(settings).unwrap().fit(&mut Pupil::new());
     let error = error.unwrap_err();
-    assert!(matches!(error, Error::Config { field: "ema", .. }), "{error}");
+    assert!(
+        matches!(error, Error::Config { field: "ema", .. }),
+        "{error}"
+    );
 }

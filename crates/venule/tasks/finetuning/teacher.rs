@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 use venule_data::{
-    Augment, AugmentedSet, Batcher, Checksum, Dataset, FovPolicy, Loader, LoaderConfig, Mask, Planes,
-    Prepared, PreparedSet, Sample,
+    Augment, AugmentedSet, Batcher, Checksum, Dataset, FovPolicy, Loader, LoaderConfig, Mask,
+    Planes, Prepared, PreparedSet, Sample,
 };
 use venule_loss::Bce;
 use venule_nn::{Mode, mix};
