@@ -296,6 +296,12 @@ impl Finetuning {
         &self.model
     }
 
+    /// Whether there are labelled images to choose the epoch and the threshold on; without them a teacher's agreement with itself
+    /// chooses the epoch.
+    pub fn validates(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// What a checkpoint of this moment says.
     pub fn checkpoint(&self) -> Checkpoint {
         let mut checkpoint = self.checkpoint.clone();

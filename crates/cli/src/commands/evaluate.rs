@@ -335,6 +335,10 @@ fn explain(origin: ThresholdOrigin, segmenter: &Segmenter) -> String {
         images => format!(", where it was chosen on {}", named(images)),
     };
     let mut trained_on: Vec<String> = provenance.drawn.clone();
+    if !provenance.unlabelled.is_empty() {
+        let unlabelled = named(&provenance.unlabelled);
+        trained_on.push(format!("{unlabelled} without labels"));
+    }
     if !provenance.images.is_empty() || trained_on.is_empty() {
         trained_on.insert(0, named(&provenance.images));
     }

@@ -75,8 +75,12 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
     checkpoint.save(&args.out, segmenter.model(), DType::F16)?;
     let provenance = &checkpoint.provenance;
     let drawn = provenance.drawn.iter().map(|name| format!(" and {name}"));
+    let unlabelled = match provenance.unlabelled.len() {
+        0 => String::new(),
+        count => format!(" and {count} without labels"),
+    };
     say!(
-        "{}: {} bytes, trained on {} images{}",
+        "{}: {} bytes, trained on {} images{unlabelled}{}",
         args.out.display(),
         std::fs::metadata(&args.out)?.len(),
         provenance.images.len(),

@@ -118,3 +118,97 @@ fn what_is_missing_or_mistaken_is_told() {
     assert_eq!(said(&output), "");
     assert!(!fs::exists(&run).unwrap());
 }
+
+#[test]
+fn weights_are_adapted_to_photographs_without_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    write_set(&root.join("data"), 0..3, 3..4);
+    let photographs = path(root, "data/train/images");
+    let run = path(root, "adapted");
+    let arguments = [
+        "adapt",
+        "--weights",
+        "bundled-fast",
+        "--data-dir",
+        &photographs,
+    ];
+    let small = [
+        "--max-steps",
+        "2",
+        "--batch-size",
+        "1",
+        "--set",
+        "recipe.crop=64",
+        "--set",
+        "recipe.preprocess.resize=none",
+        "--set",
+        "synthetic.photographs=1",
+        "--set",
+        "synthetic.range={ width = [96, 96] }",
+        "--save-dir",
+        &run,
+    ];
+    let text = done(arguments.iter().chain(&small));
+    assert!(
+        text.contains("3 photographs to learn from without labels"),
+        "{text}"
+    );
+    let weights = path(root, "adapted/final.safetensors");
+    let photograph = path(root, "data/train/images/0.png");
+    let out = path(root, "out");
+    done(["segment", "--weights", &weights, "--out", &out, &photograph]);
+    let set = spec(&root.join("data"));
+    let text = done(["evaluate", "--weights", &weights, "--dataset", &set]);
+    assert!(
+        text.contains("3 images (unlabelled_0 to unlabelled_2) without labels"),
+        "{text}"
+    );
+    // To the end once more: there is nothing left to do, and nothing is lost.
+    let again = done(arguments.iter().chain(&small).chain(&["--resume"]));
+    assert!(again.contains("2 steps"), "{again}");
+
+    // What does not go together, or is not there.
+    let preset = ["adapt", "--data-dir", &photographs, "--preset", "tiny"];
+    assert!(failed(preset).contains("leave out --preset"));
+    let missing = path(root, "nowhere");
+    let error = failed([
+        "adapt",
+        "--data-dir",
+        &missing,
+        "--save-dir",
+        &path(root, "none"),
+    ]);
+    assert!(error.contains(&missing), "{error}");
+    fs::create_dir(root.join("empty")).unwrap();
+    let empty = path(root, "empty");
+    let error = failed([
+        "adapt",
+        "--data-dir",
+        &empty,
+        "--save-dir",
+        &path(root, "none"),
+    ]);
+    assert!(error.contains("empty"), "{error}");
+    let error = failed([
+        "adapt",
+        "--data-dir",
+        &photographs,
+        "--weights",
+        &missing,
+        "--save-dir",
+        &path(root, "none"),
+    ]);
+    assert!(error.contains(&missing), "{error}");
+    let error = failed([
+        "adapt",
+        "--data-dir",
+        &photographs,
+        "--synthetic",
+        "any-camra",
+        "--save-dir",
+        &path(root, "none"),
+    ]);
+    assert!(error.contains("any-camera"), "{error}");
+    assert!(!fs::exists(root.join("none")).unwrap());
+}

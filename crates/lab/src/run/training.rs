@@ -204,16 +204,26 @@ impl<'a> Place<'a> {
         self.say(format!("{parameters} parameters"));
         let report = self.train(&mut task, &run.recipe.train, &run.run, record)?;
         if report.outcome != Outcome::Interrupted {
-            self.test(run, test, &report)?;
+            self.test(run, test, task.validates(), &report)?;
         }
         Ok(report)
     }
 
     /// Tests the weights of a fine-tuning that has ended.
-    fn test(&self, run: &FinetuneConfig, test: Option<FolderSet>, report: &Report) -> Result<()> {
+    fn test(
+        &self,
+        run: &FinetuneConfig,
+        test: Option<FolderSet>,
+        validated: bool,
+        report: &Report,
+    ) -> Result<()> {
         match &report.best {
             Some(best) => self.say(format!(
-                "best validation F1 {:.4} after epoch {}",
+                "best {} {:.4} after epoch {}",
+                match validated {
+                    true => "validation F1",
+                    false => "agreement of the teacher's probabilities in two intensities",
+                },
                 best.score,
                 best.epoch + 1
             )),

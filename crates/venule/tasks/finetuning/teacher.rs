@@ -221,9 +221,8 @@ impl MeanTeacher {
         let targets = {
             let _frozen = model.store().no_grad();
             let seen = |images: &Tensor| {
-                candle_core::Result::Ok(candle_nn::ops::sigmoid(
-                    &model.forward(images, Mode::Eval)?,
-                )?)
+                let logits = model.forward(images, Mode::Eval)?;
+                candle_nn::ops::sigmoid(&logits)
             };
             let mirrored = seen(&weak.images.flip(&[3])?.contiguous()?)?.flip(&[3])?;
             ((seen(&weak.images)? + mirrored)? * 0.5)?.detach()
