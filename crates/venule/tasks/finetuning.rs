@@ -1,32 +1,28 @@
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use candle_core::Device;
-use image::RgbImage;
 use serde_json::{Value, json};
-use venule_data::{
-    AugmentedSet, Batcher, ColorJitter, Dataset, FovPolicy, Loader, LoaderConfig, Mask, Planes,
-    Prepared, PreparedSet, RecoloredSet, Source, overlay,
-};
+use venule_data::{Batcher, Dataset, FovPolicy, Loader, LoaderConfig};
 use venule_loss::Loss;
 use venule_mae::{ImportOptions, ImportReport};
-use venule_metrics::{Confusion, ScoredImage, ThresholdSweep};
 use venule_nn::{Mode, mix};
 use venule_seg::Freeze;
 use venule_train::{BoxError, Parameter, Picture, Position, StepOutput, Task, Validation};
 
+mod held;
 mod start;
 mod teacher;
+mod views;
 
 pub use start::StartParts;
 
+use held::HeldOut;
 use teacher::MeanTeacher;
+use views::training_views;
 
 use super::batches::Batches;
 use super::parameters::parameters;
-use super::pictures::picture;
-use crate::predict::within;
 use crate::segmenter::check_threshold;
 use crate::{Checkpoint, Error, ImageRecord, Provenance, Recipe, Registry, Result, VesselModel};
 
@@ -47,18 +43,6 @@ pub struct FinetuningData {
     pub cache_bytes: usize,
 }
 
-/// A validation image: the network's input, and the truth at native size.
-struct Held {
-    input: Planes,
-    label: Mask,
-    fov: Mask,
-    /// Its name and the photograph itself, if it is one of those that pictures are made of.
-    shown: Option<(String, RgbImage)>,
-}
-
-/// Validation images that pictures are made of.
-const SHOWN: usize = 4;
-
 /// Fine-tuning of a segmentation model on labelled photographs by [`VesselModel::training_loss`], and on photographs without labels by
 /// [self-training](crate::SelfTraining).
 pub struct Finetuning {
@@ -67,8 +51,7 @@ pub struct Finetuning {
     /// Of labelled photographs, if there are any; else the teacher's batches make the epochs.
     batches: Option<Batches>,
     teacher: Option<MeanTeacher>,
-    held: Vec<Held>,
-    held_images: Vec<ImageRecord>,
+    held: HeldOut,
     /// Set by hand, or found by validation.
     threshold: f32,
     fixed_threshold: bool,
@@ -138,23 +121,7 @@ impl Finetuning {
             threshold: 0.5,
             provenance,
         };
-        let held_images = ImageRecord::of(&data.validation, "")?;
-        let mut held = Vec::with_capacity(data.validation.len());
-        for index in 0..data.validation.len() {
-            let sample = data.validation.load(index)?;
-            let fov = data.fov.resolve(&sample)?;
-            // Checks sizes and label as for a training image.
-            let input = Prepared::from_sample(&sample, &recipe.preprocess, data.fov)?.image;
-            let Some(label) = sample.label else {
-                return Err(Error::Unlabelled { id: sample.id });
-            };
-            held.push(Held {
-                input,
-                label,
-                fov,
-                shown: (index < SHOWN).then_some((sample.id, sample.image)),
-            });
-        }
+        let held = HeldOut::load(&data.validation, &recipe.preprocess, data.fov)?;
         let batcher = Batcher::new(model.device().clone());
         let loading = (data.fov, data.workers, data.cache_bytes);
         let mut teacher = match data.unlabelled {
@@ -198,7 +165,6 @@ impl Finetuning {
             model,
             loss,
             held,
-            held_images,
             threshold: 0.5,
             fixed_threshold: false,
             chosen_threshold: false,
@@ -307,76 +273,10 @@ impl Finetuning {
         let mut checkpoint = self.checkpoint.clone();
         checkpoint.threshold = self.threshold;
         if self.chosen_threshold {
-            checkpoint.provenance.threshold_images = self.held_images.clone();
+            checkpoint.provenance.threshold_images = self.held.records().to_vec();
         }
         checkpoint
     }
-
-    /// Pooled F1 over the held-out images at the best (or the fixed) threshold.
-    fn score(&self) -> Result<(f64, f32, Confusion)> {
-        let mut sweep = ThresholdSweep::new();
-        let mut at_half = Confusion::default();
-        let mut at_fixed = Confusion::default();
-        for held in &self.held {
-            let map = within(self.model.predict(&held.input)?, &held.fov)?;
-            let (width, height) = map.size();
-            let (scores, label, valid) = (map.data(), held.label.data(), Some(held.fov.data()));
-            sweep.update(&ScoredImage::new(width, height, scores, label, valid)?)?;
-            at_half.update(scores, label, valid, 0.5)?;
-            at_fixed.update(scores, label, valid, self.threshold)?;
-        }
-        if self.fixed_threshold {
-            return Ok((at_fixed.f1().unwrap_or(0.0), self.threshold, at_half));
-        }
-        Ok(match sweep.compute() {
-            Some(best) => (best.f1, best.threshold, at_half),
-            None => (0.0, 0.5, at_half),
-        })
-    }
-}
-
-/// Random crops of labelled photographs. Every image is read before training starts, so that a bad one is told at once; those that are
-/// drawn as the epochs come are not.
-fn training_views(
-    recipe: &Recipe,
-    train: Box<dyn Dataset>,
-    fov: FovPolicy,
-    cache_bytes: usize,
-    seed: u64,
-) -> Result<Arc<dyn Source>> {
-    let crop = (recipe.crop, recipe.crop);
-    let (preprocess, augment) = (recipe.preprocess.clone(), recipe.augment.clone());
-    let stay = |set: &dyn Dataset| -> Vec<usize> {
-        let indices = 0..set.len();
-        indices.filter(|&i| set.drawn(i).is_none()).collect()
-    };
-    let labelled = |prepared: &Prepared| match prepared.label {
-        Some(_) => Ok(()),
-        None => Err(Error::Unlabelled {
-            id: prepared.id.clone(),
-        }),
-    };
-    if recipe.color == ColorJitter::none() {
-        let set = PreparedSet::new(train, preprocess, fov).with_cache_limit(cache_bytes);
-        for index in stay(set.dataset()) {
-            labelled(&*set.get(index)?)?;
-        }
-        return Ok(Arc::new(AugmentedSet::new(
-            Arc::new(set),
-            augment,
-            crop,
-            seed,
-        )?));
-    }
-    for index in stay(&train) {
-        labelled(&Prepared::from_sample(
-            &train.load(index)?,
-            &preprocess,
-            fov,
-        )?)?;
-    }
-    let views = RecoloredSet::new(train, preprocess, fov, recipe.color, augment, crop, seed)?;
-    Ok(Arc::new(views.with_cache_limit(cache_bytes)))
 }
 
 impl Task for Finetuning {
@@ -471,65 +371,43 @@ impl Task for Finetuning {
     }
 
     fn validate(&mut self, _epoch: usize) -> std::result::Result<Option<Validation>, BoxError> {
-        let found = match self.held.is_empty() {
-            true => None,
-            false => Some(self.score()?),
-        };
-        if let Some((_, threshold, _)) = found {
-            self.threshold = threshold;
+        let fixed = self.fixed_threshold.then_some(self.threshold);
+        let found = self.held.score(&self.model, fixed)?;
+        if let Some(found) = &found {
+            self.threshold = found.threshold;
             self.chosen_threshold = !self.fixed_threshold;
         }
         let watch = match &self.teacher {
             Some(teacher) => teacher.check(&self.model, self.threshold)?,
             None => None,
         };
-        let watched = watch.as_ref().map(|watch| {
-            [
-                ("vessels", Some(watch.vessels)),
-                ("agreement", Some(watch.agreement)),
-            ]
-        });
-        let watched = watched.into_iter().flatten();
-        let Some((f1, threshold, at_half)) = found else {
-            return Ok(watch.map(|watch| Validation {
-                score: watch.agreement,
-                metrics: watched
-                    .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-                    .collect(),
-            }));
-        };
-        let metrics = [
-            ("f1", Some(f1)),
-            ("threshold", Some(f64::from(threshold))),
-            ("f1_at_0.5", at_half.f1()),
-            ("recall_at_0.5", at_half.recall()),
-            ("precision_at_0.5", at_half.precision()),
-        ];
+        let mut metrics = Vec::new();
         // What is undefined, such as the precision where nothing was found, is left out.
-        let defined = |(name, value): (&str, Option<f64>)| Some((name.to_owned(), value?));
-        Ok(Some(Validation {
-            score: f1,
-            metrics: metrics
-                .into_iter()
-                .chain(watched)
-                .filter_map(defined)
-                .collect(),
-        }))
+        let mut say = |name: &str, value: Option<f64>| {
+            metrics.extend(value.map(|value| (name.to_owned(), value)));
+        };
+        if let Some(found) = &found {
+            say("f1", Some(found.f1));
+            say("threshold", Some(f64::from(found.threshold)));
+            say("f1_at_0.5", found.at_half.f1());
+            say("recall_at_0.5", found.at_half.recall());
+            say("precision_at_0.5", found.at_half.precision());
+        }
+        if let Some(watch) = &watch {
+            say("vessels", Some(watch.vessels));
+            say("agreement", Some(watch.agreement));
+        }
+        let score = match (&found, &watch) {
+            (Some(found), _) => Some(found.f1),
+            (None, Some(watch)) => Some(watch.agreement),
+            (None, None) => None,
+        };
+        Ok(score.map(|score| Validation { score, metrics }))
     }
 
     /// The vessels found in the first validation images at the present threshold, over the photographs.
     fn pictures(&mut self, _epoch: usize) -> std::result::Result<Vec<Picture>, BoxError> {
-        let mut pictures = Vec::new();
-        for held in &self.held {
-            let Some((id, photo)) = &held.shown else {
-                continue;
-            };
-            let map = within(self.model.predict(&held.input)?, &held.fov)?;
-            let found = map.map(|&p| p > self.threshold);
-            let over = overlay(photo, &found, Some(&held.label), Some(&held.fov))?;
-            pictures.push(picture(format!("validation/{id}"), over)?);
-        }
-        Ok(pictures)
+        self.held.pictures(&self.model, self.threshold)
     }
 
     fn on_non_finite(
