@@ -152,11 +152,13 @@ impl<'a> Place<'a> {
     pub fn finetune(&self, run: &FinetuneConfig) -> Result<Report> {
         check_writable(self.folder)?;
         let files = run.training_files()?;
-        self.say(format!(
-            "{} training and {} validation images",
-            files.train.len(),
-            files.validation.len()
-        ));
+        let labelled = (files.train.len(), files.validation.len());
+        if labelled != (0, 0) {
+            let (train, validation) = labelled;
+            self.say(format!(
+                "{train} training and {validation} validation images"
+            ));
+        }
         for error in &files.left_out {
             self.say(format!("left out: {error}"));
         }
