@@ -143,7 +143,10 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
     set_threads(args.run.threads)?;
     let device = parse_device(&args.run.device)?;
     let run = configuration(&args)?;
-    if run.synthetic.is_none() && run.data.iter().all(|data| data.train.is_empty()) {
+    if run.unlabelled.is_empty()
+        && run.synthetic.is_none()
+        && run.data.iter().all(|data| data.train.is_empty())
+    {
         return Err("nothing to train on; give --dataset NAME=PATH, --dataset synthetic=any-camera, --train-images and --train-masks, or --config with [[data]] or [synthetic]".into());
     }
     let registry = Registry::built_in();

@@ -251,9 +251,10 @@ impl MeanTeacher {
         let (_, &mut least, _) = all.select_nth_unstable_by(unsure, f32::total_cmp);
         let counted = probabilities.iter().zip(&valid_pixels);
         let counted: Vec<f32> = counted
-            .map(|(&p, &inside)| match sure(p) >= least {
-                true => inside,
-                false => 0.0,
+            .map(|(&p, &inside)| match sure(p) < least {
+                true => 0.0,
+                // What is not a number counts too, so that the trainer sees it.
+                false => inside,
             })
             .collect();
         Tensor::from_vec(counted, valid.shape(), valid.device())
