@@ -72,7 +72,7 @@ pub enum Error {
         100.0 * vessels,
         at_start.map_or(String::new(), |share| format!(", and took {:.1} % at the start", 100.0 * share)),
         match at_start {
-            Some(_) => "the weights saved before are kept; lower the learning rate, raise the teacher's decay (`train.ema.decay`), or train on labelled or synthetic photographs beside",
+            Some(_) => "checkpoints saved before are kept; lower the learning rate, raise the teacher's decay (`train.ema.decay`), or train on labelled or synthetic photographs beside",
             None => "such a start can teach nothing: take weights that find vessels in these photographs",
         }
     )]

@@ -162,21 +162,21 @@ fn labels_that_the_photographs_have_are_not_looked_at() {
 
 #[test]
 fn it_begins_in_the_epoch_that_is_set() {
-    let from = |from_epoch| {
+    let with = |from_epoch, steps, unlabelled: Option<Box<dyn Dataset>>| {
         let mut recipe = settings();
         recipe.self_training.from_epoch = from_epoch;
-        trained(&recipe, data(photographs(96, 2), photographs(96, 3))).unwrap()
-    };
-    let supervised = {
+        recipe.train.max_steps = steps;
         let data = FinetuningData {
-            unlabelled: None,
+            unlabelled,
             ..data(photographs(96, 2), photographs(96, 3))
         };
-        trained(&settings(), data).unwrap()
+        trained(&recipe, data).unwrap()
     };
-    assert_eq!(from(2), supervised);
-    assert_ne!(from(1), supervised);
-    assert_ne!(from(1), from(0));
+    let from = |epoch, steps| with(epoch, steps, Some(photographs(96, 3)));
+    // The first epoch has two steps.
+    assert_eq!(from(1, Some(2)), with(0, Some(2), None));
+    assert_ne!(from(0, Some(2)), with(0, Some(2), None));
+    assert_ne!(from(1, None), with(0, None, None));
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn a_start_that_finds_nothing_and_a_teacher_that_collapses_are_told() {
     let (vessels, at_start, text) =
         source(trained(&recipe, data(empty, photographs(96, 3))).unwrap_err());
     assert!(vessels < 0.25 * at_start.unwrap(), "{vessels} {at_start:?}");
-    assert!(text.contains("the weights saved before are kept"), "{text}");
+    assert!(text.contains("checkpoints saved before are kept"), "{text}");
 }
 
 #[test]
@@ -272,6 +272,15 @@ fn settings_and_folders_that_cannot_be_are_refused() {
         let error = error(&with(wrong), data(none(), photographs(96, 1)));
         assert!(error.contains(named), "{error}");
     }
+    let late = SelfTraining {
+        from_epoch: with(fine).train.epochs,
+        ..fine
+    };
+    let never = error(&with(late), data(photographs(96, 1), photographs(96, 1)));
+    assert!(
+        never.contains("begins before the last epoch ends"),
+        "{never}"
+    );
     let error = error(&with(fine), data(none(), none()));
     assert!(
         error.contains("photographs to learn from without labels"),
@@ -287,7 +296,10 @@ fn photographs_alone_make_the_epochs() {
     let data = data(none, photographs(96, 3));
     let images = ImageRecord::of(&data.unlabelled.as_ref().unwrap(), "").unwrap();
     let task = Finetuning::new(&recipe, data, &Device::Cpu).unwrap();
-    assert_eq!(task.batches_per_epoch(), 2);
+    // Three photographs, as many crops of each as of a labelled one.
+    let crops = 3 * recipe.crops_per_image;
+    assert_eq!(task.batches_per_epoch(), crops.div_ceil(2));
+    assert_eq!(task.samples_per_batch(), Some(2));
     assert_eq!(task.checkpoint().provenance.unlabelled, images);
     assert!(task.has_teacher());
 }

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use venule_data::{Batch, Batcher, Epoch, Loader, Prepared};
 use venule_file::save_weights;
@@ -64,29 +64,36 @@ impl Batches {
         })??)
     }
 
-    /// Saves the batch at `position` for inspection: `images`, `valid` and, where there are, `labels` and `weights`, with the
-    /// samples' names as `ids` in the metadata, in a file whose name begins with `prefix`. Batches are a function of their position, so it can be drawn once more.
+    /// Saves the batch at `position` for inspection. Batches are a function of their position, so it can be drawn once more.
     pub(super) fn save(
         &mut self,
         position: Position,
-        prefix: &str,
         folder: &Path,
-    ) -> std::result::Result<PathBuf, BoxError> {
-        let batch = self.next(position)?;
-        let mut tensors = vec![
-            ("images".to_owned(), batch.images),
-            ("valid".to_owned(), batch.valid),
-        ];
-        let others = [("labels", batch.labels), ("weights", batch.weights)];
-        let others = others.into_iter();
-        tensors.extend(others.filter_map(|(name, tensor)| Some((name.to_owned(), tensor?))));
-        let ids = serde_json::to_string(&batch.ids)?;
-        let name = format!(
-            "{prefix}not_finite_epoch_{}_batch_{}.safetensors",
-            position.epoch, position.batch
-        );
-        let path = folder.join(name);
-        save_weights(&path, &tensors, &BTreeMap::from([("ids".to_owned(), ids)]))?;
-        Ok(path)
+    ) -> std::result::Result<(), BoxError> {
+        save_batch(self.next(position)?, "", position, folder)
     }
+}
+
+/// Saves a batch for inspection: `images`, `valid` and, where there are, `labels` and `weights`, with the samples' names as `ids` in the
+/// metadata, in a file whose name begins with `prefix` and says the position.
+pub(super) fn save_batch(
+    batch: Batch,
+    prefix: &str,
+    position: Position,
+    folder: &Path,
+) -> std::result::Result<(), BoxError> {
+    let mut tensors = vec![
+        ("images".to_owned(), batch.images),
+        ("valid".to_owned(), batch.valid),
+    ];
+    let others = [("labels", batch.labels), ("weights", batch.weights)];
+    let others = others.into_iter();
+    tensors.extend(others.filter_map(|(name, tensor)| Some((name.to_owned(), tensor?))));
+    let ids = serde_json::to_string(&batch.ids)?;
+    let name = format!(
+        "{prefix}not_finite_epoch_{}_batch_{}.safetensors",
+        position.epoch, position.batch
+    );
+    let metadata = BTreeMap::from([("ids".to_owned(), ids)]);
+    Ok(save_weights(&folder.join(name), &tensors, &metadata)?)
 }

@@ -39,7 +39,8 @@ pub struct FinetuningData {
     pub fov: FovPolicy,
     /// Threads that load and augment; 0 does it between steps.
     pub workers: usize,
-    /// Bytes of training photographs kept in memory at most; what is not kept is read anew in each epoch.
+    /// Bytes of training photographs kept in memory at most, half of them without labels where there are both kinds; what is not kept is
+    /// read anew in each epoch.
     pub cache_bytes: usize,
 }
 
@@ -107,6 +108,20 @@ impl Finetuning {
                 remedy: "choose a folder or split that holds some",
             });
         }
+        let from_epoch = recipe.self_training.from_epoch;
+        // Without labels there is nothing to learn before it.
+        let latest = if data.train.is_empty() {
+            1
+        } else {
+            recipe.train.epochs
+        };
+        if data.unlabelled.is_some() && from_epoch >= latest {
+            return Err(Error::Config {
+                field: "self_training.from_epoch",
+                value: from_epoch.to_string(),
+                expected: "self-training begins before the last epoch ends, and in epoch 0 where no photograph has a label",
+            });
+        }
         data.train.check_ids()?;
         data.validation.check_ids()?;
         let seed = recipe.train.seed;
@@ -123,7 +138,9 @@ impl Finetuning {
         };
         let held = HeldOut::load(&data.validation, &recipe.preprocess, data.fov)?;
         let batcher = Batcher::new(model.device().clone());
-        let loading = (data.fov, data.workers, data.cache_bytes);
+        let both = data.unlabelled.is_some() && !data.train.is_empty();
+        let cache_bytes = data.cache_bytes / if both { 2 } else { 1 };
+        let loading = (data.fov, data.workers, cache_bytes);
         let mut teacher = match data.unlabelled {
             Some(photographs) => Some(MeanTeacher::new(
                 recipe,
@@ -137,7 +154,7 @@ impl Finetuning {
             true => None,
             false => {
                 let loader = Loader::new(
-                    training_views(recipe, data.train, data.fov, data.cache_bytes, seed)?,
+                    training_views(recipe, data.train, data.fov, cache_bytes, seed)?,
                     LoaderConfig {
                         batch_size: recipe.batch_size,
                         repeats: recipe.crops_per_image,
@@ -152,13 +169,10 @@ impl Finetuning {
                 Some(Batches::new(loader, batcher))
             }
         };
-        if batches.is_none() && recipe.self_training.from_epoch > 0 {
-            return Err(Error::Config {
-                field: "self_training.from_epoch",
-                value: recipe.self_training.from_epoch.to_string(),
-                expected: "without labelled photographs nothing else is learned: it begins in epoch 0",
-            });
-        }
+        let batch_size = match &batches {
+            Some(_) => recipe.batch_size,
+            None => recipe.self_training.batch_size,
+        };
         Ok(Self {
             batches,
             teacher,
@@ -168,7 +182,7 @@ impl Finetuning {
             threshold: 0.5,
             fixed_threshold: false,
             chosen_threshold: false,
-            batch_size: recipe.batch_size,
+            batch_size,
             checkpoint,
             unfreeze_every: None,
         })
@@ -302,9 +316,6 @@ impl Task for Finetuning {
         if let Some(batches) = &mut self.batches {
             batches.start(position);
         }
-        if let Some(teacher) = &mut self.teacher {
-            teacher.begin(&self.model, self.threshold, position)?;
-        }
         if let Some(every) = self.unfreeze_every {
             let freeze = match position.epoch / every {
                 0 => Freeze::All,
@@ -322,7 +333,7 @@ impl Task for Finetuning {
 
     fn teach(&mut self, position: Position) -> std::result::Result<(), BoxError> {
         match &mut self.teacher {
-            Some(teacher) => Ok(teacher.teach(&self.model, position)?),
+            Some(teacher) => Ok(teacher.teach(&self.model, self.threshold, position)?),
             None => Ok(()),
         }
     }
@@ -358,7 +369,8 @@ impl Task for Finetuning {
                 Some(labelled) => StepOutput {
                     loss: (labelled.loss + loss)?,
                     terms: labelled.terms.into_iter().chain([term]).collect(),
-                    samples: labelled.samples + samples,
+                    // By which accumulated batches are weighted: those with labels are what the epochs are made of.
+                    samples: labelled.samples,
                 },
                 None => StepOutput {
                     loss,
@@ -378,7 +390,7 @@ impl Task for Finetuning {
             self.chosen_threshold = !self.fixed_threshold;
         }
         let watch = match &self.teacher {
-            Some(teacher) => teacher.check(&self.model, self.threshold)?,
+            Some(teacher) => teacher.check(&self.model)?,
             None => None,
         };
         let mut metrics = Vec::new();
@@ -417,7 +429,7 @@ impl Task for Finetuning {
     ) -> std::result::Result<(), BoxError> {
         if let Some(folder) = directory {
             if let Some(batches) = &mut self.batches {
-                batches.save(position, "", folder)?;
+                batches.save(position, folder)?;
             }
             if let Some(teacher) = &mut self.teacher {
                 teacher.save(position, folder)?;
@@ -435,7 +447,7 @@ impl Task for Finetuning {
             "threshold": self.threshold,
             "chosen": self.chosen_threshold,
             "provenance": self.checkpoint.provenance,
-            "vessels": self.teacher.as_ref().and_then(|teacher| teacher.vessels_at_start),
+            "teacher": self.teacher.as_ref().and_then(|teacher| teacher.start),
         })
     }
 
@@ -453,7 +465,10 @@ impl Task for Finetuning {
             (None, None) => {}
         }
         if let Some(teacher) = &mut self.teacher {
-            teacher.vessels_at_start = state.get("vessels").and_then(Value::as_f64);
+            teacher.start = match state.get("teacher") {
+                Some(start) => serde_json::from_value(start.clone())?,
+                None => None,
+            };
         }
         if self.fixed_threshold {
             return Ok(());

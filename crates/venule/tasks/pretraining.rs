@@ -245,7 +245,7 @@ impl Task for Pretraining {
         directory: Option<&Path>,
     ) -> std::result::Result<(), BoxError> {
         if let Some(folder) = directory {
-            self.batches.save(position, "", folder)?;
+            self.batches.save(position, folder)?;
         }
         Ok(())
     }

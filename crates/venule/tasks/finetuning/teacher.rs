@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
 use venule_data::{
     Augment, AugmentedSet, Batcher, Checksum, Dataset, FovPolicy, Loader, LoaderConfig, Mask,
     Planes, Prepared, PreparedSet, Sample,
@@ -13,7 +14,7 @@ use venule_nn::{Mode, mix};
 use venule_train::{BoxError, Position};
 
 use crate::predict::within;
-use crate::tasks::batches::Batches;
+use crate::tasks::batches::{Batches, save_batch};
 use crate::{Error, Recipe, Result, SelfTraining, VesselModel};
 
 /// Keeps the order, crops and intensities of these photographs apart from those of the labelled ones.
@@ -37,8 +38,17 @@ pub(super) struct MeanTeacher {
     per_epoch: usize,
     lesson: Option<Lesson>,
     watched: Vec<Watched>,
-    /// The share of vessel pixels in the watched photographs when teaching began.
-    pub(super) vessels_at_start: Option<f64>,
+    /// None before the first lesson.
+    pub(super) start: Option<Start>,
+}
+
+/// What the teacher found in the watched photographs before its first lesson.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Start {
+    /// The share of vessel pixels in the field of view.
+    vessels: f64,
+    /// The threshold by which they are vessels, then and later: another would find others.
+    threshold: f32,
 }
 
 /// Photographs whose labels, if they have any, are not looked at.
@@ -124,15 +134,14 @@ impl MeanTeacher {
         for index in 0..photographs.len().min(WATCHED) {
             let sample = photographs.load(index)?;
             let prepared = Prepared::from_sample(&sample, &recipe.preprocess, fov)?;
-            let own_fov = prepared.fov.clone();
-            let input = prepared.image.clone();
+            let (input, fov) = (prepared.image.clone(), prepared.fov.clone());
             let other = recipe
                 .augment
                 .change_intensity(prepared, seed, u64::MAX, index as u64)?;
             watched.push(Watched {
                 input,
                 other: other.image,
-                fov: own_fov,
+                fov,
             });
         }
         let set = PreparedSet::new(photographs, recipe.preprocess.clone(), fov);
@@ -143,9 +152,9 @@ impl MeanTeacher {
             Arc::new(views),
             LoaderConfig {
                 batch_size: settings.batch_size,
+                repeats: recipe.crops_per_image,
                 seed,
                 workers,
-                drop_last: false,
                 ..LoaderConfig::default()
             },
         )?;
@@ -158,7 +167,7 @@ impl MeanTeacher {
             seed,
             lesson: None,
             watched,
-            vessels_at_start: None,
+            start: None,
         })
     }
 
@@ -184,13 +193,8 @@ impl MeanTeacher {
     }
 
     /// Notes how many vessels there are before the first lesson.
-    pub(super) fn begin(
-        &mut self,
-        model: &VesselModel,
-        threshold: f32,
-        position: Position,
-    ) -> Result<()> {
-        if self.vessels_at_start.is_some() || self.own(position).is_none() {
+    fn begin(&mut self, model: &VesselModel, threshold: f32) -> Result<()> {
+        if self.start.is_some() {
             return Ok(());
         }
         let vessels = self.watch(model, threshold)?.vessels;
@@ -200,15 +204,12 @@ impl MeanTeacher {
                 at_start: None,
             });
         }
-        self.vessels_at_start = Some(vessels);
+        self.start = Some(Start { vessels, threshold });
         Ok(())
     }
 
-    /// Asks the teacher, whose weights the model has now, what to learn at this position.
-    pub(super) fn teach(&mut self, model: &VesselModel, position: Position) -> Result<()> {
-        let Some(own) = self.own(position) else {
-            return Ok(());
-        };
+    /// The views that the teacher and the model see, at a position among its own batches.
+    fn views(&mut self, own: Position) -> Result<(Vec<Prepared>, Vec<Prepared>)> {
         let weak = self.batches.samples(own)?;
         let strong = weak.iter().enumerate().map(|(place, view)| {
             let index = (own.batch * self.settings.batch_size + place) as u64;
@@ -216,7 +217,22 @@ impl MeanTeacher {
             let change = &self.intensities;
             change.change_intensity(view.clone(), self.seed, epoch, index)
         });
-        let strong = strong.collect::<venule_data::Result<Vec<_>>>()?;
+        let strong = strong.collect::<venule_data::Result<_>>()?;
+        Ok((weak, strong))
+    }
+
+    /// Asks the teacher, whose weights the model has now, what to learn at this position.
+    pub(super) fn teach(
+        &mut self,
+        model: &VesselModel,
+        threshold: f32,
+        position: Position,
+    ) -> Result<()> {
+        let Some(own) = self.own(position) else {
+            return Ok(());
+        };
+        self.begin(model, threshold)?;
+        let (weak, strong) = self.views(own)?;
         let (weak, strong) = (self.batcher.batch(&weak)?, self.batcher.batch(&strong)?);
         let targets = {
             let _frozen = model.store().no_grad();
@@ -309,16 +325,16 @@ impl MeanTeacher {
         })
     }
 
-    /// As [`watch`](Self::watch) after an epoch, if teaching has begun.
+    /// As [`watch`](Self::watch) in a validation, if teaching has begun.
     ///
     /// # Errors
     /// [`Error::Collapse`] if there are far more or far fewer vessels than at the start.
-    pub(super) fn check(&self, model: &VesselModel, threshold: f32) -> Result<Option<Watch>> {
-        let Some(at_start) = self.vessels_at_start else {
+    pub(super) fn check(&self, model: &VesselModel) -> Result<Option<Watch>> {
+        let Some(start) = self.start else {
             return Ok(None);
         };
-        let watch = self.watch(model, threshold)?;
-        let vessels = watch.vessels;
+        let watch = self.watch(model, start.threshold)?;
+        let (vessels, at_start) = (watch.vessels, start.vessels);
         if vessels < FEWER * at_start || vessels > (MORE * at_start).min(MOST) {
             return Err(Error::Collapse {
                 vessels,
@@ -328,15 +344,17 @@ impl MeanTeacher {
         Ok(Some(watch))
     }
 
-    /// Saves the batch of a position for inspection.
+    /// Saves for inspection what the model saw at a position.
     pub(super) fn save(
         &mut self,
         position: Position,
         folder: &Path,
     ) -> std::result::Result<(), BoxError> {
-        match self.own(position) {
-            Some(own) => self.batches.save(own, "unlabelled_", folder).map(drop),
-            None => Ok(()),
-        }
+        let Some(own) = self.own(position) else {
+            return Ok(());
+        };
+        let (_, strong) = self.views(own)?;
+        let batch = self.batcher.batch(&strong)?;
+        save_batch(batch, "unlabelled_", position, folder)
     }
 }
