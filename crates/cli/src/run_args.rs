@@ -5,9 +5,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 use venule::train::{Outcome, Report};
-use venule_lab::RunFile;
+use venule::{Registry, parse_device};
+use venule_lab::{Place, RunFile};
 
-use crate::output::{INTERRUPTED, say};
+use crate::output::{AnyResult, INTERRUPTED, say};
+use crate::support::stop_flag;
 
 /// Flags of every training. Those with a setting of their own change it after the file or preset has been read.
 #[derive(Args)]
@@ -109,6 +111,23 @@ impl RunArgs {
             }
         }
         Ok(run)
+    }
+
+    /// Where a training runs that these flags are of, and who hears of it.
+    pub fn place<'a>(
+        &self,
+        folder: &'a Path,
+        registry: &'a Registry,
+        verbose: bool,
+    ) -> AnyResult<Place<'a>> {
+        Ok(Place {
+            device: parse_device(&self.device)?,
+            tensorboard: self.tensorboard,
+            stop: stop_flag()?,
+            verbose,
+            say: &|line| say!("{line}"),
+            ..Place::new(folder, registry)
+        })
     }
 
     /// The run with what `--set` says, after all other flags. Its folder is that of `--save-dir`.

@@ -2,12 +2,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use venule::synthetic::SyntheticRange;
-use venule::{Registry, parse_device, set_threads};
-use venule_lab::{FinetuneConfig, Place, RUN_FILE, RunFile, SyntheticConfig};
+use venule::{Registry, set_threads};
+use venule_lab::{FinetuneConfig, RUN_FILE, RunFile, SyntheticConfig};
 
-use crate::output::{AnyResult, say};
+use crate::output::AnyResult;
 use crate::run_args::{RunArgs, conclude};
-use crate::support::stop_flag;
 
 /// Adapt trained weights to photographs of another camera, without labels.
 #[derive(clap::Args)]
@@ -16,7 +15,7 @@ use crate::support::stop_flag;
 )]
 pub struct Args {
     /// Folders of photographs, searched through all their subfolders
-    #[arg(long, num_args = 1.., required_unless_present = "config")]
+    #[arg(long, num_args = 1.., required_unless_present_any = ["config", "resume"])]
     data_dir: Vec<PathBuf>,
     /// The weights to adapt: bundled, bundled-fast, label-free, or a file of a training [default: bundled]
     #[arg(long, conflicts_with = "config")]
@@ -39,17 +38,9 @@ pub struct Args {
 
 pub fn run(args: Args) -> AnyResult<ExitCode> {
     set_threads(args.run.threads)?;
-    let device = parse_device(&args.run.device)?;
     let registry = Registry::built_in();
     let run = configuration(&args, &registry)?;
-    let place = Place {
-        device,
-        tensorboard: args.run.tensorboard,
-        stop: stop_flag()?,
-        verbose: args.verbose,
-        say: &|line| say!("{line}"),
-        ..Place::new(&args.save_dir, &registry)
-    };
+    let place = args.run.place(&args.save_dir, &registry, args.verbose)?;
     let report = place.finetune(&run)?;
     Ok(conclude(&report, &args.save_dir))
 }
@@ -67,9 +58,26 @@ fn configuration(args: &Args, registry: &Registry) -> AnyResult<FinetuneConfig> 
         None => {
             let fresh = FinetuneConfig::preset(FinetuneConfig::DEFAULT_PRESET)?;
             let weights = args.weights.as_deref().unwrap_or("bundled");
-            fresh.adapting(weights, Vec::new(), registry)?
+            let mut run = fresh.adapting(weights, Vec::new(), registry)?;
+            // As many steps as either flag asks for.
+            let train = &mut run.recipe.train;
+            match (args.run.epochs, args.run.max_steps) {
+                (None, Some(steps)) => train.epochs = steps.max(1),
+                (Some(_), None) => train.max_steps = None,
+                _ => {}
+            }
+            run
         }
     };
+    match (&run.from, &args.weights) {
+        (None, _) => {
+            return Err("random weights cannot teach; set `from` in the run file, or train with `finetune` and `recipe.self_training.from_epoch`".into());
+        }
+        (Some(from), Some(weights)) if from != weights => {
+            return Err(format!("the run in {} goes on with {from}; leave out --weights {weights}, or give another --save-dir", args.save_dir.display()).into());
+        }
+        _ => {}
+    }
     if !args.data_dir.is_empty() {
         run.unlabelled.clone_from(&args.data_dir);
     }
@@ -82,10 +90,13 @@ fn configuration(args: &Args, registry: &Registry) -> AnyResult<FinetuneConfig> 
     run.synthetic = match args.synthetic.as_deref() {
         None => run.synthetic,
         Some("none") => None,
-        Some(name) => Some(SyntheticConfig {
-            range: name.parse::<SyntheticRange>()?,
-            ..run.synthetic.unwrap_or_default()
-        }),
+        Some(name) => {
+            let range: SyntheticRange = name.parse()?;
+            Some(match run.synthetic {
+                Some(synthetic) => SyntheticConfig { range, ..synthetic },
+                None => SyntheticConfig::beside(range),
+            })
+        }
     };
     run.skip_unreadable |= args.skip_unreadable;
     Ok(args.run.finish(args.run.over(run)?)?)

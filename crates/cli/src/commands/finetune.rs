@@ -6,15 +6,14 @@ use venule::data::{DatasetSpec, FovPolicy, LabelValue};
 use venule::seg::Freeze;
 use venule::synthetic::SyntheticRange;
 use venule::train::EmaConfig;
-use venule::{Registry, parse_device, set_threads};
+use venule::{Registry, set_threads};
 use venule_lab::{
-    DataConfig, FinetuneConfig, MissingNormSetting, Place, RUN_FILE, RunFile, SyntheticConfig,
+    DataConfig, FinetuneConfig, MissingNormSetting, RUN_FILE, RunFile, SyntheticConfig,
 };
 
 use crate::output::{AnyResult, say};
 use crate::reading::ReadingArgs;
 use crate::run_args::{RunArgs, conclude};
-use crate::support::stop_flag;
 
 /// Fine-tune a segmentation model on labelled photographs and evaluate it on test images.
 #[derive(clap::Args)]
@@ -141,7 +140,6 @@ fn parse_missing_norm(text: &str) -> Result<MissingNormSetting, String> {
 
 pub fn run(args: Args) -> AnyResult<ExitCode> {
     set_threads(args.run.threads)?;
-    let device = parse_device(&args.run.device)?;
     let run = configuration(&args)?;
     if run.unlabelled.is_empty()
         && run.synthetic.is_none()
@@ -150,13 +148,7 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
         return Err("nothing to train on; give --dataset NAME=PATH, --dataset synthetic=any-camera, --train-images and --train-masks, or --config with [[data]] or [synthetic]".into());
     }
     let registry = Registry::built_in();
-    let place = Place {
-        device,
-        tensorboard: args.run.tensorboard,
-        stop: stop_flag()?,
-        say: &|line| say!("{line}"),
-        ..Place::new(&args.save_dir, &registry)
-    };
+    let place = args.run.place(&args.save_dir, &registry, false)?;
     let report = place.finetune(&run)?;
     Ok(conclude(&report, &args.save_dir))
 }

@@ -1,12 +1,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use venule::{Registry, parse_device, set_threads};
-use venule_lab::{DataConfig, Place, PretrainConfig};
+use venule::{Registry, set_threads};
+use venule_lab::{DataConfig, PretrainConfig};
 
-use crate::output::{AnyResult, say};
+use crate::output::AnyResult;
 use crate::run_args::{RunArgs, conclude};
-use crate::support::stop_flag;
 
 /// Pretrain a masked autoencoder on a folder of unlabelled photographs.
 #[derive(clap::Args)]
@@ -47,20 +46,12 @@ pub struct Args {
 
 pub fn run(args: Args) -> AnyResult<ExitCode> {
     set_threads(args.run.threads)?;
-    let device = parse_device(&args.run.device)?;
     let run = configuration(&args)?;
     if run.data.is_empty() {
         return Err("nothing to train on; give --data-dir, or --config with [[data]]".into());
     }
     let registry = Registry::built_in();
-    let place = Place {
-        device,
-        tensorboard: args.run.tensorboard,
-        stop: stop_flag()?,
-        verbose: args.verbose,
-        say: &|line| say!("{line}"),
-        ..Place::new(&args.save_dir, &registry)
-    };
+    let place = args.run.place(&args.save_dir, &registry, args.verbose)?;
     let report = place.pretrain(&run)?;
     Ok(conclude(&report, &args.save_dir))
 }

@@ -168,6 +168,41 @@ fn weights_are_adapted_to_photographs_without_labels() {
     let again = done(arguments.iter().chain(&small).chain(&["--resume"]));
     assert!(again.contains("2 steps"), "{again}");
 
+    assert!(
+        again.contains("weights: ") && again.contains("final.safetensors"),
+        "{again}"
+    );
+    let other = [
+        "adapt",
+        "--weights",
+        "label-free",
+        "--resume",
+        "--save-dir",
+        &run,
+    ];
+    assert!(failed(other).contains("goes on with bundled-fast"));
+
+    // The same run file, and one of photographs without labels alone, are fine-tunings too.
+    let alone = [
+        "finetune",
+        "--config",
+        &path(root, "adapted/run.toml"),
+        "--set",
+        "synthetic=none",
+        "--save-dir",
+        &path(root, "alone"),
+    ];
+    assert!(done(alone).contains("2 steps"));
+    fs::write(root.join("fresh.toml"), "unlabelled = [\"data\"]").unwrap();
+    let fresh = [
+        "adapt",
+        "--config",
+        &path(root, "fresh.toml"),
+        "--save-dir",
+        &path(root, "none"),
+    ];
+    assert!(failed(fresh).contains("random weights cannot teach"));
+
     // What does not go together, or is not there.
     let preset = ["adapt", "--data-dir", &photographs, "--preset", "tiny"];
     assert!(failed(preset).contains("leave out --preset"));

@@ -196,6 +196,14 @@ impl RunFile for FinetuneConfig {
         self.recipe.augment.validate()?;
         self.recipe.color.validate()?;
         self.recipe.self_training.validate()?;
+        if !self.unlabelled.is_empty() && self.recipe.train.ema.is_none() {
+            return Err(venule::Error::Config {
+                field: "recipe.train.ema",
+                value: "none".to_owned(),
+                expected: "photographs without labels are taught by the average of the weights: set a decay, such as { decay = 0.995 }",
+            }
+            .into());
+        }
         check_threshold(self.threshold.unwrap_or(0.5))?;
         if self.unfreeze_every.is_some() && self.freeze != Freeze::None {
             return Err(venule::Error::Config {

@@ -6,11 +6,15 @@ use std::path::{Path, PathBuf};
 use venule::Bundled;
 use venule::candle_core::Device;
 use venule::data::{Augment, Jitter};
+use venule::synthetic::SyntheticRange;
 use venule::train::{EmaConfig, Schedule, Span};
 use venule::{Registry, Segmenter};
 
 use super::{FinetuneConfig, SyntheticConfig};
 use crate::Result;
+
+/// Steps of an adaptation.
+const ADAPTATION_STEPS: usize = 400;
 
 /// The names of the weights that are built in, in a build without them too.
 const BUILT_IN: [&str; 3] = ["bundled", "bundled-fast", "label-free"];
@@ -57,15 +61,13 @@ impl FinetuneConfig {
     ) -> Result<Self> {
         let mut run = self.with_model_of(from, registry)?;
         run.unlabelled = unlabelled;
-        run.synthetic = Some(SyntheticConfig {
-            validation: 0,
-            ..SyntheticConfig::default()
-        });
+        run.synthetic = Some(SyntheticConfig::beside(SyntheticRange::default()));
         let recipe = &mut run.recipe;
         recipe.crops_per_image = 4;
         recipe.augment = unseen_cameras(&recipe.augment);
         let train = &mut recipe.train;
-        (train.epochs, train.max_steps) = (13, Some(400));
+        // An epoch has a step at least, so that the steps end the run, however many photographs there are.
+        (train.epochs, train.max_steps) = (ADAPTATION_STEPS, Some(ADAPTATION_STEPS));
         (train.learning_rate, train.base_learning_rate) = (3e-4, None);
         train.warmup.length = Span::Steps(50);
         train.schedule = Schedule::Cosine { min_lr: 1e-6 };

@@ -82,6 +82,14 @@ impl SyntheticConfig {
         }
     }
 
+    /// Of a range, to learn from beside photographs without labels: none to choose an epoch or a threshold on.
+    pub fn beside(range: SyntheticRange) -> Self {
+        Self {
+            validation: 0,
+            ..Self::of(range)
+        }
+    }
+
     pub(super) fn validate(&self) -> Result<()> {
         SyntheticStream::new(self.range.clone(), 0, self.photographs)?;
         // They are in memory.

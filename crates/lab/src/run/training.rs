@@ -236,7 +236,13 @@ impl<'a> Place<'a> {
                 "no validation took place: the threshold is 0.5; `export --threshold-on` chooses another",
             ),
         }
-        let Some(weights) = report.best_path.as_ref().or(report.final_path.as_ref()) else {
+        let (best, last) = (report.best_path.as_ref(), report.final_path.as_ref());
+        // Agreement with itself tells a teacher's health, not which weights find more.
+        let weights = match validated {
+            true => best.or(last),
+            false => last.or(best),
+        };
+        let Some(weights) = weights else {
             self.say(
                 "nothing to test yet: best weights come with a validation, last ones with the end",
             );
