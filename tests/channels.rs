@@ -13,8 +13,8 @@ use venule::synthetic::{SyntheticFundus, SyntheticSet, synthetic_fundus};
 use venule::tasks::{Finetuning, FinetuningData, Pretraining, PretrainingData};
 use venule::train::{RunOptions, Trainer};
 use venule::{
-    Checkpoint, Error, ModelConfig, Predict, Preset, PretrainRecipe, Provenance, Recipe, Segmenter,
-    VesselModel,
+    Calibration, Checkpoint, Error, ModelConfig, Predict, Preset, PretrainRecipe, Provenance,
+    Recipe, Segmenter, VesselModel,
 };
 use venule_lab::{FinetuneConfig, RunFile};
 
@@ -204,6 +204,7 @@ fn channels_that_do_not_fit_are_named_with_their_settings() {
             preprocess: wrong.preprocess.clone(),
             fov: FovPolicy::FullFrame,
             threshold: 0.5,
+            calibration: Calibration::default(),
             provenance: Provenance::default(),
         };
         let model = VesselModel::new(&wrong.model, 1, &Device::Cpu).unwrap();

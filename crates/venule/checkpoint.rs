@@ -8,12 +8,13 @@ use venule_file::Weights;
 use venule_nn::ParamStore;
 
 use crate::segmenter::check_threshold;
-use crate::{Error, ModelConfig, Provenance, Registry, Result, VesselModel};
+use crate::{Calibration, Error, ModelConfig, Provenance, Registry, Result, VesselModel};
 
 const MODEL: &str = "model";
 const PREPROCESS: &str = "preprocess";
 const FIELD_OF_VIEW: &str = "field_of_view";
 const THRESHOLD: &str = "threshold";
+const CALIBRATION: &str = "calibration";
 const PROVENANCE: &str = "provenance";
 
 /// What a segmentation weights file says beside its weights: all that is needed to use it.
@@ -27,6 +28,8 @@ pub struct Checkpoint {
     pub fov: FovPolicy,
     /// Pixels with a larger probability are vessels; chosen on validation images, 0.5 before any validation.
     pub threshold: f32,
+    /// How the size of a photograph moves its probabilities, before the threshold.
+    pub calibration: Calibration,
     /// Where the weights come from.
     pub provenance: Provenance,
 }
@@ -45,6 +48,10 @@ impl Checkpoint {
         add(PREPROCESS, serde_json::to_string(&self.preprocess));
         add(FIELD_OF_VIEW, serde_json::to_string(&self.fov));
         add(THRESHOLD, serde_json::to_string(&self.threshold));
+        // Files without one keep the bytes that they had before there were any.
+        if !self.calibration.is_identity() {
+            add(CALIBRATION, serde_json::to_string(&self.calibration));
+        }
         add(PROVENANCE, serde_json::to_string(&self.provenance));
         metadata
     }
@@ -55,6 +62,10 @@ impl Checkpoint {
             preprocess: document(path, metadata, PREPROCESS)?,
             fov: document(path, metadata, FIELD_OF_VIEW)?,
             threshold: document(path, metadata, THRESHOLD)?,
+            calibration: match metadata.contains_key(CALIBRATION) {
+                true => document(path, metadata, CALIBRATION)?,
+                false => Calibration::default(),
+            },
             provenance: document(path, metadata, PROVENANCE)?,
         };
         checkpoint
@@ -65,6 +76,7 @@ impl Checkpoint {
 
     fn validate_settings(&self) -> Result<()> {
         check_threshold(self.threshold)?;
+        self.calibration.validate()?;
         Ok(self.preprocess.validate()?)
     }
 

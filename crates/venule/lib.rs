@@ -19,6 +19,7 @@
 #![doc = concat!("\n\n---\n", include_str!("../../README.md"))]
 #![forbid(unsafe_code)]
 
+mod calibration;
 mod checkpoint;
 mod device;
 mod error;
@@ -44,11 +45,13 @@ pub use venule_seg as seg;
 pub use venule_synthetic as synthetic;
 pub use venule_train as train;
 
+pub use calibration::Calibration;
 pub use checkpoint::Checkpoint;
 pub use device::{parse_device, set_threads, threads};
 pub use error::{BoxError, Error, Result};
 pub use evaluate::{
-    Evaluated, EvaluationRow, EvaluationWarning, Protocol, evaluate, evaluate_predictions,
+    CommonThreshold, Evaluated, EvaluationRow, EvaluationWarning, Protocol, evaluate,
+    evaluate_predictions,
 };
 pub use model::{
     COARSER_WEIGHT, MaskedModelConfig, ModelConfig, PartConfig, Registry, VesselModel,

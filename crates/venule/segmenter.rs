@@ -51,7 +51,7 @@ impl Bundled {
 /// A trained model ready for photographs: `Send + Sync`, without global state, to be shared by reference.
 ///
 /// ```
-/// use venule::{Checkpoint, ModelConfig, Provenance, Segmenter, VesselModel};
+/// use venule::{Calibration, Checkpoint, ModelConfig, Provenance, Segmenter, VesselModel};
 /// use venule::candle_core::Device;
 /// use venule::data::{FovPolicy, Preprocess};
 /// use venule::synthetic::{SyntheticFundus, synthetic_fundus};
@@ -61,6 +61,7 @@ impl Bundled {
 ///     preprocess: Preprocess::default(),
 ///     fov: FovPolicy::GivenOrDetect,
 ///     threshold: 0.5,
+///     calibration: Calibration::default(),
 ///     provenance: Provenance::default(),
 /// };
 /// let model = VesselModel::new(&checkpoint.model, 1, &Device::Cpu)?;
@@ -272,12 +273,25 @@ impl Segmenter {
     }
 
     fn predict_with(&self, sample: &Sample, fov: FovPolicy) -> Result<Prediction> {
+        let raw = self.raw_prediction(sample, fov)?;
+        Ok(self.calibrated(raw.probability, raw.fov))
+    }
+
+    /// What the network says, without the calibration of the weights.
+    pub(crate) fn raw_prediction(&self, sample: &Sample, fov: FovPolicy) -> Result<Prediction> {
         let (input, fov) = self.prepare(sample, fov)?;
         let probability = match self.flips {
             true => predict_flipped(&self.model, &input)?,
             false => self.model.predict(&input)?,
         };
         Ok(Prediction { probability, fov })
+    }
+
+    fn calibrated(&self, probability: Plane, fov: Mask) -> Prediction {
+        Prediction {
+            probability: self.checkpoint.calibration.apply(probability, &fov),
+            fov,
+        }
     }
 
     /// As [`segment_sample`](Self::segment_sample) for many samples at once, in their order: neighbours that come to one size go
@@ -313,7 +327,7 @@ impl Segmenter {
             .iter()
             .zip(predictions)
             .map(|(sample, (probability, fov))| {
-                self.segmentation(sample, Prediction { probability, fov })
+                self.segmentation(sample, self.calibrated(probability, fov))
             })
             .collect()
     }

@@ -3,11 +3,15 @@
 use std::fs;
 use std::path::Path;
 
+use venule::candle_core::{DType, Device};
 use venule::data::{
     Dataset, FovPolicy, InMemory, Mask, Resize, Sample, mask_image, resize_mask, write_png,
 };
 use venule::image;
-use venule::{Evaluated, ImageRecord, Protocol, Provenance, Seen, evaluate, evaluate_predictions};
+use venule::{
+    Calibration, Evaluated, ImageRecord, Protocol, Provenance, Seen, Segmenter, VesselModel,
+    evaluate, evaluate_predictions,
+};
 use venule_lab::report::KeptMasks;
 use venule_lab::{DatasetSummary, FinetuneConfig, Purpose};
 
@@ -334,4 +338,102 @@ fn nothing_above_one_half_is_an_f1_of_zero() {
     let share = photo.label.as_ref().unwrap().count() as f64 / (64.0 * 64.0);
     // Everything is called vessel: precision is the share of vessel, recall 1.
     assert!((all - 2.0 * share / (share + 1.0)).abs() < 1e-12);
+}
+
+/// The photographs of a set at twenty times their size: fields of view of more than twice DRIVE's.
+fn enlarged(set: &InMemory) -> InMemory {
+    let enlarge = |sample: &Sample| {
+        let (width, height) = (64 * 20, 64 * 20);
+        let mut large = Sample::unlabelled(
+            format!("large {}", sample.id),
+            image::RgbImage::from_fn(width, height, |x, y| {
+                *sample.image.get_pixel(x / 20, y / 20)
+            }),
+        );
+        let grown = |mask: &Mask| resize_mask(mask, (width as usize, height as usize)).unwrap();
+        // A narrower vessel than the small photograph's label has.
+        let label = grown(sample.label.as_ref().unwrap());
+        large.label = Some(Mask::from_fn(width as usize, height as usize, |x, y| {
+            x % 20 < 10 && label.data()[y * width as usize + x]
+        }));
+        large.fov = sample.fov.as_ref().map(grown);
+        large
+    };
+    InMemory::new(set.samples().iter().map(enlarge).collect())
+}
+
+#[test]
+fn a_common_threshold_has_the_highest_mean_f1_and_may_go_by_size() {
+    let small = set(2);
+    let large = enlarged(&small);
+    let sets: [&dyn Dataset; 2] = [&small, &large];
+    let with = |threshold: f32, calibration: Calibration| {
+        let mut checkpoint = crate::support::tiny_checkpoint();
+        checkpoint.preprocess.resize = Some(Resize::FovDiameter(60.0));
+        (checkpoint.threshold, checkpoint.calibration) = (threshold, calibration);
+        let model = VesselModel::new(&checkpoint.model, 3, &Device::Cpu).unwrap();
+        Segmenter::new(checkpoint, model).unwrap()
+    };
+    let f1 = |segmenter: &Segmenter| {
+        sets.map(|set| {
+            let evaluated = evaluate(segmenter, set, |_, _| Ok(())).unwrap();
+            evaluated.report.pooled.get("f1").unwrap()
+        })
+    };
+    let protocol = Protocol::default();
+    let own = Calibration {
+        offset: 1.0,
+        per_doubling: 1.0,
+    };
+    let mut means = Vec::new();
+    for by_size in [false, true] {
+        // What the weights carry already does not matter.
+        let found = protocol
+            .choose_common_threshold(&with(0.5, own), &sets, by_size)
+            .unwrap();
+        let reached = f1(&with(found.threshold, found.calibration));
+        for ((f1, (said, best)), set) in reached.iter().zip(&found.sets).zip(["small", "large"]) {
+            // Resampling after the calibration instead of before moves a few pixels.
+            assert!((f1 - said).abs() < 0.01, "{set}: {f1} for {said}");
+            assert!(best.f1 >= said - 1e-12, "{set}");
+        }
+        assert_eq!(found.calibration.is_identity(), !by_size);
+        means.push(found.mean_f1);
+        let lower = Calibration {
+            offset: found.calibration.offset - 0.5,
+            ..found.calibration
+        };
+        let worse = f1(&with(found.threshold, lower));
+        assert!(worse.iter().sum::<f64>() / 2.0 <= found.mean_f1 + 0.005);
+    }
+    assert!(means[1] >= means[0], "{means:?}");
+    let none = protocol.choose_common_threshold(&with(0.5, own), &[], true);
+    assert!(none.unwrap_err().to_string().contains("vessel pixels"));
+
+    // A file keeps it, and one without has the bytes that it always had.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights.safetensors");
+    let segmenter = with(0.4, own);
+    let checkpoint = segmenter.checkpoint();
+    checkpoint
+        .save(&path, segmenter.model(), DType::F32)
+        .unwrap();
+    assert_eq!(
+        Segmenter::from_file(&path)
+            .unwrap()
+            .checkpoint()
+            .calibration,
+        own
+    );
+    assert!(
+        !crate::support::tiny_checkpoint()
+            .metadata()
+            .contains_key("calibration")
+    );
+    let mut wrong = checkpoint.clone();
+    wrong.calibration.offset = f32::NAN;
+    let error = wrong
+        .save(&path, segmenter.model(), DType::F32)
+        .unwrap_err();
+    assert!(error.to_string().contains("calibration.offset"), "{error}");
 }

@@ -13,8 +13,8 @@ use venule::synthetic::{SyntheticFundus, synthetic_fundus};
 use venule::tasks::{Finetuning, FinetuningData, Pretraining, PretrainingData};
 use venule::train::{Report, RunOptions, Task, TrainConfig, Trainer};
 use venule::{
-    Checkpoint, ModelConfig, PretrainRecipe, Provenance, Recipe, Segmenter, SelfTraining,
-    VesselModel,
+    Calibration, Checkpoint, ModelConfig, PretrainRecipe, Provenance, Recipe, Segmenter,
+    SelfTraining, VesselModel,
 };
 
 /// A synthetic photograph of `size`² pixels.
@@ -116,6 +116,7 @@ pub fn tiny_checkpoint() -> Checkpoint {
         preprocess: Preprocess::default(),
         fov: FovPolicy::GivenOrDetect,
         threshold: 0.5,
+        calibration: Calibration::default(),
         provenance: Provenance::default(),
     }
 }

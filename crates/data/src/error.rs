@@ -90,9 +90,9 @@ pub enum Error {
         /// The sample at fault.
         id: String,
     },
-    /// A label that marks nothing, or everything, inside the field of view.
+    /// A label that marks nothing, or more than half of the field of view.
     #[error(
-        "the label of '{id}' marks {vessels} of {pixels} pixels in the field of view as vessel, but some and not all were expected; check that the right file is paired with the image, or drop the label"
+        "the label of '{id}' marks {vessels} of {pixels} pixels in the field of view as vessel, but 8 to 14 % are usual; check that the right file is paired with the image and that black and white are not exchanged, drop the label, or allow it (`Sample::allowed`)"
     )]
     UnusableLabel {
         /// The sample at fault.

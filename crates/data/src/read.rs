@@ -5,6 +5,8 @@ use image::RgbImage;
 use crate::Result;
 
 mod decode;
+#[cfg(feature = "dicom")]
+mod dicom;
 mod frames;
 mod jpeg;
 mod kind;

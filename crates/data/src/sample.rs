@@ -1,6 +1,6 @@
 use image::RgbImage;
 
-use crate::{LabelCheck, Mask, Result};
+use crate::{Error, LabelCheck, Mask, Result};
 
 /// One photograph at its native size with what human annotators said of it.
 ///
@@ -68,5 +68,42 @@ impl Sample {
             }
         }
         Ok(())
+    }
+
+    /// Checks that the label, if there is one, marks some pixels of a field of view and not more than half of them, or that
+    /// [`allowed`](Self::allowed) says it is meant.
+    ///
+    /// ```
+    /// use venule_data::{LabelCheck, Mask, Sample};
+    /// let mut sample = Sample::unlabelled("01", image::RgbImage::new(4, 3));
+    /// let fov = Mask::filled(4, 3, true);
+    /// sample.label = Some(Mask::from_fn(4, 3, |x, _| x > 0));
+    /// assert!(sample.check_label(&fov).unwrap_err().to_string().contains("marks 9 of 12 pixels"));
+    /// sample.allowed = LabelCheck::default().allow_majority();
+    /// assert!(sample.check_label(&fov).is_ok());
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::UnusableLabel`], naming the sample. A field of view of another size is none of this check's business.
+    pub fn check_label(&self, fov: &Mask) -> Result<()> {
+        let Some(label) = self
+            .label
+            .as_ref()
+            .filter(|label| label.size() == fov.size())
+        else {
+            return Ok(());
+        };
+        let pixels = fov.count();
+        let both = label.data().iter().zip(fov.data());
+        let vessels = both.filter(|(marked, inside)| **marked && **inside).count();
+        let empty = vessels == 0 && !self.allowed.allow_empty;
+        match empty || (2 * vessels > pixels && !self.allowed.allow_majority) {
+            true => Err(Error::UnusableLabel {
+                id: self.id.clone(),
+                vessels,
+                pixels,
+            }),
+            false => Ok(()),
+        }
     }
 }

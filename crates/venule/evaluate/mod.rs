@@ -6,10 +6,12 @@ use venule_data::{Dataset, FolderSet, FovPolicy, PredictionRange, Sample, full_f
 
 use crate::{Error, Predict, Result, Segmentation};
 
+mod common_threshold;
 mod protocol;
 mod scoring;
 mod warning;
 
+pub use common_threshold::CommonThreshold;
 pub use protocol::Protocol;
 pub use scoring::{Evaluated, EvaluationRow};
 pub use warning::EvaluationWarning;

@@ -70,7 +70,8 @@ impl Protocol {
     /// ```
     ///
     /// # Errors
-    /// If the set is empty, an image cannot be read or has no label, no field of view is found, or `each` fails.
+    /// If the set is empty, an image cannot be read or has no label, or one that [`Sample::check_label`] refuses, no field of view is
+    /// found, or `each` fails.
     pub fn evaluate(
         &self,
         system: &dyn Predict,
@@ -102,7 +103,7 @@ impl Protocol {
 
     /// What [`evaluate`](Self::evaluate) and [`choose_threshold`](Self::choose_threshold) share: each sample with the system's result,
     /// the time it took, and the map and label that are compared.
-    fn compare(
+    pub(super) fn compare(
         &self,
         system: &dyn Predict,
         dataset: &dyn Dataset,
@@ -111,6 +112,8 @@ impl Protocol {
         for index in 0..dataset.len() {
             let sample = dataset.load(index)?;
             let label = label(&sample)?;
+            let fov = self.fov.resolve(&sample)?;
+            sample.check_label(&fov)?;
             let start = Instant::now();
             let prediction = system.predict(&sample)?;
             // The system's own map, if it is to be compared at another size.
@@ -121,7 +124,7 @@ impl Protocol {
                 seconds: Some(start.elapsed().as_secs_f64()),
             };
             let map = square.unwrap_or_else(|| result.probability.clone());
-            let truth = self.truth(label, self.fov.resolve(&sample)?)?;
+            let truth = self.truth(label, fov)?;
             let map = within(map, &truth.fov)?;
             each(&sample, &result, row, &truth.image(&map)?)?;
         }
@@ -168,10 +171,7 @@ impl Protocol {
     pub fn choose_threshold(&self, system: &dyn Predict, dataset: &dyn Dataset) -> Result<BestF1> {
         let mut sweep = ThresholdSweep::new();
         self.compare(system, dataset, |_, _, _, image| Ok(sweep.update(image)?))?;
-        sweep.compute().ok_or(Error::NoData {
-            what: "vessel pixels to choose a threshold by",
-            remedy: "choose another split",
-        })
+        sweep.compute().ok_or(NO_VESSELS)
     }
 
     /// Label and field of view at the size of the comparison.
@@ -191,6 +191,11 @@ impl Protocol {
         })
     }
 }
+
+pub(super) const NO_VESSELS: Error = Error::NoData {
+    what: "vessel pixels to choose a threshold by",
+    remedy: "choose another split",
+};
 
 /// What a map of probabilities is compared with, all of one size.
 pub(super) struct Truth {

@@ -24,7 +24,9 @@ use views::training_views;
 use super::batches::Batches;
 use super::parameters::parameters;
 use crate::segmenter::check_threshold;
-use crate::{Checkpoint, Error, ImageRecord, Provenance, Recipe, Registry, Result, VesselModel};
+use crate::{
+    Calibration, Checkpoint, Error, ImageRecord, Provenance, Recipe, Registry, Result, VesselModel,
+};
 
 /// The photographs of a fine-tuning.
 pub struct FinetuningData {
@@ -134,6 +136,7 @@ impl Finetuning {
             preprocess: recipe.preprocess.clone(),
             fov: data.fov,
             threshold: 0.5,
+            calibration: Calibration::default(),
             provenance,
         };
         let held = HeldOut::load(&data.validation, &recipe.preprocess, data.fov)?;
@@ -332,8 +335,9 @@ impl Task for Finetuning {
     }
 
     fn teach(&mut self, position: Position) -> std::result::Result<(), BoxError> {
+        let threshold = self.checkpoint.calibration.raw_threshold(self.threshold);
         match &mut self.teacher {
-            Some(teacher) => Ok(teacher.teach(&self.model, self.threshold, position)?),
+            Some(teacher) => Ok(teacher.teach(&self.model, threshold, position)?),
             None => Ok(()),
         }
     }
@@ -388,6 +392,8 @@ impl Task for Finetuning {
         if let Some(found) = &found {
             self.threshold = found.threshold;
             self.chosen_threshold = !self.fixed_threshold;
+            // That of a start belonged to its threshold.
+            self.checkpoint.calibration = Calibration::default();
         }
         let watch = match &self.teacher {
             Some(teacher) => teacher.check(&self.model)?,
@@ -479,6 +485,9 @@ impl Task for Finetuning {
             .get("chosen")
             .and_then(Value::as_bool)
             .unwrap_or(false);
+        if self.chosen_threshold {
+            self.checkpoint.calibration = Calibration::default();
+        }
         Ok(())
     }
 }

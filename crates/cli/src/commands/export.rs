@@ -2,11 +2,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use venule::candle_core::DType;
-use venule::data::{DatasetSpec, Resize, Split};
+use venule::data::{Dataset, DatasetSpec, Resize, Split};
 use venule::mae::{VitConfig, export_encoder};
-use venule::{ImageRecord, Protocol, Segmenter};
+use venule::{Checkpoint, ImageRecord, Protocol, Segmenter};
+use venule_lab::report::distinct_names;
 
 use crate::output::{AnyResult, check_places, expect_no_input, say};
+use crate::reading::say_left_out;
 use crate::support;
 
 /// Write weights in half precision, with all that is needed to use them: a file to give away. Or the encoder alone, for others.
@@ -22,12 +24,16 @@ pub struct Args {
     #[arg(long)]
     out: PathBuf,
     /// Store the threshold that maximises F1 on this data set, NAME=PATH, instead of the one chosen in training: for use on
-    /// other cameras, take photographs of a camera that was not trained on
-    #[arg(long)]
-    threshold_on: Option<DatasetSpec>,
-    /// The split of that data set: train, validation, test or all
-    #[arg(long, default_value = "validation", requires = "threshold_on")]
-    threshold_split: Split,
+    /// other cameras, take photographs of a camera that was not trained on. Of several the mean of their F1 counts
+    #[arg(long, num_args = 1..)]
+    threshold_on: Vec<DatasetSpec>,
+    /// The split of that data set: train, validation, test or all; one for all of them, or one for each
+    #[arg(long, num_args = 1.., default_value = "validation", requires = "threshold_on")]
+    threshold_split: Vec<Split>,
+    /// Let the threshold depend on the size of the photograph: labels drawn on small ones draw vessels wider. Needs data sets of
+    /// several sizes
+    #[arg(long, requires = "threshold_on")]
+    by_size: bool,
     /// In use, bring photographs to this diameter of the field of view in pixels, instead of that of training: a smaller one is
     /// faster
     #[arg(long)]
@@ -53,19 +59,8 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
     }
     segmenter = support::with_window(segmenter, args.window)?;
     let mut checkpoint = segmenter.checkpoint().clone();
-    if let Some(spec) = &args.threshold_on {
-        let set = spec.open(args.threshold_split)?;
-        let best = Protocol::default().choose_threshold(&segmenter, set.as_ref())?;
-        say!(
-            "threshold {:.4} instead of {:.4}: F1 {:.4} on {} images",
-            best.threshold,
-            checkpoint.threshold,
-            best.f1,
-            set.len()
-        );
-        checkpoint.threshold = best.threshold;
-        let prefix = format!("{}_", spec.layout);
-        checkpoint.provenance.threshold_images = ImageRecord::of(set.as_ref(), &prefix)?;
+    if !args.threshold_on.is_empty() {
+        choose_threshold(&args, &segmenter, &mut checkpoint)?;
     }
     if let Some(path) = checkpoint.provenance.pretrained.take() {
         // The folders of the machine it was trained on are nobody's concern.
@@ -87,6 +82,70 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
         drawn.collect::<String>()
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// Stores the threshold of the highest mean F1 over the data sets, and names their images.
+fn choose_threshold(
+    args: &Args,
+    segmenter: &Segmenter,
+    checkpoint: &mut Checkpoint,
+) -> AnyResult<()> {
+    let splits = match args.threshold_split.as_slice() {
+        [one] => vec![*one; args.threshold_on.len()],
+        each if each.len() == args.threshold_on.len() => each.to_vec(),
+        each => {
+            return Err(format!(
+                "--threshold-split has {} splits for {} data sets; give one for all, or one for each",
+                each.len(),
+                args.threshold_on.len()
+            )
+            .into());
+        }
+    };
+    let names = distinct_names(args.threshold_on.iter().map(short_name));
+    let mut images = Vec::new();
+    let mut sets = Vec::new();
+    for ((spec, split), name) in args.threshold_on.iter().zip(splits).zip(&names) {
+        let set = spec.files(split)?;
+        say_left_out(&format!("{name}: "), &set);
+        images.extend(ImageRecord::of(&set, &format!("{name}_"))?);
+        sets.push(set);
+    }
+    let sets: Vec<&dyn Dataset> = sets.iter().map(|set| set as &dyn Dataset).collect();
+    let best = Protocol::default().choose_common_threshold(segmenter, &sets, args.by_size)?;
+    say!(
+        "threshold {:.4} instead of {:.4}: F1 {:.4} on {} images",
+        best.threshold,
+        checkpoint.threshold,
+        best.mean_f1,
+        images.len()
+    );
+    if args.by_size {
+        say!(
+            "logits are moved by {:+.2}, and by {:+.2} more for photographs of twice DRIVE's size",
+            best.calibration.offset,
+            best.calibration.per_doubling
+        );
+    }
+    for (name, (f1, own)) in names.iter().zip(&best.sets) {
+        say!(
+            "  {name}: F1 {f1:.4}; with a threshold of its own, {:.4}, {:.4}",
+            own.threshold,
+            own.f1
+        );
+    }
+    checkpoint.threshold = best.threshold;
+    checkpoint.calibration = best.calibration;
+    checkpoint.provenance.threshold_images = images;
+    Ok(())
+}
+
+/// What a data set is called in its images' records: its layout, or the folder where that is plain.
+fn short_name(spec: &DatasetSpec) -> String {
+    match spec.path.file_name() {
+        Some(folder) if spec.layout.name == "folder" => folder.to_string_lossy().to_lowercase(),
+        _ => spec.layout.name.to_string(),
+    }
 }
 
 /// Writes the encoder in the layout of public weights.

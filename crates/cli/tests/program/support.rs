@@ -10,7 +10,7 @@ use serde_json::Value;
 use venule::candle_core::{DType, Device};
 use venule::data::{Checksum, FovPolicy, Mask, Preprocess, Sample, mask_image, write_png};
 use venule::synthetic::{SyntheticFundus, synthetic_fundus};
-use venule::{Checkpoint, ImageRecord, ModelConfig, Provenance, VesselModel};
+use venule::{Calibration, Checkpoint, ImageRecord, ModelConfig, Provenance, VesselModel};
 
 /// The program with these arguments.
 pub fn venule<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
@@ -93,6 +93,7 @@ pub fn write_weights(path: &Path, provenance: Provenance) {
         preprocess: Preprocess::default(),
         fov: FovPolicy::GivenOrDetect,
         threshold: 0.5,
+        calibration: Calibration::default(),
         provenance,
     };
     let model = VesselModel::new(&checkpoint.model, 3, &Device::Cpu).unwrap();

@@ -71,7 +71,7 @@ impl Prepared {
     ///
     /// # Errors
     /// [`Error::SizeMismatch`] if a map has another size than the photograph; [`Error::EmptyFieldOfView`];
-    /// [`Error::UnusableLabel`] if the label marks no pixel in the field of view, or all, and the sample does not allow it; what
+    /// [`Error::UnusableLabel`] if the label marks no pixel in the field of view, or more than half, and the sample does not allow it; what
     /// [`FovPolicy::resolve`] and [`Preprocess::apply`] give. All name the sample.
     pub fn from_sample(sample: &Sample, preprocess: &Preprocess, fov: FovPolicy) -> Result<Self> {
         sample.check_sizes()?;
@@ -81,9 +81,7 @@ impl Prepared {
                 id: sample.id.clone(),
             });
         }
-        if let Some(label) = &sample.label {
-            check_label(sample, label, &native)?;
-        }
+        sample.check_label(&native)?;
         let preprocess = preprocess.for_sample(sample);
         let image = preprocess
             .apply(&sample.image, &native)
@@ -148,21 +146,6 @@ impl Prepared {
         }
         Ok(())
     }
-}
-
-fn check_label(sample: &Sample, label: &Mask, fov: &Mask) -> Result<()> {
-    let pixels = fov.count();
-    let both = label.data().iter().zip(fov.data());
-    let vessels = both.filter(|p| *p.0 && *p.1).count();
-    let allowed = sample.allowed;
-    if (vessels == 0 && !allowed.allow_empty) || (vessels == pixels && !allowed.allow_majority) {
-        return Err(Error::UnusableLabel {
-            id: sample.id.clone(),
-            vessels,
-            pixels,
-        });
-    }
-    Ok(())
 }
 
 #[cfg(test)]

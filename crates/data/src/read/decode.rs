@@ -37,18 +37,17 @@ pub(super) fn decode(
     options: &ReadOptions,
     is_map: bool,
 ) -> Result<Decoded> {
+    #[cfg(feature = "dicom")]
+    if super::kind::is_dicom(&bytes) {
+        return decode_dicom(path, &bytes, options, is_map);
+    }
     let Some((format, name)) = format_of(&bytes) else {
         return Err(not_read(path, &bytes));
     };
-    // The JPEG decoder fills what a truncated file lacks with gray and reports nothing.
-    if format == ImageFormat::Jpeg
-        && let Some(what) = jpeg::lacks(&bytes)
-    {
-        return Err(failed(path, name, what));
-    }
     // A last wall: a panic in a decoder must end in an error about this file, not in the end of a long training run.
     let decoded = catch_unwind(AssertUnwindSafe(|| match format {
         ImageFormat::Tiff => decode_tiff(path, bytes, options, is_map),
+        ImageFormat::Jpeg => decode_jpeg(path, name, &bytes, options),
         _ => decode_first(path, format, name, &bytes, options),
     }))
     .unwrap_or_else(|_| Err(failed(path, name, "the decoder gave up on malformed data")))?;
@@ -98,12 +97,127 @@ fn decode_first(
     options: &ReadOptions,
 ) -> Result<Decoded> {
     if let Some(page) = options.page.filter(|&page| page != 1) {
-        return Err(Error::NoPage {
-            path: path.to_owned(),
-            page,
-            pages: 1,
-        });
+        return Err(no_page(path, page, 1));
     }
+    let note = frames::note(format, bytes);
+    decode_picture(path, format, name, bytes, note)
+}
+
+fn no_page(path: &Path, page: usize, pages: usize) -> Error {
+    Error::NoPage {
+        path: path.to_owned(),
+        page,
+        pages,
+    }
+}
+
+/// A JPEG file, which may hold pictures behind the first.
+fn decode_jpeg(
+    path: &Path,
+    name: &'static str,
+    bytes: &[u8],
+    options: &ReadOptions,
+) -> Result<Decoded> {
+    // The decoder fills what a truncated file lacks with gray and reports nothing.
+    if let Some(what) = jpeg::lacks(bytes) {
+        return Err(failed(path, name, what));
+    }
+    let starts = jpeg::pictures(bytes);
+    let (page, pages) = (options.page.unwrap_or(1), starts.len());
+    let start = page.checked_sub(1).and_then(|index| starts.get(index));
+    let start = *start.ok_or_else(|| no_page(path, page, pages))?;
+    let note = match options.page {
+        _ if pages == 1 => None,
+        Some(page) => Some(Note::PageChosen { page, pages }),
+        None => Some(Note::FirstPicture { pictures: pages }),
+    };
+    decode_picture(path, ImageFormat::Jpeg, name, &bytes[start..], note)
+}
+
+/// A DICOM file, of which several frames are several photographs.
+#[cfg(feature = "dicom")]
+fn decode_dicom(path: &Path, bytes: &[u8], options: &ReadOptions, is_map: bool) -> Result<Decoded> {
+    use super::dicom::{Dicom, Picture, Refusal};
+
+    const NAME: &str = "DICOM";
+    let refused = |refusal: Refusal| match refusal {
+        Refusal::Damaged(reason) => failed(path, NAME, reason),
+        Refusal::Unread(what) => Error::UnreadFormat {
+            path: path.to_owned(),
+            what: format!("a DICOM file of {what}"),
+            remedy: "convert it to PNG",
+        },
+    };
+    let file = Dicom::of(bytes).map_err(refused)?;
+    expect_pixels(path, file.width, file.height)?;
+    let (frames, sizes) = (
+        file.frames,
+        format!("frames of {}x{}", file.width, file.height),
+    );
+    let page = match options.page {
+        None if frames > 1 => {
+            return Err(Error::SeveralPages {
+                path: path.to_owned(),
+                photographs: frames,
+                sizes,
+                is_map,
+            });
+        }
+        None => 1,
+        Some(page) if (1..=frames).contains(&page) => page,
+        Some(page) => return Err(no_page(path, page, frames)),
+    };
+    let note = (frames > 1).then_some(Note::PageChosen {
+        page,
+        pages: frames,
+    });
+    match file.picture(page - 1).map_err(refused)? {
+        Picture::Jpeg(stream) => {
+            if let Some(what) = jpeg::lacks(&stream) {
+                return Err(failed(path, NAME, what));
+            }
+            let decoded = decode_picture(path, ImageFormat::Jpeg, NAME, &stream, note)?;
+            let size = (decoded.image.width(), decoded.image.height());
+            match size == (file.width, file.height) {
+                true => Ok(decoded),
+                false => Err(failed(
+                    path,
+                    NAME,
+                    format!("its picture is {}x{}, and it says {sizes}", size.0, size.1),
+                )),
+            }
+        }
+        Picture::Samples(image, greatest) => Ok(Decoded {
+            image,
+            // Its samples are kept without loss, as a PNM's are.
+            format: ImageFormat::Pnm,
+            orientation: 1,
+            max_sample: greatest,
+            float: false,
+            notes: note.into_iter().collect(),
+        }),
+    }
+}
+
+fn expect_pixels(path: &Path, width: u32, height: u32) -> Result<u64> {
+    match u64::from(width) * u64::from(height) {
+        pixels @ 1..=MAX_PIXELS => Ok(pixels),
+        _ => Err(Error::PixelCount {
+            path: path.to_owned(),
+            width,
+            height,
+            limit: MAX_PIXELS,
+        }),
+    }
+}
+
+fn decode_picture(
+    path: &Path,
+    format: ImageFormat,
+    name: &'static str,
+    bytes: &[u8],
+    note: Option<Note>,
+) -> Result<Decoded> {
     let (image, orientation) = decode_as(path, format, name, bytes)?;
     Ok(Decoded {
         image,
@@ -111,7 +225,7 @@ fn decode_first(
         orientation,
         max_sample: 0,
         float: false,
-        notes: frames::note(format, bytes).into_iter().collect(),
+        notes: note.into_iter().collect(),
     })
 }
 
@@ -218,15 +332,7 @@ fn decode_as(
     };
     // Opened twice: how much may be claimed depends on a size that the header tells, and some decoders unpack with the header.
     let (width, height) = decoder(HEADER_BYTES)?.dimensions();
-    let pixels = u64::from(width) * u64::from(height);
-    if pixels == 0 || pixels > MAX_PIXELS {
-        return Err(Error::PixelCount {
-            path: path.to_owned(),
-            width,
-            height,
-            limit: MAX_PIXELS,
-        });
-    }
+    let pixels = expect_pixels(path, width, height)?;
     let mut decoder = decoder(HEADER_BYTES + PIXEL_BYTES * pixels)?;
     let orientation = decoder.orientation().map_err(failed)?;
     let image = DynamicImage::from_decoder(decoder).map_err(failed)?;

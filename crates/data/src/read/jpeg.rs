@@ -4,7 +4,56 @@
 /// gray or blur. Walks the segments by their lengths (so that a thumbnail inside one is not taken for the image) and the
 /// entropy-coded data by its byte stuffing (ITU-T T.81, annexes B and G).
 pub(super) fn lacks(bytes: &[u8]) -> Option<&'static str> {
-    const END: Option<&str> = Some("the file ends before the image does");
+    end(bytes).err()
+}
+
+/// Where each picture of a file begins: cameras write several one after the other, a stereo pair or a depth map (CIPA DC-007).
+///
+/// At most 1000 are counted. Behind the first picture zeros may stand before the next, and anything if the first says that there
+/// are more.
+pub(super) fn pictures(bytes: &[u8]) -> Vec<usize> {
+    const MOST: usize = 1000;
+    const GAP: usize = 1 << 16;
+    let mut starts = vec![0];
+    let Ok(mut at) = end(bytes) else {
+        return starts;
+    };
+    let announced = bytes[..at].windows(INDEX.len()).any(|found| found == INDEX);
+    while starts.len() < MOST {
+        let rest = &bytes[at..];
+        let gap = match announced {
+            true => rest
+                .windows(START.len())
+                .take(GAP)
+                .position(|found| found == START),
+            false => rest.iter().position(|&byte| byte != 0),
+        };
+        let Some(start) = gap.map(|gap| at + gap) else {
+            break;
+        };
+        match bytes[start..]
+            .starts_with(&START)
+            .then(|| end(&bytes[start..]))
+        {
+            Some(Ok(length)) => {
+                starts.push(start);
+                at = start + length;
+            }
+            _ => break,
+        }
+    }
+    starts
+}
+
+/// How a picture begins.
+const START: [u8; 3] = [0xff, 0xd8, 0xff];
+
+/// How the index of several pictures begins in the first of them.
+const INDEX: [u8; 4] = *b"MPF\0";
+
+/// Where the picture that bytes begin with ends, or what it lacks.
+fn end(bytes: &[u8]) -> Result<usize, &'static str> {
+    const END: Result<usize, &str> = Err("the file ends before the image does");
     let mut scans = Scans::default();
     let mut at = 2;
     loop {
@@ -17,9 +66,9 @@ pub(super) fn lacks(bytes: &[u8]) -> Option<&'static str> {
         };
         match (first, second) {
             (0xff, 0xd9) if scans.are_missing() => {
-                return Some("scans of a progressive image are missing");
+                return Err("scans of a progressive image are missing");
             }
-            (0xff, 0xd9) => return None,
+            (0xff, 0xd9) => return Ok(at + 2),
             // A fill byte, or a marker without a segment: TEM, a restart, a stuffed 0xff.
             (0xff, 0xff) => at += 1,
             (0xff, 0x00 | 0x01 | 0xd0..=0xd8) => at += 2,
@@ -107,7 +156,34 @@ impl Scans {
 
 #[cfg(test)]
 mod tests {
-    use super::lacks;
+    use super::{lacks, pictures};
+
+    /// Start, a segment that may hold an index, a scan header, data, end.
+    fn picture(index: &[u8; 4]) -> Vec<u8> {
+        let header = [0xff, 0xd8, 0xff, 0xe2, 0, 6];
+        [
+            &header[..],
+            index,
+            &[0xff, 0xda, 0, 2, 7, 0xff, 0, 8, 0xff, 0xd9],
+        ]
+        .concat()
+    }
+
+    #[test]
+    fn pictures_behind_the_first_are_found() {
+        let (plain, index) = (picture(b"none"), picture(b"MPF\0"));
+        let length = plain.len();
+        assert_eq!(pictures(&plain), [0]);
+        assert_eq!(pictures(&[&plain[..], &plain].concat()), [0, length]);
+        let padded = [&plain[..], &[0; 5], &plain, &[0; 9]].concat();
+        assert_eq!(pictures(&padded), [0, length + 5]);
+        // What else stands behind a picture, of a phone's film say, is none; but where the first announces others, it is passed over.
+        let other = [b"film".as_slice(), &plain].concat();
+        assert_eq!(pictures(&[&plain[..], &other].concat()), [0]);
+        assert_eq!(pictures(&[&index[..], &other].concat()), [0, length + 4]);
+        // A second one that is cut off is none.
+        assert_eq!(pictures(&[&plain[..], &plain[..length - 1]].concat()), [0]);
+    }
 
     #[test]
     fn an_end_marker_inside_a_segment_does_not_count() {

@@ -23,6 +23,7 @@ pub enum FileKind {
 
 const CONVERT: &str = "convert it to PNG";
 const WEBP: &str = "convert it to PNG, or build with the feature `webp`";
+const DICOM: &str = "convert it to PNG, or build with the feature `dicom`";
 const UNPACK: &str = "unpack it, and pass the pictures in it";
 const AGAIN: &str = "the download failed, fetch it again";
 const DEVELOP: &str = "develop it with a raw converter, and save it as PNG";
@@ -33,8 +34,8 @@ pub(crate) const NOT_PICTURE: &str = "pass a picture (PNG, JPEG, TIFF, GIF, BMP 
 
 /// Beginnings: where they lie, their bytes, article and name, and what to do.
 const BEGINNINGS: &[(usize, &[u8], &str, &str, &str)] = &[
-    (128, b"DICM", "a DICOM file", "DICOM", CONVERT),
-    // Where the feature `webp` reads it, this is never asked.
+    // Where the features `dicom` and `webp` read them, these are never asked.
+    (128, b"DICM", "a DICOM file", "DICOM", DICOM),
     (8, b"WEBP", "a WebP picture", "WebP", WEBP),
     (
         0,
@@ -229,6 +230,12 @@ pub(super) fn format_of(bytes: &[u8]) -> Option<(ImageFormat, &'static str)> {
     Some((format, name))
 }
 
+/// Whether bytes are those of a DICOM file with its preamble.
+#[cfg(feature = "dicom")]
+pub(super) fn is_dicom(bytes: &[u8]) -> bool {
+    bytes.get(128..132) == Some(b"DICM")
+}
+
 /// Whether bytes begin as a TIFF of 64-bit offsets.
 pub(super) fn is_big_tiff(bytes: &[u8]) -> bool {
     bytes.starts_with(b"II\x2b\0\x08\0\0\0") || bytes.starts_with(b"MM\0\x2b\0\x08\0\0")
@@ -236,6 +243,10 @@ pub(super) fn is_big_tiff(bytes: &[u8]) -> bool {
 
 /// What bytes begin like.
 pub(super) fn kind_of(bytes: &[u8]) -> FileKind {
+    #[cfg(feature = "dicom")]
+    if is_dicom(bytes) {
+        return FileKind::Readable("DICOM");
+    }
     if let Some((_, name)) = format_of(bytes) {
         return FileKind::Readable(name);
     }
@@ -309,7 +320,10 @@ mod tests {
 
     #[test]
     fn every_beginning_of_the_table_is_told() {
-        for &(at, beginning, what, _, remedy) in BEGINNINGS {
+        for &(at, beginning, what, name, remedy) in BEGINNINGS {
+            if cfg!(feature = "dicom") && name == "DICOM" {
+                continue;
+            }
             // Bytes that are no text before it, as most headers have.
             let mut bytes = vec![1; at];
             bytes.extend(beginning);

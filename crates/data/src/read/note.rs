@@ -37,6 +37,11 @@ pub enum Note {
         /// The orientation, 2 to 8.
         orientation: u8,
     },
+    /// The file holds several JPEG pictures, of a stereo camera or one that keeps depth, and the first was read.
+    FirstPicture {
+        /// Number of pictures.
+        pictures: usize,
+    },
     /// One picture of an animation was read: the first, or a still one.
     FirstFrame {
         /// Number of pictures that move.
@@ -82,6 +87,9 @@ impl fmt::Display for Note {
                     _ => "turned",
                 }
             ),
+            Self::FirstPicture { pictures } => {
+                write!(f, "it holds {pictures} JPEG pictures; the first was read")
+            }
             Self::FirstFrame {
                 frames,
                 apart: false,

@@ -9,7 +9,7 @@ use crate::{Error, Result};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReadOptions {
-    /// The page of a TIFF to read, counted from 1; `None` for the one that is a photograph.
+    /// The page of a TIFF, or the picture of a JPEG file that holds several, counted from 1; `None` for the one that is a photograph.
     pub page: Option<usize>,
     /// Bits that samples of a 16-bit file use, 8 to 16; `None` to tell by the brightest.
     pub bits: Option<u32>,
@@ -50,7 +50,7 @@ pub struct Photograph {
 ///   shifted by their own depth, unless all are multiples of 256 or 257 (8-bit samples in the upper byte).
 /// - **Pages of a TIFF** marked as reduced copies or as masks are passed over. Three gray pages that ImageJ or OME wrote as
 ///   channels are one photograph. Several photographs are an error, unless [`ReadOptions::page`] chooses one.
-/// - **Of an animation** the first picture is taken.
+/// - **Of an animation**, and of several JPEG pictures in one file, the first picture is taken.
 ///
 /// Whatever of this happened is among the [`notes`](Photograph::notes).
 ///

@@ -44,6 +44,7 @@ impl Understood {
                 Note::Stretched { bits, .. } => (5, bits.to_string()),
                 Note::Turned { orientation } => (6, orientation.to_string()),
                 Note::FirstFrame { .. } => (7, String::new()),
+                Note::FirstPicture { .. } => (8, String::new()),
             },
         }
     }

@@ -5,6 +5,8 @@ mod as_downloaded;
 mod bombs;
 mod build;
 mod checked;
+#[cfg(feature = "dicom")]
+mod dicom;
 mod folders;
 mod fov;
 mod fuzzed;

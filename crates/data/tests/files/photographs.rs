@@ -235,6 +235,41 @@ fn animations_are_said_to_be_such() {
 }
 
 #[test]
+fn pictures_behind_the_first_of_a_jpeg_are_said_and_can_be_chosen() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stereo.jpg");
+    let picture = |level: u8| {
+        let mut bytes = Vec::new();
+        let image = RgbImage::from_pixel(16, 8 + u32::from(level), image::Rgb([level; 3]));
+        image
+            .write_to(
+                &mut std::io::Cursor::new(&mut bytes),
+                image::ImageFormat::Jpeg,
+            )
+            .unwrap();
+        bytes
+    };
+    let both = [picture(16), vec![0; 3], picture(24)].concat();
+    std::fs::write(&path, &both).unwrap();
+    let first = read(&path);
+    assert_eq!(first.image.dimensions(), (16, 24));
+    assert_eq!(first.notes, [Note::FirstPicture { pictures: 2 }]);
+    let second = read_photograph(&path, &ReadOptions::default().page(2)).unwrap();
+    assert_eq!(second.image.dimensions(), (16, 32));
+    assert_eq!(second.notes, [Note::PageChosen { page: 2, pages: 2 }]);
+    let error = read_photograph(&path, &ReadOptions::default().page(3)).unwrap_err();
+    assert!(
+        error.to_string().contains("has 2, counted from 1"),
+        "{error}"
+    );
+    // Cut within the second: the first is whole, and the only one.
+    std::fs::write(&path, &both[..both.len() - 9]).unwrap();
+    assert_eq!(read(&path).notes, []);
+    std::fs::write(&path, picture(16)).unwrap();
+    assert_eq!(read(&path).notes, []);
+}
+
+#[test]
 fn a_turned_photograph_says_so() {
     let path = fixture("turned.jpg");
     let photograph = read(&path);

@@ -114,6 +114,7 @@ impl Finetuning {
         provenance.pretrained = Some(name.to_owned());
         if parts == StartParts::All && !self.fixed_threshold {
             self.threshold = start.checkpoint().threshold;
+            self.checkpoint.calibration = start.checkpoint().calibration;
             provenance.threshold_images = earlier.threshold_images.clone();
         }
         Ok(())
