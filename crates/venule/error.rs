@@ -183,6 +183,7 @@ pub enum Error {
     #[error(transparent)]
     File(#[from] venule_file::Error),
     /// From training.
+    #[cfg(feature = "train")]
     #[error(transparent)]
     Train(#[from] venule_train::Error),
     /// A tensor operation failed.

@@ -14,7 +14,8 @@
 //! This crate joins them: [`VesselModel`] with its presets, [`Segmenter`], [`evaluate`], and the two training [`tasks`].
 //!
 //! # Features
-//! `bundled`, on by default, brings the weights of `Segmenter::bundled` and `bundled_fast`. `cuda`, `cudnn`, `metal`, `accelerate` and `mkl` are forwarded to
+//! `bundled`, on by default, brings the weights of `Segmenter::bundled` and `bundled_fast`. `train`, on by default, brings the presets and
+//! the training tasks; what is left without it also builds for `wasm32-unknown-unknown`. `cuda`, `cudnn`, `metal`, `accelerate` and `mkl` are forwarded to
 //! candle.
 #![doc = concat!("\n\n---\n", include_str!("../../README.md"))]
 #![forbid(unsafe_code)]
@@ -26,10 +27,12 @@ mod error;
 mod evaluate;
 mod model;
 mod predict;
+#[cfg(feature = "train")]
 mod presets;
 mod provenance;
 mod segmenter;
 mod settings;
+#[cfg(feature = "train")]
 pub mod tasks;
 
 pub use candle_core;
@@ -43,6 +46,7 @@ pub use venule_metrics as metrics;
 pub use venule_nn as nn;
 pub use venule_seg as seg;
 pub use venule_synthetic as synthetic;
+#[cfg(feature = "train")]
 pub use venule_train as train;
 
 pub use calibration::Calibration;
@@ -57,6 +61,7 @@ pub use model::{
     COARSER_WEIGHT, MaskedModelConfig, ModelConfig, PartConfig, Registry, VesselModel,
 };
 pub use predict::{Predict, Prediction, Segmentation};
+#[cfg(feature = "train")]
 pub use presets::{Preset, PretrainRecipe, Recipe, SelfTraining};
 pub use provenance::{ImageRecord, Provenance, Seen};
 #[cfg(feature = "bundled")]

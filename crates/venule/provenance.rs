@@ -104,6 +104,7 @@ impl Provenance {
     }
 
     /// Weights to be trained on a data set: its images by name, and what draws its other samples.
+    #[cfg(feature = "train")]
     pub(crate) fn of(dataset: &dyn Dataset, seed: u64) -> Result<Self> {
         let mut provenance = Self::new(ImageRecord::of(dataset, "")?, None, seed);
         for name in (0..dataset.len()).filter_map(|index| dataset.drawn(index)) {

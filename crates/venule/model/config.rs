@@ -3,7 +3,7 @@ use serde_json::{Map, Value};
 use venule_mae::{MaeConfig, MaeDecoderConfig};
 
 use super::{NO_ENCODER, PartConfig, VIT};
-use crate::{Preset, Result};
+use crate::Result;
 
 /// Everything that determines the architecture; stored in every checkpoint.
 ///
@@ -23,16 +23,6 @@ pub struct ModelConfig {
     pub encoder: PartConfig,
     /// What makes logits of the maps.
     pub decoder: PartConfig,
-}
-
-impl ModelConfig {
-    /// The architecture of the [preset](crate::Preset) of this name.
-    ///
-    /// # Errors
-    /// [`Error::Preset`](crate::Error::Preset) that lists the names.
-    pub fn preset(name: &str) -> Result<Self> {
-        Ok(Preset::named(name)?.recipe()?.model)
-    }
 }
 
 /// The architecture of a masked autoencoder; stored in every checkpoint of a pretraining.

@@ -4,6 +4,7 @@ mod built_in;
 mod config;
 mod kind;
 mod part;
+#[cfg(feature = "train")]
 mod pretrained;
 mod registry;
 mod vessel_model;
@@ -14,4 +15,5 @@ pub use registry::Registry;
 pub use vessel_model::{COARSER_WEIGHT, VesselModel};
 
 pub(crate) use built_in::{NO_ENCODER, VIT};
+#[cfg(feature = "train")]
 pub(crate) use vessel_model::expect_channels;

@@ -13,7 +13,7 @@ pub use pretrain_recipe::PretrainRecipe;
 pub use recipe::Recipe;
 pub use self_training::SelfTraining;
 
-use crate::{Error, Result};
+use crate::{Error, ModelConfig, Result};
 
 /// A preset: everything of a training but its photographs.
 #[derive(Clone, Copy, Debug)]
@@ -95,5 +95,15 @@ impl Preset {
                 })
             }
         }
+    }
+}
+
+impl ModelConfig {
+    /// The architecture of the [preset](Preset) of this name.
+    ///
+    /// # Errors
+    /// [`Error::Preset`] that lists the names.
+    pub fn preset(name: &str) -> Result<Self> {
+        Ok(Preset::named(name)?.recipe()?.model)
     }
 }
