@@ -1,4 +1,4 @@
-//! Vectors of `f32` at the width the processor has, chosen at run time.
+//! Vectors of `f32` at the width the processor has, chosen at run time; for WebAssembly when it is compiled.
 //!
 //! A kernel is one generic `#[inline(always)] unsafe fn kernel<S: Simd>(…)`; [`dispatch!`] compiles it once per level and
 //! makes a safe function that runs the best one. `VENULE_SIMD=portable|avx2|avx512` lowers the level, for tests.
@@ -10,12 +10,21 @@ use std::sync::OnceLock;
 pub enum Level {
     /// Plain Rust, which the compiler vectorises for the target's base (SSE2, NEON).
     Portable,
+    /// SIMD128 of WebAssembly.
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    Simd128,
     /// AVX2 and FMA.
     Avx2,
     /// AVX-512 F, BW, DQ and VL.
     Avx512,
 }
 
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+fn detected() -> Level {
+    Level::Simd128
+}
+
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 fn detected() -> Level {
     #[cfg(target_arch = "x86_64")]
     {
@@ -63,6 +72,8 @@ pub struct RegisterTile {
 pub fn register_tile() -> RegisterTile {
     let (outputs, vectors, lanes) = match level() {
         Level::Avx512 => (8, 3, 16),
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        Level::Simd128 => (6, 2, 4),
         Level::Avx2 | Level::Portable => (6, 2, 8),
     };
     RegisterTile {
@@ -266,6 +277,12 @@ mod x86;
 #[cfg(target_arch = "x86_64")]
 pub use x86::{Avx2, Avx512};
 
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod wasm;
+
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+pub use wasm::Simd128;
+
 /// Makes a safe function that runs a generic kernel at the processor's level.
 ///
 /// `dispatch! { /// doc … fn name(args) = kernel }` needs `#[inline(always)] unsafe fn kernel<S: Simd>(args)`; the kernel's
@@ -293,6 +310,11 @@ macro_rules! dispatch {
                     $crate::cpu::simd::Level::Avx2 => return unsafe { avx2($($arg),*) },
                     $crate::cpu::simd::Level::Portable => {}
                 }
+            }
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            if $crate::cpu::simd::level() == $crate::cpu::simd::Level::Simd128 {
+                // SAFETY: the whole module is compiled for these instructions.
+                return unsafe { $kernel::<$crate::cpu::simd::Simd128>($($arg),*) };
             }
             // SAFETY: plain Rust runs everywhere.
             unsafe { $kernel::<$crate::cpu::simd::Portable>($($arg),*) }
