@@ -5,7 +5,8 @@ use std::path::Path;
 
 use venule::candle_core::{DType, Device};
 use venule::data::{
-    Dataset, FovPolicy, InMemory, Mask, Resize, Sample, mask_image, resize_mask, write_png,
+    Dataset, FovPolicy, InMemory, LabelCheck, Mask, Resize, Sample, mask_image, resize_mask,
+    write_png,
 };
 use venule::image;
 use venule::{
@@ -166,11 +167,19 @@ fn the_chosen_threshold_has_the_highest_f1() {
     }
     let mut blank = photograph(64, 0);
     blank.label = Some(Mask::filled(64, 64, false));
-    let blank = InMemory::new(vec![blank]);
-    let error = Protocol::default()
-        .choose_threshold(&segmenter, &blank)
-        .unwrap_err();
-    assert!(error.to_string().contains("vessel pixels"), "{error}");
+    let refused = |blank: &Sample, part: &str| {
+        let blank = InMemory::new(vec![blank.clone()]);
+        let error = Protocol::default().choose_threshold(&segmenter, &blank);
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    };
+    refused(&blank, "marks 0 of");
+    // Whoever means it is told that nothing can be chosen by it.
+    blank.allowed = LabelCheck::default().allow_empty();
+    refused(&blank, "vessel pixels");
+    // What marks most is refused of any data set, before anything is scored.
+    blank.label = Some(Mask::filled(64, 64, true));
+    refused(&blank, "black and white are not exchanged");
 }
 
 #[test]
