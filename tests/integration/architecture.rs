@@ -61,6 +61,12 @@ fn text(value: &Value) -> String {
 }
 
 fn packages() -> BTreeMap<String, Package> {
+    let metadata = metadata();
+    let packages = metadata["packages"].as_array().unwrap();
+    packages.iter().map(package).collect()
+}
+
+fn metadata() -> Value {
     let output = Command::new(env!("CARGO"))
         .args([
             "metadata",
@@ -77,9 +83,7 @@ fn packages() -> BTreeMap<String, Package> {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let packages = metadata["packages"].as_array().unwrap();
-    packages.iter().map(package).collect()
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 fn package(value: &Value) -> (String, Package) {
@@ -165,6 +169,38 @@ fn gpu_features_reach_every_dependency_that_has_them() {
         }
     }
     assert!(packages["venule"].features["cudnn"].contains(&"venule-nn/cudnn".to_owned()));
+}
+
+/// So that the oldest versions that a manifest admits are those that the tests run with.
+#[test]
+fn requirements_name_the_versions_that_are_tested() {
+    let lock = std::fs::read_to_string(root().join("Cargo.lock")).unwrap();
+    let lock: toml::Table = toml::from_str(&lock).unwrap();
+    let tested: BTreeSet<String> = lock["package"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|package| {
+            let version = package["version"].as_str().unwrap();
+            // Behind the plus stands what plays no part in a requirement.
+            let version = version.split('+').next().unwrap();
+            format!("{} {version}", package["name"].as_str().unwrap())
+        })
+        .collect();
+    for package in metadata()["packages"].as_array().unwrap() {
+        for dependency in package["dependencies"].as_array().unwrap() {
+            if dependency["source"].is_null() {
+                continue;
+            }
+            let (name, wanted) = (text(&dependency["name"]), text(&dependency["req"]));
+            let least = wanted.trim_start_matches(['^', '=']);
+            assert!(
+                tested.contains(&format!("{name} {least}")),
+                "{} asks for {name} {wanted}, which Cargo.lock does not have",
+                package["name"]
+            );
+        }
+    }
 }
 
 #[test]
