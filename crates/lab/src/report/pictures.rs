@@ -1,4 +1,5 @@
-use std::collections::BTreeSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::Cursor;
 use std::path::PathBuf;
 
@@ -185,22 +186,33 @@ pub fn folder_names(names: &[impl AsRef<str>]) -> Vec<String> {
 /// assert_eq!(venule_lab::report::distinct_names(names), ["eye", "Eye_2", "other"]);
 /// ```
 pub fn distinct_names(names: impl IntoIterator<Item = String>) -> Vec<String> {
-    let mut taken = BTreeSet::new();
+    // Of every name that is taken, in one case since some file systems do not tell cases apart, the number to try next: as many
+    // photographs as there are may all have one name.
+    let mut taken: HashMap<String, usize> = HashMap::new();
     let distinct = names.into_iter().map(|name| {
-        let mut candidate = name.clone();
-        let mut number = 2;
-        // Some file systems do not tell cases apart.
-        while !taken.insert(candidate.to_lowercase()) {
-            candidate = format!("{name}_{number}");
+        let folded = name.to_lowercase();
+        let Some(&next) = taken.get(&folded) else {
+            taken.insert(folded, 2);
+            return name;
+        };
+        let mut number = next;
+        loop {
+            let candidate = format!("{name}_{number}");
             number += 1;
+            if let Entry::Vacant(free) = taken.entry(candidate.to_lowercase()) {
+                free.insert(2);
+                taken.insert(folded, number);
+                return candidate;
+            }
         }
-        candidate
     });
     distinct.collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -213,6 +225,15 @@ mod tests {
         ] {
             assert_eq!(Runs::of(&mask).mask().unwrap(), mask);
         }
+    }
+
+    #[test]
+    fn names_that_come_again_are_numbered_without_trying_every_number() {
+        let names = ["a", "a", "a_2", "A", "a_2"].map(String::from);
+        assert_eq!(distinct_names(names), ["a", "a_2", "a_2_2", "A_3", "a_2_3"]);
+        // 2·10¹⁰ tries, were each number tried anew.
+        let many = distinct_names(std::iter::repeat_n("left".to_owned(), 200_000));
+        assert_eq!(many[199_999], "left_200000");
     }
 
     #[test]
