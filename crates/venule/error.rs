@@ -147,6 +147,9 @@ pub enum Error {
         /// What it gave.
         value: f32,
     },
+    /// A [`Cancel`](crate::Cancel) said so.
+    #[error("the segmentation was cancelled; nothing of it is kept")]
+    Cancelled,
     /// A data set has no image where some are needed.
     #[error("there are no {what}; {remedy}")]
     NoData {

@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 mod calibration;
+mod cancel;
 mod checkpoint;
 mod device;
 mod error;
@@ -50,6 +51,7 @@ pub use venule_synthetic as synthetic;
 pub use venule_train as train;
 
 pub use calibration::Calibration;
+pub use cancel::Cancel;
 pub use checkpoint::Checkpoint;
 pub use device::{parse_device, set_threads, threads};
 pub use error::{BoxError, Error, Result};

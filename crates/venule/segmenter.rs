@@ -8,7 +8,8 @@ use venule_mae::VitConfig;
 
 use crate::model::VIT;
 use crate::{
-    Checkpoint, Error, PartConfig, Predict, Prediction, Registry, Result, Segmentation, VesselModel,
+    Cancel, Checkpoint, Error, PartConfig, Predict, Prediction, Registry, Result, Segmentation,
+    VesselModel,
 };
 
 /// Which weights of crate `venule-weights`; [its card](https://docs.rs/venule-weights) has the figures of all.
@@ -45,6 +46,21 @@ impl Bundled {
         names
             .find(|(known, _)| *known == name)
             .map(|(_, weights)| weights)
+    }
+
+    /// The weights file, as it is built into the program.
+    ///
+    /// ```
+    /// use venule::{Bundled, data::Checksum};
+    /// let [unet, compact] = [Bundled::Unet, Bundled::Compact].map(|weights| Checksum::of_bytes(weights.bytes()));
+    /// assert_ne!(unet, compact);
+    /// ```
+    pub fn bytes(self) -> &'static [u8] {
+        match self {
+            Self::Compact => venule_weights::COMPACT,
+            Self::Unet => venule_weights::UNET,
+            Self::LabelFree => venule_weights::LABEL_FREE,
+        }
     }
 }
 
@@ -140,11 +156,7 @@ impl Segmenter {
     /// If the device has no room.
     #[cfg(feature = "bundled")]
     pub fn bundled_on(weights: Bundled, device: &Device) -> Result<Self> {
-        let bytes = match weights {
-            Bundled::Compact => venule_weights::COMPACT,
-            Bundled::Unet => venule_weights::UNET,
-            Bundled::LabelFree => venule_weights::LABEL_FREE,
-        };
+        let bytes = weights.bytes();
         let (checkpoint, model) = Checkpoint::parse("the bundled weights", bytes, device)?;
         Self::new(checkpoint, model)
     }
@@ -260,7 +272,19 @@ impl Segmenter {
     pub fn segment_within(&self, photo: &RgbImage, fov: &Mask) -> Result<Segmentation> {
         let mut sample = Sample::unlabelled("the photograph", photo.clone());
         sample.fov = Some(fov.clone());
-        self.segmentation(&sample, self.predict_with(&sample, FovPolicy::Given)?)
+        let prediction = self.predict_with(&sample, FovPolicy::Given, &Cancel::new())?;
+        self.segmentation(&sample, prediction)
+    }
+
+    /// As [`segment_sample`](Predict::segment_sample), until it is cancelled: by another thread, between the steps, tiles and mirror
+    /// images of the photograph. A server gives up so what nobody waits for.
+    ///
+    /// # Errors
+    /// As [`segment`](Self::segment), and [`Error::Cancelled`].
+    pub fn segment_until(&self, sample: &Sample, cancel: &Cancel) -> Result<Segmentation> {
+        let prediction = self.predict_with(sample, self.checkpoint.fov, cancel)?;
+        cancel.check()?;
+        self.segmentation(sample, prediction)
     }
 
     /// At the photograph's size, with what is odd about it.
@@ -272,17 +296,22 @@ impl Segmenter {
         })
     }
 
-    fn predict_with(&self, sample: &Sample, fov: FovPolicy) -> Result<Prediction> {
-        let raw = self.raw_prediction(sample, fov)?;
+    fn predict_with(&self, sample: &Sample, fov: FovPolicy, cancel: &Cancel) -> Result<Prediction> {
+        let raw = self.raw_prediction(sample, fov, cancel)?;
         Ok(self.calibrated(raw.probability, raw.fov))
     }
 
     /// What the network says, without the calibration of the weights.
-    pub(crate) fn raw_prediction(&self, sample: &Sample, fov: FovPolicy) -> Result<Prediction> {
-        let (input, fov) = self.prepare(sample, fov)?;
+    pub(crate) fn raw_prediction(
+        &self,
+        sample: &Sample,
+        fov: FovPolicy,
+        cancel: &Cancel,
+    ) -> Result<Prediction> {
+        let (input, fov) = self.prepare(sample, fov, cancel)?;
         let probability = match self.flips {
-            true => predict_flipped(&self.model, &input)?,
-            false => self.model.predict(&input)?,
+            true => predict_flipped(&self.model, &input, cancel)?,
+            false => self.model.predict_until(&input, cancel)?,
         };
         Ok(Prediction { probability, fov })
     }
@@ -318,7 +347,7 @@ impl Segmenter {
         }
         let prepared: Result<Vec<_>> = samples
             .iter()
-            .map(|sample| self.prepare(sample, self.checkpoint.fov))
+            .map(|sample| self.prepare(sample, self.checkpoint.fov, &Cancel::new()))
             .collect();
         let (inputs, fovs): (Vec<Planes>, Vec<Mask>) = prepared?.into_iter().unzip();
         let maps = self.model.predict_batch(&inputs)?;
@@ -333,9 +362,11 @@ impl Segmenter {
     }
 
     /// The network's input, and the field of view at native size.
-    fn prepare(&self, sample: &Sample, fov: FovPolicy) -> Result<(Planes, Mask)> {
+    fn prepare(&self, sample: &Sample, fov: FovPolicy, cancel: &Cancel) -> Result<(Planes, Mask)> {
         sample.check_sizes()?;
+        cancel.check()?;
         let fov = fov.resolve(sample)?;
+        cancel.check()?;
         let preprocess = self.checkpoint.preprocess.for_sample(sample);
         let input = preprocess.apply(&sample.image, &fov);
         let input = input.map_err(|error| error.of_sample(&sample.id))?;
@@ -355,7 +386,7 @@ impl Segmenter {
 
 impl Predict for Segmenter {
     fn predict(&self, sample: &Sample) -> Result<Prediction> {
-        self.predict_with(sample, self.checkpoint.fov)
+        self.predict_with(sample, self.checkpoint.fov, &Cancel::new())
     }
 
     fn threshold(&self) -> f32 {
@@ -378,10 +409,10 @@ fn mirrored(map: &Plane, view: usize) -> Plane {
 }
 
 /// The mean prediction over an image and its mirror images, each turned back.
-fn predict_flipped(model: &VesselModel, input: &Planes) -> Result<Plane> {
+fn predict_flipped(model: &VesselModel, input: &Planes, cancel: &Cancel) -> Result<Plane> {
     let view = |view| input.clone().map(|channel| mirrored(&channel, view));
     let views = (0..4).map(view).collect::<venule_data::Result<Vec<_>>>()?;
-    let maps = model.predict_batch(&views)?;
+    let maps = model.predict_batch_until(&views, cancel)?;
     let (width, height) = input.size();
     let mut mean = Plane::filled(width, height, 0.0);
     for (view, map) in maps.iter().enumerate() {

@@ -3,6 +3,7 @@
 
 mod architecture;
 mod bad_input;
+mod cancellation;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod evaluating;

@@ -56,6 +56,19 @@ impl Checksum {
         }
     }
 
+    /// Of what a file holds, in memory: that of the file.
+    ///
+    /// ```
+    /// use venule_data::Checksum;
+    /// // printf abc | sha256sum
+    /// assert_eq!(Checksum::of_bytes(b"abc").to_string(), "ba7816bf8f01cfea414140de5dae2223");
+    /// ```
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(bytes);
+        Self::finish(hash)
+    }
+
     /// Of a photograph's pixels.
     pub fn of_pixels(image: &RgbImage) -> Self {
         let mut hash = Sha256::new();

@@ -3,7 +3,7 @@ use venule_metrics::{BestF1, Confusion, ThresholdSweep};
 
 use super::Protocol;
 use super::protocol::NO_VESSELS;
-use crate::{Calibration, Predict, Prediction, Result, Segmenter};
+use crate::{Calibration, Cancel, Predict, Prediction, Result, Segmenter};
 
 /// A threshold for several data sets at once, found by [`Protocol::choose_common_threshold`].
 #[derive(Clone, Debug, PartialEq)]
@@ -39,7 +39,8 @@ struct Uncalibrated<'a>(&'a Segmenter);
 
 impl Predict for Uncalibrated<'_> {
     fn predict(&self, sample: &Sample) -> Result<Prediction> {
-        self.0.raw_prediction(sample, self.0.checkpoint().fov)
+        self.0
+            .raw_prediction(sample, self.0.checkpoint().fov, &Cancel::default())
     }
 
     fn threshold(&self) -> f32 {

@@ -7,7 +7,7 @@ use venule_nn::{Encoder, Mode, ParamStore};
 use venule_seg::{Decoder, Freeze, SegmentationModel, TiledInference};
 
 use super::{ModelConfig, Registry};
-use crate::{Error, Result};
+use crate::{Cancel, Error, Result};
 
 /// With deep supervision, the weight of the loss of each coarser map's logits.
 pub const COARSER_WEIGHT: f64 = 0.4;
@@ -216,12 +216,14 @@ impl VesselModel {
     /// # Errors
     /// If the image is empty, not finite or of other channels; [`Error::Output`] if the network's output is not.
     pub fn predict(&self, image: &Planes) -> Result<Plane> {
+        self.predict_until(image, &Cancel::new())
+    }
+
+    /// As [`predict`](Self::predict), unless it is cancelled before a tile.
+    pub(crate) fn predict_until(&self, image: &Planes, cancel: &Cancel) -> Result<Plane> {
         let (width, height) = image.size();
-        Ok(Plane::new(
-            width,
-            height,
-            self.values(&[image], image.size())?,
-        )?)
+        let values = self.values(&[image], image.size(), cancel)?;
+        Ok(Plane::new(width, height, values)?)
     }
 
     /// Vessel probabilities of many preprocessed images, in their order. Neighbours of one size go through the network
@@ -230,6 +232,15 @@ impl VesselModel {
     /// # Errors
     /// As [`predict`](Self::predict).
     pub fn predict_batch(&self, images: &[Planes]) -> Result<Vec<Plane>> {
+        self.predict_batch_until(images, &Cancel::new())
+    }
+
+    /// As [`predict_batch`](Self::predict_batch), unless it is cancelled before a group of images or a tile.
+    pub(crate) fn predict_batch_until(
+        &self,
+        images: &[Planes],
+        cancel: &Cancel,
+    ) -> Result<Vec<Plane>> {
         let mut maps = Vec::with_capacity(images.len());
         while let Some(first) = images.get(maps.len()) {
             let (width, height) = first.size();
@@ -239,7 +250,7 @@ impl VesselModel {
             let group: Vec<&Planes> = rest
                 .take_while(|image| like(image) == like(first))
                 .collect();
-            let values = self.values(&group, first.size())?;
+            let values = self.values(&group, first.size(), cancel)?;
             for map in values.chunks_exact(width * height) {
                 maps.push(Plane::new(width, height, map.to_vec())?);
             }
@@ -248,7 +259,13 @@ impl VesselModel {
     }
 
     /// Probabilities of images of one size and number of channels, one behind the other.
-    fn values(&self, images: &[&Planes], (width, height): (usize, usize)) -> Result<Vec<f32>> {
+    fn values(
+        &self,
+        images: &[&Planes],
+        (width, height): (usize, usize),
+        cancel: &Cancel,
+    ) -> Result<Vec<f32>> {
+        cancel.check()?;
         let _frozen = self.store.no_grad();
         let channels = images.first().map_or(1, |image| image.channels());
         if self.image_channels().is_some_and(|taken| taken != channels) {
@@ -271,11 +288,15 @@ impl VesselModel {
         }
         let shape = (images.len(), channels, height, width);
         let batch = Tensor::from_vec(values, shape, &self.device)?;
-        let predict = |tile: &Tensor| self.network.probabilities(tile);
         let probabilities = if width * height <= self.whole {
-            predict(&batch)?
+            self.network.probabilities(&batch)?
         } else {
-            self.tiling.run(&batch, predict)?
+            let tiled = self.tiling.run(&batch, |tile| match cancel.check() {
+                Ok(()) => self.network.probabilities(tile),
+                Err(cancelled) => Err(candle_core::Error::wrap(cancelled)),
+            });
+            // What a tile says of a cancellation comes back as an error of a tensor.
+            tiled.or_else(|error| cancel.check().and(Err(error.into())))?
         };
         let values: Vec<f32> = probabilities.flatten_all()?.to_vec1()?;
         match values.iter().find(|value| !value.is_finite()) {
