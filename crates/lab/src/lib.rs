@@ -3,7 +3,8 @@
 //! - A run file ([`FinetuneConfig`], [`PretrainConfig`], each a [`RunFile`]) says everything of a training; [`Place`] trains it,
 //!   tests the best weights and writes the numbers; [`RunRecord`] keeps in the run folder what it was made of; [`Sweep`] does so for
 //!   every variant and seed of a grid.
-//! - Everything that watches a run is a [`Callback`](venule::train::Callback): [`ProgressBar`], [`LearningCurve`], [`TensorBoard`].
+//! - Everything that watches a run is a [`Callback`](venule::train::Callback): [`ProgressBar`], [`LearningCurve`], [`TensorBoard`];
+//!   [`Count`] watches any other long work.
 //!   What a run has logged is read by [`read_log`], drawn by [`learning_curve_svg`] and summed up by [`runs_below`].
 //! - [`report`] makes tables, curves, files of numbers and an HTML page of evaluations; [`DatasetSummary`] says what a data set holds.
 //!
@@ -21,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 mod chart;
+mod count;
 mod curve;
 mod dataset_summary;
 mod error;
@@ -34,6 +36,7 @@ mod tensorboard;
 
 pub use venule;
 
+pub use count::Count;
 pub use curve::{LearningCurve, learning_curve_svg};
 pub use dataset_summary::{Agreement, DatasetSummary};
 pub use error::{Error, Result};
@@ -43,7 +46,7 @@ pub use run::{
     DataConfig, FinetuneConfig, ImportSettings, MissingNormSetting, Place, PretrainConfig, Purpose,
     RUN_FILE, RunFile, RunRecord, Sweep, SweepEnd, SweepPlace, SweepRow, SweepTable,
     SyntheticConfig, TEST_FILE, TrainingFiles, Variant, finetuning_record, pretraining_record,
-    weights,
+    weights, weights_checksum,
 };
 pub use summary::{RunSummary, runs_below};
 pub use tensorboard::TensorBoard;

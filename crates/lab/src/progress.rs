@@ -20,7 +20,7 @@ pub struct ProgressBar {
 }
 
 /// How often a plain line is written between epochs.
-const LINE_EVERY: Duration = Duration::from_secs(10);
+pub(crate) const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Running means of loss, terms and rate, for the eye.
 #[derive(Debug, Default)]
@@ -197,7 +197,8 @@ impl Callback for ProgressBar {
     }
 }
 
-fn readable(seconds: f64) -> String {
+/// A time as hours, minutes and seconds.
+pub(crate) fn readable(seconds: f64) -> String {
     // The cast saturates, and days are as far as anyone reads.
     let seconds = seconds.max(0.0) as u64;
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);

@@ -17,7 +17,7 @@ pub use finetune_config::{FinetuneConfig, ImportSettings, MissingNormSetting, Tr
 pub use pretrain_config::PretrainConfig;
 pub use record::{RUN_FILE, RunRecord, TEST_FILE};
 pub use run_file::RunFile;
-pub use start::weights;
+pub use start::{weights, weights_checksum};
 pub use sweep::{Sweep, SweepEnd, SweepPlace, Variant};
 pub use sweep_table::{SweepRow, SweepTable};
 pub use synthetic_config::SyntheticConfig;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 #[cfg(feature = "bundled")]
 use venule::Bundled;
 use venule::candle_core::Device;
-use venule::data::{Augment, Jitter};
+use venule::data::{Augment, Checksum, Jitter};
 use venule::synthetic::SyntheticRange;
 use venule::train::{EmaConfig, Schedule, Span};
 use venule::{Registry, Segmenter};
@@ -134,6 +134,28 @@ pub fn weights(from: &Path, registry: &Registry, device: &Device) -> Result<Segm
         expected: "this build has no bundled weights; name a file, or build with the feature bundled",
     }
     .into())
+}
+
+/// What tells the weights that [`weights`] reads from any others: the checksum of their file.
+///
+/// ```
+/// use std::path::Path;
+/// # #[cfg(feature = "bundled")] {
+/// let [one, other] = ["bundled", "bundled-fast"].map(|name| venule_lab::weights_checksum(Path::new(name)));
+/// assert_ne!(one?, other?);
+/// # }
+/// assert!(venule_lab::weights_checksum(Path::new("missing.safetensors")).is_err());
+/// # Ok::<(), venule_lab::Error>(())
+/// ```
+///
+/// # Errors
+/// If there is no such file.
+pub fn weights_checksum(from: &Path) -> Result<Checksum> {
+    #[cfg(feature = "bundled")]
+    if let Some(weights) = from.to_str().and_then(Bundled::named) {
+        return Ok(Checksum::of_bytes(weights.bytes()));
+    }
+    Ok(Checksum::of_file(from).map_err(venule::Error::from)?)
 }
 
 fn is_built_in(name: &Path) -> bool {
