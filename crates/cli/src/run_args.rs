@@ -123,7 +123,7 @@ impl RunArgs {
         Ok(Place {
             device: parse_device(&self.device)?,
             tensorboard: self.tensorboard,
-            stop: stop_flag()?,
+            stop: stop_flag("step")?,
             verbose,
             say: &|line| say!("{line}"),
             ..Place::new(folder, registry)

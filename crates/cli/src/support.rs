@@ -1,11 +1,14 @@
 //! What several subcommands share.
 
+use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use venule::candle_core::Device;
-use venule::data::{Dataset, Sample, mask_image, probability_image, write_png};
+use venule::data::{Dataset, Error, Sample, mask_image, probability_image};
+use venule::file::{Staged, sync_folder};
+use venule::image::{DynamicImage, ImageFormat};
 use venule::{Registry, Segmentation, Segmenter};
 use venule_lab::weights;
 
@@ -17,12 +20,16 @@ pub fn segmenter(
     fast: bool,
     device: &Device,
 ) -> venule_lab::Result<Segmenter> {
+    weights(weights_name(given, fast), &Registry::built_in(), device)
+}
+
+/// The weights file, or the name of built-in weights.
+pub fn weights_name(given: Option<&Path>, fast: bool) -> &Path {
     let bundled = match fast {
         true => "bundled-fast",
         false => "bundled",
     };
-    let given = given.unwrap_or(Path::new(bundled));
-    weights(given, &Registry::built_in(), device)
+    given.unwrap_or(Path::new(bundled))
 }
 
 /// With windows of at most so many patches a side, if that is said; 0: none.
@@ -33,25 +40,48 @@ pub fn with_window(segmenter: Segmenter, window: Option<usize>) -> venule::Resul
     }
 }
 
-/// A flag that Ctrl-C or a termination signal sets; a second one ends the program at once.
-pub fn stop_flag() -> AnyResult<Arc<AtomicBool>> {
+/// A flag that Ctrl-C or a termination signal sets, to be heeded after this `step`; a second one ends the program at once.
+pub fn stop_flag(step: &'static str) -> AnyResult<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
     let seen = flag.clone();
     ctrlc::set_handler(move || {
         if seen.swap(true, Ordering::SeqCst) {
             std::process::exit(i32::from(INTERRUPTED));
         }
-        eprintln!("stopping after this step (again to stop at once)");
+        eprintln!("stopping after this {step} (again to stop at once)");
     })?;
     Ok(flag)
 }
 
-/// The pictures of a segmentation.
-pub const PICTURES: [&str; 3] = ["mask", "probability", "overlay"];
+/// A picture of a segmentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum PictureKind {
+    /// White where the probability is above the threshold
+    Mask,
+    /// Gray, as light as the probability
+    Probability,
+    /// The photograph with its vessels marked
+    Overlay,
+}
+
+impl PictureKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Mask, Self::Probability, Self::Overlay];
+
+    /// The end of its file's name, and its key in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mask => "mask",
+            Self::Probability => "probability",
+            Self::Overlay => "overlay",
+        }
+    }
+}
 
 /// Where a picture of a sample goes.
-pub fn picture_path(folder: &Path, id: &str, kind: &str) -> PathBuf {
-    folder.join(format!("{}_{kind}.png", id.replace(['/', '\\'], "_")))
+pub fn picture_path(folder: &Path, id: &str, kind: PictureKind) -> PathBuf {
+    let id = id.replace(['/', '\\'], "_");
+    folder.join(format!("{id}_{}.png", kind.name()))
 }
 
 /// Refuses ids whose pictures would have too long a name, before any is made.
@@ -62,7 +92,7 @@ pub fn check_pictures<'a>(
     // The longest of the three names.
     let mut paths = ids
         .into_iter()
-        .map(|id| picture_path(folder, id, "probability"));
+        .map(|id| picture_path(folder, id, PictureKind::Probability));
     paths.try_for_each(|path| check_name(&path))
 }
 
@@ -71,16 +101,32 @@ pub fn ids(set: &dyn Dataset) -> impl Iterator<Item = &str> {
     (0..set.len()).map(|index| set.id(index))
 }
 
-/// Writes `ID_mask.png`, `ID_probability.png` and `ID_overlay.png`; returns the overlay's path.
+/// Writes pictures of a segmentation, such as `ID_mask.png`: first all of them beside their places, then one after the other into them.
 pub fn write_pictures(
     folder: &Path,
     sample: &Sample,
     result: &Segmentation,
-) -> venule::Result<PathBuf> {
-    let path = |kind: &str| picture_path(folder, &sample.id, kind);
-    write_png(path("mask"), mask_image(&result.mask)?)?;
-    write_png(path("probability"), probability_image(&result.probability)?)?;
-    let overlay = result.overlay(&sample.image, sample.label.as_ref())?;
-    write_png(path("overlay"), overlay)?;
-    Ok(path("overlay"))
+    kinds: &[PictureKind],
+) -> venule::Result<()> {
+    let stage = |&kind: &PictureKind| {
+        let picture: DynamicImage = match kind {
+            PictureKind::Mask => mask_image(&result.mask)?.into(),
+            PictureKind::Probability => probability_image(&result.probability)?.into(),
+            PictureKind::Overlay => result.overlay(&sample.image, sample.label.as_ref())?.into(),
+        };
+        let path = picture_path(folder, &sample.id, kind);
+        let mut bytes = Vec::new();
+        let encoded = picture.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png);
+        encoded.map_err(|source| Error::Encode {
+            path: path.clone(),
+            source,
+        })?;
+        Ok::<_, venule::Error>(Staged::write(&path, |file| file.write_all(&bytes))?)
+    };
+    let staged = kinds
+        .iter()
+        .map(stage)
+        .collect::<venule::Result<Vec<_>>>()?;
+    staged.into_iter().try_for_each(Staged::place)?;
+    Ok(sync_folder(folder)?)
 }

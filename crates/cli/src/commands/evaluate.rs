@@ -8,7 +8,7 @@ use venule_lab::report::{self, Entry, KeptMasks, Picture, ThresholdOrigin};
 
 use crate::output::{AnyResult, check_tables, say};
 use crate::reading::{ReadingArgs, say_left_out, say_notes};
-use crate::support;
+use crate::support::{self, PictureKind};
 
 /// Evaluate weights on data sets: in the field of view, at native size, pooled and per image.
 #[derive(clap::Args)]
@@ -138,7 +138,7 @@ fn evaluate(args: &Args) -> AnyResult<()> {
             let mut kept = KeptMasks::default();
             let evaluated = protocol.evaluate(&segmenter, &set.images, |sample, result| {
                 if let Some(folder) = &folder {
-                    support::write_pictures(folder, sample, result)?;
+                    support::write_pictures(folder, sample, result, &PictureKind::ALL)?;
                 }
                 if args.report.is_some() {
                     kept.keep(result);

@@ -1,27 +1,53 @@
+mod lines;
+mod list;
+mod manifest;
+mod photograph;
+mod places;
+mod shard;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use serde_json::{Value, json};
-use venule::data::{
-    FovPolicy, Mask, MaskRule, ReadOptions, Sample, check_fov, check_orientation, read_mask_with,
-    read_photograph,
-};
+use venule::data::{Checksum, FovPolicy, Mask, MaskRule, check_fov, read_mask_with};
 use venule::file::write_atomic;
-use venule::{Predict, Segmenter, parse_device, set_threads};
-use venule_lab::report::distinct_names;
+use venule::train::peak_memory_mb;
+use venule::{Segmenter, parse_device, set_threads};
+use venule_lab::{Count, weights_checksum};
 
-use crate::output::{AnyResult, check_tables, expect_no_input, say};
-use crate::support;
+use crate::output::{AnyResult, INTERRUPTED, check_places, check_tables, expect_no_input, say};
+use crate::support::{self, PictureKind, picture_path, stop_flag};
+use list::{Item, Photographs};
+use manifest::Manifest;
+use photograph::{Done, failed_row};
+use places::Places;
+use shard::Shard;
 
 /// Find the vessels in photographs: NAME_mask.png, NAME_probability.png and NAME_overlay.png of each.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  venule segment photo.jpg\n  venule segment --fast --out vessels *.png"
+    after_help = "Examples:\n  venule segment photo.jpg\n  venule segment --fast --out vessels *.png\n  \
+        venule segment --list photos.txt --shard 2/8 --write mask --out vessels --manifest vessels/2.jsonl --resume"
 )]
 pub struct Args {
     /// Photographs: PNG, JPEG, TIFF, GIF, BMP, PPM, also gzipped
-    #[arg(required = true)]
+    #[arg(required_unless_present = "list")]
     images: Vec<PathBuf>,
+    /// Photographs named by a text, one path a line, behind those of the command line; - is standard input
+    #[arg(long, value_name = "FILE")]
+    list: Option<PathBuf>,
+    /// Of N shards of the photographs the I-th alone: 2/8 takes the second, the tenth, …
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+    /// Write what has become of each photograph to this file of JSON lines, at once, and show progress instead of lines
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
+    /// Go on with the manifest: what is done there is passed over, what failed is tried again. Without a manifest yet, begin
+    #[arg(long, requires = "manifest")]
+    resume: bool,
     /// Weights that `finetune` wrote, or label-free, those without any human label [default: the bundled ones]
     #[arg(long)]
     weights: Option<PathBuf>,
@@ -31,6 +57,9 @@ pub struct Args {
     /// Folder of the results
     #[arg(long, default_value = "out/segment")]
     out: PathBuf,
+    /// Which pictures to write
+    #[arg(long, value_name = "PICTURES", value_enum, value_delimiter = ',', default_values_t = PictureKind::ALL)]
+    write: Vec<PictureKind>,
     /// Mark pixels above this probability [default: the one chosen in training, stored in the weights]
     #[arg(long)]
     threshold: Option<f32>,
@@ -43,8 +72,8 @@ pub struct Args {
     /// The page to read of a TIFF that holds several photographs, counted from 1
     #[arg(long)]
     page: Option<usize>,
-    /// Write of every photograph its results, vessel share and warnings, or its error, to this JSON file
-    #[arg(long)]
+    /// Write of every photograph its results, vessel share and warnings, or its error, to this JSON file; of a list --manifest does
+    #[arg(long, conflicts_with = "list")]
     json: Option<PathBuf>,
     /// Take a warning for an error: nothing is written of that photograph
     #[arg(long)]
@@ -60,78 +89,181 @@ pub struct Args {
     device: String,
 }
 
-pub fn run(args: Args) -> AnyResult<ExitCode> {
+pub fn run(mut args: Args) -> AnyResult<ExitCode> {
     set_threads(args.threads)?;
     venule::nn::keep_freed_memory();
-    let stem = |path: &PathBuf| {
-        let stem = path.file_stem().unwrap_or(path.as_os_str());
-        stem.to_string_lossy().into_owned()
-    };
-    // Photographs of one name in several folders: none may overwrite another's results.
-    let names: Vec<String> = distinct_names(args.images.iter().map(stem));
-    support::check_pictures(&args.out, names.iter().map(String::as_str))?;
-    let _places = check_tables([args.out.as_path()], args.json.as_deref())?;
-    let inputs = || args.images.iter().chain(&args.fov).map(PathBuf::as_path);
-    for name in &names {
-        for kind in support::PICTURES {
-            let path = support::picture_path(&args.out, name, kind);
-            expect_no_input(&path, inputs())?;
-            expect_no_label(&path, &args.images)?;
-        }
+    args.write.sort();
+    args.write.dedup();
+    let photographs = Photographs::gather(&args.images, args.list.as_deref())?;
+    let items = &photographs.items;
+    let _made = check_tables([args.out.as_path()], args.json.as_deref())?;
+    let _made = check_places([], args.manifest.as_deref())?;
+    let others = || args.fov.iter().chain(&args.list).map(PathBuf::as_path);
+    let places = Places::new(&args.out, &args.write, items, others());
+    for table in args.json.iter().chain(&args.manifest) {
+        expect_no_input(table, others())?;
+    }
+    if args.list.is_none() {
+        // What a human has typed is refused before any work; of a list one bad name stops nothing.
+        items.iter().try_for_each(|item| places.check(&item.name))?;
     }
     let fov = args.fov.as_deref().map(field_of_view).transpose()?;
     let segmenter = segmenter(&args)?;
-    let mut failed = 0;
+    let shard = args.shard.unwrap_or_default();
+    let (manifest, done) = match &args.manifest {
+        None => (None, vec![false; items.len()]),
+        Some(path) => {
+            let header = header(&args, &segmenter)?;
+            let (manifest, done) = Manifest::open(path, &header, args.resume, items)?;
+            (Some(manifest), done)
+        }
+    };
+    if photographs.repeated > 0 {
+        say!(
+            "photographs that come again, and count once: {}",
+            photographs.repeated
+        );
+    }
+    let mine = (0..items.len()).filter(|&place| shard.holds(place));
+    let (before, todo): (Vec<usize>, Vec<usize>) = mine.partition(|&place| done[place]);
+
+    let stop = stop_flag("photograph")?;
+    let mut count = manifest
+        .as_ref()
+        .map(|_| Count::new("photographs", todo.len()));
+    let mut tally = Tally::default();
+    let begun = Instant::now();
     let mut rows = Vec::new();
-    for (path, name) in args.images.iter().zip(names) {
-        match segment(&args, &segmenter, fov.as_ref(), path, name) {
-            Ok(row) => rows.push(row),
+    for &place in &todo {
+        if stop.load(Ordering::SeqCst) {
+            break;
+        }
+        let item = &items[place];
+        let result = guarded(|| {
+            places.check(&item.name)?;
+            photograph::segment(&args, &segmenter, fov.as_ref(), item)
+        });
+        tally.add(&result);
+        if let (Ok(done), None) = (&result, &manifest) {
+            tell(&args, item, done);
+        }
+        let row = match result {
+            Ok(done) => done.row,
             Err(error) => {
-                failed += 1;
-                let error = error.to_string();
-                // Most errors name the file; some come from further in.
-                match error.contains(&*path.to_string_lossy()) {
-                    true => eprintln!("error: {error}"),
-                    false => eprintln!("error: {}: {error}", path.display()),
+                let said = error_line(item, &error);
+                match &count {
+                    Some(count) => count.line(&said),
+                    None => eprintln!("{said}"),
                 }
-                rows.push(json!({"photograph": shown(path), "error": error}));
+                failed_row(item, &error)
             }
+        };
+        if let Some(manifest) = &manifest {
+            manifest.append(&row)?;
+        }
+        if args.json.is_some() {
+            rows.push(row);
+        }
+        if let Some(count) = &mut count {
+            count.show(tally.done(), &tally.remark());
         }
     }
+    drop(count);
     if let Some(path) = &args.json {
         write_atomic(path, &serde_json::to_vec_pretty(&rows)?)?;
         say!("all numbers: {}", path.display());
     }
-    Ok(if failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+    if let (Some(manifest), Some(path)) = (&manifest, &args.manifest) {
+        manifest.sync()?;
+        let part = args
+            .shard
+            .map_or(String::new(), |shard| format!(" of shard {shard}"));
+        let all = before.len() + todo.len();
+        let before = before.len();
+        let rate = tally.done() as f64 / begun.elapsed().as_secs_f64().max(1e-9);
+        let memory = peak_memory_mb().map_or(String::new(), |peak| format!(", {peak:.0} MiB"));
+        say!(
+            "{all} photographs{part}: {} segmented, {} with warnings, {} failed, {before} done before; {rate:.1} a second{memory}: {}",
+            tally.segmented,
+            tally.warned,
+            tally.failed,
+            path.display()
+        );
+    }
+    let left = todo.len() - tally.done();
+    if left > 0 {
+        let how = match args.manifest {
+            Some(_) => "go on with the same command and --resume",
+            None => "--manifest FILE lets the next run go on where it was stopped",
+        };
+        say!("interrupted; {left} photographs are left: {how}");
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    Ok(match tally.failed {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
     })
 }
 
-/// A path as JSON has it: what is not UTF-8 in it is replaced.
-fn shown(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
+/// What has become of photographs.
+#[derive(Default)]
+struct Tally {
+    segmented: usize,
+    warned: usize,
+    failed: usize,
 }
 
-/// Refuses to write over a picture in a photograph's own folder: it may be a label that a human has drawn.
-fn expect_no_label(written: &Path, photographs: &[PathBuf]) -> AnyResult<()> {
-    let folder = |path: &Path| {
-        path.parent()
-            .map(|folder| match folder.as_os_str().is_empty() {
-                true => Path::new(".").canonicalize(),
-                false => folder.canonicalize(),
-            })
-    };
-    let place = folder(written).and_then(Result::ok);
-    let beside = |photograph: &PathBuf| folder(photograph).and_then(Result::ok) == place;
-    match place.is_some() && written.exists() && photographs.iter().any(beside) {
-        true => Err(format!(
-            "{} stands beside the photograph already and would be overwritten; give another folder with --out, or remove it",
-            written.display()
-        )
-        .into()),
-        false => Ok(()),
+impl Tally {
+    fn add(&mut self, result: &Result<Done, String>) {
+        match result {
+            Ok(done) => {
+                self.segmented += 1;
+                self.warned += usize::from(!done.warnings.is_empty());
+            }
+            Err(_) => self.failed += 1,
+        }
+    }
+
+    fn done(&self) -> usize {
+        self.segmented + self.failed
+    }
+
+    fn remark(&self) -> String {
+        match self.failed {
+            0 => String::new(),
+            failed => format!("{failed} failed"),
+        }
+    }
+}
+
+/// What goes wrong with one photograph must not stop the others, a panic neither.
+fn guarded<T>(work: impl FnOnce() -> AnyResult<T>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err("the program failed on this photograph; please report it".to_owned()),
+    }
+}
+
+/// Most errors name the file; some come from further in.
+fn error_line(item: &Item, error: &str) -> String {
+    match error.contains(&*item.path.to_string_lossy()) {
+        true => format!("error: {error}"),
+        false => format!("error: {}: {error}", item.path.display()),
+    }
+}
+
+/// Says what there is to say of a photograph.
+fn tell(args: &Args, item: &Item, done: &Done) {
+    let path = item.path.display();
+    for note in &done.notes {
+        say!("{path}: {note}");
+    }
+    for warning in &done.warnings {
+        eprintln!("warning: {path}: {warning}");
+    }
+    if let Some(&last) = args.write.last() {
+        let picture = picture_path(&args.out, &item.name, last);
+        say!("{path} -> {}", picture.display());
     }
 }
 
@@ -166,49 +298,37 @@ fn segmenter(args: &Args) -> AnyResult<Segmenter> {
     Ok(segmenter)
 }
 
-/// Segments one photograph and says so; its row of the JSON file.
-fn segment(
-    args: &Args,
-    segmenter: &Segmenter,
-    fov: Option<&Mask>,
-    path: &Path,
-    name: String,
-) -> AnyResult<Value> {
-    let mut options = ReadOptions::default();
-    options.page = args.page;
-    let photograph = read_photograph(path, &options)?;
-    if let (Some(fov), Some(fov_path)) = (fov, &args.fov) {
-        check_orientation(&photograph, path, fov.size(), fov_path)?;
+/// The first line of a manifest: everything that the results depend on.
+fn header(args: &Args, segmenter: &Segmenter) -> AnyResult<Value> {
+    let weights = support::weights_name(args.weights.as_deref(), args.fast);
+    let fov = args.fov.as_deref().map(Checksum::of_file).transpose()?;
+    let kinds: Vec<&str> = args.write.iter().map(|kind| kind.name()).collect();
+    let settings = json!({
+        "weights_checksum": weights_checksum(weights)?,
+        "threshold": segmenter.checkpoint().threshold,
+        "fov_checksum": fov,
+        "full_frame": args.full_frame,
+        "flips": args.flips,
+        "page": args.page,
+        "strict": args.strict,
+        "write": kinds,
+        "out": args.out.to_string_lossy(),
+    });
+    Ok(manifest::header(&weights.to_string_lossy(), settings))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_photograph_on_which_the_program_fails_is_an_error_of_its_own() {
+        let error = guarded::<()>(|| panic!("for this test")).unwrap_err();
+        assert!(error.contains("failed on this photograph"), "{error}");
+        assert_eq!(guarded(|| Ok(1)), Ok(1));
+        assert_eq!(
+            guarded::<()>(|| Err("damaged".into())),
+            Err("damaged".to_owned())
+        );
     }
-    for note in &photograph.notes {
-        say!("{}: {note}", path.display());
-    }
-    let notes: Vec<String> = photograph.notes.iter().map(ToString::to_string).collect();
-    let mut sample = Sample::unlabelled(name, photograph.image);
-    sample.fov = fov.cloned();
-    let result = segmenter.segment_sample(&sample)?;
-    let warnings: Vec<String> = result.warnings.iter().map(ToString::to_string).collect();
-    if args.strict && !warnings.is_empty() {
-        return Err(format!("{} (--strict)", warnings.join("; ")).into());
-    }
-    for warning in &warnings {
-        eprintln!("warning: {}: {warning}", path.display());
-    }
-    let overlay = support::write_pictures(&args.out, &sample, &result)?;
-    say!("{} -> {}", path.display(), overlay.display());
-    let kinds: Vec<&str> = result.warnings.iter().map(|w| w.name()).collect();
-    let output = |kind| shown(&support::picture_path(&args.out, &sample.id, kind));
-    Ok(json!({
-        "photograph": shown(path),
-        "mask": output("mask"),
-        "probability": output("probability"),
-        "overlay": shown(&overlay),
-        "threshold": result.threshold,
-        "vessel_pixels": result.mask.count(),
-        "fov_pixels": result.fov.count(),
-        "vessel_share": result.mask.count() as f64 / result.fov.count().max(1) as f64,
-        "notes": notes,
-        "warning_kinds": kinds,
-        "warnings": warnings,
-    }))
 }

@@ -35,7 +35,7 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
     let end = Sweep::load(&args.grid)?.run(&SweepPlace {
         folder: &args.save_dir,
         registry: &Registry::built_in(),
-        stop: stop_flag()?,
+        stop: stop_flag("step")?,
         say: &|line| say!("{line}"),
     })?;
     match end {

@@ -6,6 +6,7 @@ mod evaluate;
 mod help;
 #[cfg(unix)]
 mod interruption;
+mod segment;
 mod support;
 mod sweep;
 mod training;
