@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use serde_json::{Map, Value};
 use venule::candle_core::{Device, Result as TensorResult, Tensor};
 use venule::data::{FovPolicy, Preprocess, Sample};
 use venule::image::{Rgb, RgbImage};
@@ -36,13 +37,13 @@ impl Encoder for Impatient {
 fn impatient() -> (Segmenter, Cancel, Arc<AtomicUsize>) {
     let (cancel, calls) = (Cancel::new(), Arc::new(AtomicUsize::new(0)));
     let parts = (calls.clone(), cancel.clone());
-    let make = move |(): &(), _: &_| {
+    let make = move |_: &Map<String, Value>, _: &_| {
         let (calls, cancel) = parts.clone();
         Ok(Impatient { calls, cancel })
     };
     let registry = Registry::built_in().with_encoder("impatient", make);
     let mut model = preset("unet");
-    model.encoder = PartConfig::new("impatient", &()).unwrap();
+    model.encoder = PartConfig::new("impatient", &Map::<String, Value>::new()).unwrap();
     let checkpoint = Checkpoint {
         model,
         preprocess: Preprocess::default(),
