@@ -5,14 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Map, Value};
 use venule::candle_core::{Device, Result as TensorResult, Tensor};
-use venule::data::{FovPolicy, Preprocess, Sample};
+use venule::data::{FovPolicy, Sample};
 use venule::image::{Rgb, RgbImage};
 use venule::nn::{Encoder, FeatureInfo, Features, Mode};
-use venule::{
-    Cancel, Checkpoint, Error, PartConfig, Predict, Provenance, Registry, Segmenter, VesselModel,
-};
+use venule::{Cancel, Checkpoint, Error, PartConfig, Predict, Registry, Segmenter, VesselModel};
 
-use crate::support::{photograph, preset, segmenter};
+use crate::support::{photograph, preset, segmenter, tiny_checkpoint};
 
 /// No encoder, but it counts how often it is called, and cancels in the second call.
 struct Impatient {
@@ -46,10 +44,8 @@ fn impatient() -> (Segmenter, Cancel, Arc<AtomicUsize>) {
     model.encoder = PartConfig::new("impatient", &Map::<String, Value>::new()).unwrap();
     let checkpoint = Checkpoint {
         model,
-        preprocess: Preprocess::default(),
         fov: FovPolicy::FullFrame,
-        threshold: 0.5,
-        provenance: Provenance::default(),
+        ..tiny_checkpoint()
     };
     let model =
         VesselModel::from_registry(&registry.unwrap(), &checkpoint.model, 1, &Device::Cpu).unwrap();
