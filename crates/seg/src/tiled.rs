@@ -71,11 +71,25 @@ impl TiledInference {
     pub fn run(
         &self,
         images: &Tensor,
+        predict: impl FnMut(&Tensor) -> TensorResult<Tensor>,
+    ) -> Result<Tensor> {
+        Self::run_rectangles(*self, *self, images, predict)
+    }
+
+    /// As [`run`](Self::run), with tiles that are as high as `rows` says and as wide as `columns`.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_rectangles(
+        rows: Self,
+        columns: Self,
+        images: &Tensor,
         mut predict: impl FnMut(&Tensor) -> TensorResult<Tensor>,
     ) -> Result<Tensor> {
-        self.validate()?;
+        rows.validate()?;
+        columns.validate()?;
         let (batch, _, height, width) = images.dims4()?;
-        let (columns, rows) = (self.axis(width), self.axis(height));
+        let (columns, rows) = (columns.axis(width), rows.axis(height));
         let mut planes = 0;
         let mut sum: Vec<f32> = Vec::new();
         for (&y, down) in rows.starts.iter().zip(&rows.weights) {
@@ -192,6 +206,15 @@ mod tests {
             assert!(TiledInference { tile, overlap }.validate().is_err());
         }
         let image = Tensor::zeros((1, 1, 8, 8), DType::F32, &Device::Cpu).unwrap();
+        let wide = TiledInference {
+            tile: 8,
+            overlap: 0,
+        };
+        let none = TiledInference {
+            tile: 0,
+            overlap: 0,
+        };
+        assert!(TiledInference::run_rectangles(wide, none, &image, |x| Ok(x.clone())).is_err());
         let tiling = TiledInference {
             tile: 4,
             overlap: 2,
@@ -224,7 +247,10 @@ mod tests {
             let images = Tensor::from_vec(values, (2, 1, h, w), &Device::Cpu).unwrap();
             let model = |x: &Tensor| Tensor::cat(&[x.exp()?, x.sqr()?], 1);
             let whole = model(&images).unwrap();
-            let tiled = tiling.run(&images, model).unwrap();
+            // Squares, or half as high.
+            let low = TiledInference { tile: tile.div_ceil(2), overlap: overlap / 2 };
+            let rows = if h % 2 == 0 && low.validate().is_ok() { low } else { tiling };
+            let tiled = TiledInference::run_rectangles(rows, tiling, &images, model).unwrap();
             prop_assert_eq!(tiled.dims(), [2, 2, h, w]);
             let error = (whole - tiled).unwrap().abs().unwrap().max_all().unwrap();
             prop_assert!(error.to_scalar::<f32>().unwrap() < 1e-5);
