@@ -34,6 +34,45 @@ pub struct Checkpoint {
     pub provenance: Provenance,
 }
 
+/// What an ONNX file says beside its graph: a checkpoint, but for the model.
+#[cfg(feature = "onnx")]
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) preprocess: Preprocess,
+    pub(crate) fov: FovPolicy,
+    pub(crate) threshold: f32,
+    pub(crate) calibration: Calibration,
+    pub(crate) provenance: Provenance,
+}
+
+#[cfg(feature = "onnx")]
+impl Settings {
+    /// Of a file that [`Checkpoint::save_onnx`] wrote; none of other makers' files, which say nothing of preprocessing.
+    pub(crate) fn of_onnx(
+        path: &Path,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<Option<Self>> {
+        if !metadata.contains_key(PREPROCESS) {
+            return Ok(None);
+        }
+        let Checkpoint {
+            preprocess,
+            fov,
+            threshold,
+            calibration,
+            provenance,
+            ..
+        } = Checkpoint::from_metadata(path, metadata)?;
+        Ok(Some(Self {
+            preprocess,
+            fov,
+            threshold,
+            calibration,
+            provenance,
+        }))
+    }
+}
+
 impl Checkpoint {
     /// As the metadata of a safetensors file: one JSON document a key.
     pub fn metadata(&self) -> BTreeMap<String, String> {

@@ -24,6 +24,16 @@ pub enum Error {
         /// The names there are.
         known: String,
     },
+    /// A part of a model that cannot be written as ONNX.
+    #[error("a model with the {what} '{kind}' cannot be written as ONNX; kinds that can: {known}")]
+    OnnxKind {
+        /// What it is: an encoder, a decoder.
+        what: &'static str,
+        /// Its kind.
+        kind: String,
+        /// The kinds that can.
+        known: String,
+    },
     /// A kind of part was registered twice.
     #[error(
         "a {what} of the kind '{kind}' is registered already; give the other a name of its own"
@@ -173,6 +183,9 @@ pub enum Error {
     /// From the segmentation model.
     #[error(transparent)]
     Seg(#[from] venule_seg::Error),
+    /// From writing and reading ONNX files.
+    #[error(transparent)]
+    Onnx(#[from] venule_onnx::Error),
     /// From the losses.
     #[error(transparent)]
     Loss(#[from] venule_loss::Error),

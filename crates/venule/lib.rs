@@ -10,12 +10,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Each part is a crate of its own, re-exported here: [`nn`], [`mae`], [`seg`], [`loss`], [`metrics`], [`data`], [`synthetic`], [`train`].
+//! Each part is a crate of its own, re-exported here: [`nn`], [`mae`], [`seg`], [`onnx`], [`loss`], [`metrics`], [`data`], [`synthetic`], [`train`].
 //! This crate joins them: [`VesselModel`] with its presets, [`Segmenter`], [`evaluate`], and the two training [`tasks`].
 //!
 //! # Features
 //! `bundled`, on by default, brings the weights of `Segmenter::bundled` and `bundled_fast`. `train`, on by default, brings the presets and
-//! the training tasks; what is left without it also builds for `wasm32-unknown-unknown`. `cuda`, `cudnn`, `metal`, `accelerate` and `mkl` are forwarded to
+//! the training tasks; what is left without it also builds for `wasm32-unknown-unknown`. `onnx` brings `OnnxSegmenter`, which runs
+//! ONNX files. `cuda`, `cudnn`, `metal`, `accelerate` and `mkl` are forwarded to
 //! candle.
 #![doc = concat!("\n\n---\n", include_str!("../../README.md"))]
 #![forbid(unsafe_code)]
@@ -26,6 +27,7 @@ mod checkpoint;
 mod device;
 mod error;
 mod evaluate;
+mod exchange;
 mod model;
 mod predict;
 #[cfg(feature = "train")]
@@ -45,6 +47,7 @@ pub use venule_loss as loss;
 pub use venule_mae as mae;
 pub use venule_metrics as metrics;
 pub use venule_nn as nn;
+pub use venule_onnx as onnx;
 pub use venule_seg as seg;
 pub use venule_synthetic as synthetic;
 #[cfg(feature = "train")]
@@ -59,6 +62,8 @@ pub use evaluate::{
     CommonThreshold, Evaluated, EvaluationRow, EvaluationWarning, Protocol, evaluate,
     evaluate_predictions,
 };
+#[cfg(feature = "onnx")]
+pub use exchange::{OnnxOptions, OnnxSegmenter};
 pub use model::{
     COARSER_WEIGHT, MaskedModelConfig, ModelConfig, PartConfig, Registry, VesselModel,
 };

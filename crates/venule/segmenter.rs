@@ -310,7 +310,9 @@ impl Segmenter {
     ) -> Result<Prediction> {
         let (input, fov) = self.prepare(sample, fov, cancel)?;
         let probability = match self.flips {
-            true => predict_flipped(&self.model, &input, cancel)?,
+            true => mean_of_mirrored(&input, |views| {
+                self.model.predict_batch_until(views, cancel)
+            })?,
             false => self.model.predict_until(&input, cancel)?,
         };
         Ok(Prediction { probability, fov })
@@ -408,11 +410,14 @@ fn mirrored(map: &Plane, view: usize) -> Plane {
     }
 }
 
-/// The mean prediction over an image and its mirror images, each turned back.
-fn predict_flipped(model: &VesselModel, input: &Planes, cancel: &Cancel) -> Result<Plane> {
+/// The mean of what `predict` makes of an image and its mirror images, each turned back.
+pub(crate) fn mean_of_mirrored(
+    input: &Planes,
+    predict: impl FnOnce(&[Planes]) -> Result<Vec<Plane>>,
+) -> Result<Plane> {
     let view = |view| input.clone().map(|channel| mirrored(&channel, view));
     let views = (0..4).map(view).collect::<venule_data::Result<Vec<_>>>()?;
-    let maps = model.predict_batch_until(&views, cancel)?;
+    let maps = predict(&views)?;
     let (width, height) = input.size();
     let mut mean = Plane::filled(width, height, 0.0);
     for (view, map) in maps.iter().enumerate() {

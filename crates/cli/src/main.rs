@@ -7,6 +7,7 @@ mod output;
 mod reading;
 mod run_args;
 mod support;
+mod system;
 
 use std::process::ExitCode;
 

@@ -11,6 +11,11 @@ pub(crate) const VIT: &str = "vit";
 /// The kind of no encoder at all.
 pub(crate) const NO_ENCODER: &str = "none";
 
+/// The kind of the decoder that sees the image.
+pub(crate) const MULTI_SCALE: &str = "multi_scale";
+/// The kind of the decoder that doubles one map.
+pub(crate) const PROGRESSIVE: &str = "progressive";
+
 /// The kind `none` has no settings.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,13 +37,13 @@ pub(super) fn encoders() -> [(&'static str, EncoderKind); 2] {
 pub(super) fn decoders() -> [(&'static str, DecoderKind); 2] {
     [
         (
-            "progressive",
+            PROGRESSIVE,
             DecoderKind::new(|config: &ProgressiveConfig, maps, params| {
                 Ok(ProgressiveDecoder::new(config, maps, params)?)
             }),
         ),
         (
-            "multi_scale",
+            MULTI_SCALE,
             DecoderKind::new(|config: &MultiScaleConfig, maps, params| {
                 Ok(MultiScaleDecoder::new(config, maps, params)?)
             }),

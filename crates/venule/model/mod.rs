@@ -14,6 +14,6 @@ pub use part::PartConfig;
 pub use registry::Registry;
 pub use vessel_model::{COARSER_WEIGHT, VesselModel};
 
-pub(crate) use built_in::{NO_ENCODER, VIT};
-#[cfg(feature = "train")]
+pub(crate) use built_in::{MULTI_SCALE, NO_ENCODER, PROGRESSIVE, VIT};
+#[cfg(any(feature = "train", feature = "onnx"))]
 pub(crate) use vessel_model::expect_channels;

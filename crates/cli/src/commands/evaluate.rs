@@ -3,12 +3,13 @@ use std::process::ExitCode;
 
 use venule::data::{Dataset, DatasetSpec, FolderSet, FovPolicy, Resize, Split};
 use venule::file::{create_folder, write_atomic};
-use venule::{Evaluated, ImageRecord, Protocol, Seen, Segmenter, parse_device, set_threads};
+use venule::{Evaluated, ImageRecord, Predict, Protocol, Seen, parse_device, set_threads};
 use venule_lab::report::{self, Entry, KeptMasks, Picture, ThresholdOrigin};
 
 use crate::output::{AnyResult, check_tables, say};
 use crate::reading::{ReadingArgs, say_left_out, say_notes};
 use crate::support::{self, PictureKind};
+use crate::system::{OnnxArgs, System};
 
 /// Evaluate weights on data sets: in the field of view, at native size, pooled and per image.
 #[derive(clap::Args)]
@@ -16,7 +17,7 @@ use crate::support::{self, PictureKind};
     after_help = "Examples:\n  venule evaluate --dataset drive=data/DRIVE\n  venule evaluate --weights best.safetensors --dataset drive=data/DRIVE stare=data/STARE --report out/report"
 )]
 pub struct Args {
-    /// Weights that `finetune` wrote, or bundled, bundled-fast or label-free; several are compared [default: bundled]
+    /// Weights that `finetune` wrote, or bundled, bundled-fast or label-free, or ONNX files; several are compared [default: bundled]
     #[arg(long, num_args = 1..)]
     weights: Vec<PathBuf>,
     /// Of the bundled weights the fast ones: less accurate, in a quarter of the time
@@ -82,6 +83,8 @@ pub struct Args {
     device: String,
     #[command(flatten)]
     reading: ReadingArgs,
+    #[command(flatten)]
+    onnx: OnnxArgs,
 }
 
 /// A data set to evaluate on.
@@ -207,7 +210,7 @@ fn sets(args: &Args) -> AnyResult<Vec<Set>> {
 }
 
 /// Every system to evaluate, with its name.
-fn systems(args: &Args) -> AnyResult<Vec<(String, Segmenter)>> {
+fn systems(args: &Args) -> AnyResult<Vec<(String, System)>> {
     let device = parse_device(&args.device)?;
     let weights: Vec<Option<&Path>> = match args.weights.is_empty() {
         true => vec![None],
@@ -231,21 +234,24 @@ fn systems(args: &Args) -> AnyResult<Vec<(String, Segmenter)>> {
             if flips && !args.flips {
                 continue;
             }
-            let mut segmenter = support::segmenter(path, args.fast, &device)?.with_flips(flips);
+            let system = System::open(path, args.fast, &device, &args.onnx)?;
+            let mut segmenter = system.with_flips(flips);
             if args.no_fov {
                 segmenter = segmenter.with_fov_policy(FovPolicy::FullFrame);
             }
             if let Some(side) = args.resize {
-                segmenter = segmenter.with_resize(Some(Resize::Square(side)))?;
+                segmenter = segmenter.with_resize(Resize::Square(side))?;
             }
             if let Some(diameter) = args.fov_diameter {
-                segmenter = segmenter.with_resize(Some(Resize::FovDiameter(diameter)))?;
+                segmenter = segmenter.with_resize(Resize::FovDiameter(diameter))?;
             }
-            segmenter = support::with_window(segmenter, args.window)?;
+            segmenter = segmenter.with_window(args.window)?;
             let suffix = if flips { ", with flips" } else { "" };
             systems.push((format!("{name}{}{suffix}", seen(args)), segmenter));
         }
     }
+    let all: Vec<&System> = systems.iter().map(|(_, system)| system).collect();
+    args.onnx.expect_use(&all)?;
     Ok(systems)
 }
 
@@ -266,11 +272,11 @@ fn seen(args: &Args) -> String {
 /// Says which images a system was trained on, or had its threshold chosen on.
 fn warn_of_known_images(
     name: &str,
-    segmenter: &Segmenter,
+    segmenter: &System,
     origin: ThresholdOrigin,
     set: &Set,
 ) -> AnyResult<()> {
-    let provenance = &segmenter.checkpoint().provenance;
+    let provenance = segmenter.provenance();
     let images = ImageRecord::of(&set.images, &format!("{}_", set.spec.layout))?;
     let note = |what: &str, seen: &dyn Fn(&ImageRecord) -> Seen| {
         let (mut known, mut unknown) = (Vec::new(), false);
@@ -308,7 +314,7 @@ fn warn_of_known_images(
 fn threshold(
     args: &Args,
     protocol: &Protocol,
-    segmenter: &Segmenter,
+    segmenter: &System,
     set: &Set,
 ) -> AnyResult<(f32, ThresholdOrigin)> {
     Ok(
@@ -319,14 +325,18 @@ fn threshold(
                 say!("{}: F1 {:.4} on {split}", set.name, best.f1);
                 (best.threshold, ThresholdOrigin::Chosen(split))
             }
-            _ => (segmenter.checkpoint().threshold, ThresholdOrigin::Stored),
+            _ if !segmenter.has_threshold() => {
+                say!("note: the file names no threshold; --choose-threshold would choose one");
+                (segmenter.threshold(), ThresholdOrigin::Given)
+            }
+            _ => (segmenter.threshold(), ThresholdOrigin::Stored),
         },
     )
 }
 
 /// Where a threshold comes from; of a stored one what the weights say of their training.
-fn explain(origin: ThresholdOrigin, segmenter: &Segmenter) -> String {
-    let provenance = &segmenter.checkpoint().provenance;
+fn explain(origin: ThresholdOrigin, segmenter: &System) -> String {
+    let provenance = segmenter.provenance();
     if origin != ThresholdOrigin::Stored {
         return origin.to_string();
     }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use venule::candle_core::DType;
 use venule::data::{Dataset, DatasetSpec, Resize, Split};
 use venule::mae::{VitConfig, export_encoder};
+use venule::onnx::InputSize;
 use venule::{Checkpoint, ImageRecord, Protocol, Segmenter};
 use venule_lab::report::distinct_names;
 
@@ -11,18 +12,25 @@ use crate::output::{AnyResult, check_places, expect_no_input, say};
 use crate::reading::say_left_out;
 use crate::support;
 
-/// Write weights in half precision, with all that is needed to use them: a file to give away. Or the encoder alone, for others.
+/// Write weights in half precision, with all that is needed to use them: a file to give away. Or the encoder alone, or the model as
+/// ONNX, for others.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  venule export --weights best.safetensors --out vessels.safetensors\n  venule export --weights best.safetensors --encoder --out vit.safetensors"
+    after_help = "Examples:\n  venule export --weights best.safetensors --out vessels.safetensors\n  venule export --weights best.safetensors --encoder --out vit.safetensors\n  venule export --weights best.safetensors --onnx vessels.onnx --size 584x565"
 )]
 pub struct Args {
     /// Weights that `finetune` wrote
     #[arg(long)]
     weights: PathBuf,
     /// The file to write
+    #[arg(long, required_unless_present = "onnx", conflicts_with = "onnx")]
+    out: Option<PathBuf>,
+    /// Write the model to this file as ONNX instead, which other programs run
     #[arg(long)]
-    out: PathBuf,
+    onnx: Option<PathBuf>,
+    /// The images that the ONNX file takes: of one size, as HEIGHTxWIDTH in pixels, or of any
+    #[arg(long, default_value = "dynamic", conflicts_with = "out")]
+    size: InputSize,
     /// Store the threshold that maximises F1 on this data set, NAME=PATH, instead of the one chosen in training: for use on
     /// other cameras, take photographs of a camera that was not trained on. Of several the mean of their F1 counts
     #[arg(long, num_args = 1..)]
@@ -43,16 +51,19 @@ pub struct Args {
     #[arg(long)]
     window: Option<usize>,
     /// Write the encoder alone, in the layout of timm and MAE, which both load as it is
-    #[arg(long, conflicts_with_all = ["threshold_on", "fov_diameter", "window"])]
+    #[arg(long, conflicts_with_all = ["threshold_on", "fov_diameter", "window", "onnx"])]
     encoder: bool,
 }
 
 pub fn run(args: Args) -> AnyResult<ExitCode> {
-    let _places = check_places([], [args.out.as_path()])?;
-    expect_no_input(&args.out, [args.weights.as_path()])?;
+    let Some(out) = args.onnx.as_ref().or(args.out.as_ref()) else {
+        return Err("give the file to write with --out or --onnx".into());
+    };
+    let _places = check_places([], [out.as_path()])?;
+    expect_no_input(out, [args.weights.as_path()])?;
     let mut segmenter = Segmenter::from_file(&args.weights)?;
     if args.encoder {
-        return encoder(&segmenter, &args.out);
+        return encoder(&segmenter, out);
     }
     if let Some(diameter) = args.fov_diameter {
         segmenter = segmenter.with_resize(Some(Resize::FovDiameter(diameter)))?;
@@ -67,7 +78,10 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
         let name = Path::new(&path).file_name().unwrap_or_default();
         checkpoint.provenance.pretrained = Some(name.to_string_lossy().into_owned());
     }
-    checkpoint.save(&args.out, segmenter.model(), DType::F16)?;
+    match args.onnx {
+        None => checkpoint.save(out, segmenter.model(), DType::F16)?,
+        Some(_) => checkpoint.save_onnx(out, segmenter.model(), args.size)?,
+    }
     let provenance = &checkpoint.provenance;
     let drawn = provenance.drawn.iter().map(|name| format!(" and {name}"));
     let unlabelled = match provenance.unlabelled.len() {
@@ -76,8 +90,8 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
     };
     say!(
         "{}: {} bytes, trained on {} images{unlabelled}{}",
-        args.out.display(),
-        std::fs::metadata(&args.out)?.len(),
+        out.display(),
+        std::fs::metadata(out)?.len(),
         provenance.images.len(),
         drawn.collect::<String>()
     );

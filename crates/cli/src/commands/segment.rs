@@ -15,11 +15,12 @@ use serde_json::{Value, json};
 use venule::data::{Checksum, FovPolicy, Mask, MaskRule, check_fov, read_mask_with};
 use venule::file::write_atomic;
 use venule::train::peak_memory_mb;
-use venule::{Segmenter, parse_device, set_threads};
+use venule::{Predict, parse_device, set_threads};
 use venule_lab::{Count, weights_checksum};
 
 use crate::output::{AnyResult, INTERRUPTED, check_places, check_tables, expect_no_input, say};
 use crate::support::{self, PictureKind, picture_path, stop_flag};
+use crate::system::{OnnxArgs, System};
 use list::{Item, Photographs};
 use manifest::Manifest;
 use photograph::{Done, failed_row};
@@ -48,7 +49,7 @@ pub struct Args {
     /// Go on with the manifest: what is done there is passed over, what failed is tried again. Without a manifest yet, begin
     #[arg(long, requires = "manifest")]
     resume: bool,
-    /// Weights that `finetune` wrote, or label-free, those without any human label [default: the bundled ones]
+    /// Weights that `finetune` wrote, or label-free, those without any human label, or an ONNX file [default: the bundled ones]
     #[arg(long)]
     weights: Option<PathBuf>,
     /// Of the bundled weights the fast ones: less accurate, in a quarter of the time
@@ -87,6 +88,8 @@ pub struct Args {
     /// cpu, cuda, cuda:N or metal
     #[arg(long, default_value = "cpu")]
     device: String,
+    #[command(flatten)]
+    onnx: OnnxArgs,
 }
 
 pub fn run(mut args: Args) -> AnyResult<ExitCode> {
@@ -282,10 +285,11 @@ fn field_of_view(path: &Path) -> AnyResult<Mask> {
     Ok(read.mask)
 }
 
-fn segmenter(args: &Args) -> AnyResult<Segmenter> {
+fn segmenter(args: &Args) -> AnyResult<System> {
     let device = parse_device(&args.device)?;
-    let mut segmenter =
-        support::segmenter(args.weights.as_deref(), args.fast, &device)?.with_flips(args.flips);
+    let segmenter = System::open(args.weights.as_deref(), args.fast, &device, &args.onnx)?;
+    args.onnx.expect_use(&[&segmenter])?;
+    let mut segmenter = segmenter.with_flips(args.flips);
     if let Some(threshold) = args.threshold {
         segmenter = segmenter.with_threshold(threshold)?;
     }
@@ -299,13 +303,14 @@ fn segmenter(args: &Args) -> AnyResult<Segmenter> {
 }
 
 /// The first line of a manifest: everything that the results depend on.
-fn header(args: &Args, segmenter: &Segmenter) -> AnyResult<Value> {
+fn header(args: &Args, segmenter: &System) -> AnyResult<Value> {
     let weights = support::weights_name(args.weights.as_deref(), args.fast);
     let fov = args.fov.as_deref().map(Checksum::of_file).transpose()?;
     let kinds: Vec<&str> = args.write.iter().map(|kind| kind.name()).collect();
     let settings = json!({
         "weights_checksum": weights_checksum(weights)?,
-        "threshold": segmenter.checkpoint().threshold,
+        "threshold": segmenter.threshold(),
+        "onnx": args.onnx.described(),
         "fov_checksum": fov,
         "full_frame": args.full_frame,
         "flips": args.flips,

@@ -4,6 +4,7 @@
 
 mod folders;
 mod masks;
+mod onnx;
 mod photographs;
 mod weights;
 

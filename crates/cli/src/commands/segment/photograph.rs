@@ -4,11 +4,12 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 use venule::data::{Mask, ReadOptions, Sample, check_orientation, read_photograph};
-use venule::{Predict, Segmenter};
+use venule::Predict;
 
 use super::Args;
 use super::list::Item;
 use crate::output::AnyResult;
+use crate::system::System;
 use crate::support::{picture_path, write_pictures};
 
 /// What there is to be said of a segmented photograph.
@@ -21,7 +22,7 @@ pub struct Done {
 /// Segments a photograph and writes its pictures.
 pub fn segment(
     args: &Args,
-    segmenter: &Segmenter,
+    segmenter: &System,
     fov: Option<&Mask>,
     item: &Item,
 ) -> AnyResult<Done> {
