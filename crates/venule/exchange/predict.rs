@@ -8,7 +8,7 @@ use venule_seg::TiledInference;
 
 use crate::checkpoint::Settings;
 use crate::segmenter::{check_threshold, mean_of_mirrored};
-use crate::{Calibration, Error, Predict, Prediction, Provenance, Result, Segmentation};
+use crate::{Calibration, Predict, Prediction, Provenance, Result, Segmentation};
 
 /// Sides of images of any size are filled up to multiples of this, as networks that halve them up to five times take them.
 const MULTIPLE: usize = 32;
@@ -115,7 +115,7 @@ impl OnnxSegmenter {
     /// Uses another threshold than the file's, and forgets which images that one was chosen on.
     ///
     /// # Errors
-    /// [`Error::Config`] if it is not in [0, 1].
+    /// [`Error::Config`](crate::Error::Config) if it is not in [0, 1].
     pub fn with_threshold(mut self, threshold: f32) -> Result<Self> {
         check_threshold(threshold)?;
         self.settings.threshold = threshold;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use venule::candle_core::{DType, Device};
 use venule::data::{FovPolicy, Preprocess};
-use venule::{Checkpoint, ModelConfig, Provenance, VesselModel};
+use venule::{Calibration, Checkpoint, ModelConfig, Provenance, VesselModel};
 
 use super::{Set, refuse, says, succeed};
 
@@ -15,6 +15,7 @@ fn tiny(folder: &Path) {
         preprocess: Preprocess::default(),
         fov: FovPolicy::GivenOrDetect,
         threshold: 0.12,
+        calibration: Calibration::default(),
         provenance: Provenance::default(),
     };
     let model = VesselModel::new(&checkpoint.model, 1, &Device::Cpu).unwrap();

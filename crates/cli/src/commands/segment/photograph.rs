@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
-use venule::data::{Mask, ReadOptions, Sample, check_orientation, read_photograph};
 use venule::Predict;
+use venule::data::{Mask, ReadOptions, Sample, check_orientation, read_photograph};
 
 use super::Args;
 use super::list::Item;
 use crate::output::AnyResult;
-use crate::system::System;
 use crate::support::{picture_path, write_pictures};
+use crate::system::System;
 
 /// What there is to be said of a segmented photograph.
 pub struct Done {
