@@ -11,6 +11,8 @@ mod evaluating;
 mod golden;
 mod interruption;
 mod models;
+#[cfg(feature = "onnx")]
+mod onnx;
 mod presets;
 mod real_data;
 mod reports;
