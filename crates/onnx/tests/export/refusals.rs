@@ -64,7 +64,7 @@ fn sizes_are_checked() {
     for text in ["", "12", "x", "12x", "0x5", "-3x5", "Dynamic", "8x8x8"] {
         let error = text.parse::<InputSize>().unwrap_err().to_string();
         assert!(
-            error.contains(text) && error.contains("pixels") | error.contains("584x565"),
+            error.contains(text) && (error.contains("pixels") || error.contains("584x565")),
             "{error}"
         );
     }
