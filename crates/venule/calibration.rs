@@ -56,6 +56,7 @@ impl Calibration {
     }
 
     /// The probability that becomes `threshold`, for photographs of middling size: of crops no size is known.
+    #[cfg(feature = "train")]
     pub(crate) fn raw_threshold(&self, threshold: f32) -> f32 {
         let middling = Self::SMALLEST * std::f64::consts::SQRT_2;
         odds((-self.shift(middling)).exp() as f32, threshold)

@@ -35,8 +35,10 @@ impl Photograph {
     /// # Errors
     /// None.
     pub fn synthetic(seed: u32) -> Result<Self, JsError> {
+        let drawn = synthetic_fundus(&SyntheticFundus::drive_like(), u64::from(seed), 0)?;
         Ok(Self {
-            sample: synthetic_fundus(&SyntheticFundus::drive_like(), u64::from(seed), 0)?,
+            // Without its field of view, as from a file.
+            sample: Sample::unlabelled(drawn.id, drawn.image),
             notes: Vec::new(),
         })
     }

@@ -177,7 +177,7 @@ test("what is odd is said in words", async () => {
 test("bad files are refused in words, within bounded memory, and the page works on", async () => {
   const whole = await readFile(photograph);
   for (const [name, bytes, said] of [
-    ["notes.txt", Buffer.from("no picture at all"), /notes\.txt is not an image/],
+    ["notes.txt", Buffer.from("no picture at all"), /notes\.txt is a text, which is not read/],
     ["empty.png", Buffer.alloc(0), /empty\.png/],
     ["cut.png", whole.subarray(0, whole.length / 2), /cut\.png/],
     ["huge.png", plain(10_000, 10_000, 90), /huge\.png has 10000 × 10000 pixels, more than the 33 million/],
