@@ -27,7 +27,7 @@ export class Browser {
       driver.on("exit", () => reject(new Error(`chromedriver ended: ${said}`)));
       driver.stdout.on("data", (data) => {
         said += data;
-        const found = /on port (\d+)/.exec(said);
+        const found = /successfully on port (\d+)/.exec(said);
         if (found) resolve(found[1]);
       });
     });
