@@ -1,6 +1,6 @@
 use std::io::Cursor;
 
-use venule::data::{Sample, parse_photograph};
+use venule::data::{ReadOptions, Sample, parse_photograph};
 use venule::image::ImageReader;
 use venule::synthetic::{SyntheticFundus, synthetic_fundus};
 use wasm_bindgen::prelude::*;
@@ -23,7 +23,7 @@ impl Photograph {
     /// If it is no picture that is read, is damaged, or has more than 2²⁵ pixels.
     pub fn read(name: &str, bytes: Vec<u8>) -> Result<Self, JsError> {
         expect_room(name, &bytes)?;
-        let photograph = parse_photograph(name, bytes)?;
+        let photograph = parse_photograph(name, bytes, &ReadOptions::default())?;
         Ok(Self {
             notes: photograph.notes.iter().map(ToString::to_string).collect(),
             sample: Sample::unlabelled(name, photograph.image),

@@ -75,16 +75,51 @@ pub struct Photograph {
 /// [`Error::SeveralPages`], [`Error::NoPage`]; [`Error::InvalidConfig`] for bits out of range. All others name the file.
 pub fn read_photograph(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Photograph> {
     let path = path.as_ref();
-    if let Some(bits) = options.bits
-        && !(8..=16).contains(&bits)
-    {
-        return Err(Error::InvalidConfig {
+    check_bits(options)?;
+    from_bytes(path, source::read(path)?, options)
+}
+
+/// Reads a photograph from a file's bytes, where there is no file system or the file came over a network: as [`read_photograph`] in
+/// all else. Errors call it `name`.
+///
+/// ```
+/// use std::io::Cursor;
+/// use venule_data::{ReadOptions, parse_photograph};
+/// let mut png = Cursor::new(Vec::new());
+/// image::GrayImage::from_pixel(3, 2, image::Luma([200])).write_to(&mut png, image::ImageFormat::Png)?;
+/// let bytes = png.into_inner();
+/// let photograph = parse_photograph("dropped.png", bytes.clone(), &ReadOptions::default())?;
+/// assert_eq!(photograph.image.get_pixel(2, 1).0, [200, 200, 200]);
+/// let error = parse_photograph("dropped.png", bytes[..20].to_vec(), &ReadOptions::default()).unwrap_err();
+/// assert!(error.to_string().contains("dropped.png"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// Those of [`read_photograph`] that are not of a file.
+pub fn parse_photograph(
+    name: impl AsRef<Path>,
+    bytes: Vec<u8>,
+    options: &ReadOptions,
+) -> Result<Photograph> {
+    let name = name.as_ref();
+    check_bits(options)?;
+    from_bytes(name, source::unpacked(name, bytes)?, options)
+}
+
+fn check_bits(options: &ReadOptions) -> Result<()> {
+    match options.bits {
+        Some(bits) if !(8..=16).contains(&bits) => Err(Error::InvalidConfig {
             field: "ReadOptions::bits",
             found: bits.to_string(),
             expected: "8 to 16",
-        });
+        }),
+        _ => Ok(()),
     }
-    let decoded = decode::decode(path, source::read(path)?, options, false)?;
+}
+
+fn from_bytes(path: &Path, bytes: Vec<u8>, options: &ReadOptions) -> Result<Photograph> {
+    let decoded = decode::decode(path, bytes, options, false)?;
     let mut notes = decoded.notes;
     let (image, stretched) = to_eight_bits(decoded.image, options.bits, decoded.max_sample);
     notes.extend(stretched);

@@ -37,6 +37,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     };
     let (file, length) = open(path)?;
     let bytes = read_at_most(path, file, length)?.map_err(failed)?;
+    unpacked(path, bytes)
+}
+
+/// The bytes themselves, or what they hold if they are gzip.
+pub(super) fn unpacked(path: &Path, bytes: Vec<u8>) -> Result<Vec<u8>> {
     if !bytes.starts_with(&GZIP) {
         return Ok(bytes);
     }
