@@ -52,7 +52,8 @@ impl Settings {
         path: &Path,
         metadata: &BTreeMap<String, String>,
     ) -> Result<Option<Self>> {
-        if !metadata.contains_key(PREPROCESS) {
+        let documents = [MODEL, PREPROCESS, FIELD_OF_VIEW, THRESHOLD, PROVENANCE];
+        if !documents.iter().all(|key| metadata.contains_key(*key)) {
             return Ok(None);
         }
         let Checkpoint {
