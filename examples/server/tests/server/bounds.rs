@@ -134,7 +134,7 @@ fn all_that_is_asked_at_once_is_answered_in_its_turn() {
 
 #[test]
 fn stopped_it_answers_what_it_has_begun_and_nothing_else() {
-    let mut server = Running::new("--workers 1", TILE);
+    let mut server = Running::new("--workers 1 --grace 300", TILE);
     let (_, png) = photograph(1500, 1100);
     let mut begun = server.connect();
     send(&mut begun, "POST /segment\nAccept: application/json", &png);
