@@ -1,16 +1,15 @@
 //! From the bytes of an upload to those of an answer: what a thread does, without a word of HTTP.
 
-use std::io::{Cursor, Write};
+use std::io::Cursor;
 
 use axum::Json;
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use tempfile::NamedTempFile;
 use venule::data::{
-    Error as DataError, ReadOptions, Sample, mask_image, overlay, probability_image,
-    read_photograph,
+    Error as DataError, ReadOptions, Sample, mask_image, overlay, parse_photograph,
+    probability_image,
 };
 use venule::image::{DynamicImage, ImageFormat};
 use venule::{Cancel, Error, Segmentation, Segmenter};
@@ -56,29 +55,17 @@ pub fn segment(
     }
 }
 
-/// The readers take a file: they heed what its format says of pages, depth and orientation.
 fn read(upload: &[u8]) -> Result<(Sample, Vec<String>), Failure> {
-    let internal = |error: std::io::Error| Failure::Internal(error.to_string());
-    let mut file = NamedTempFile::new().map_err(internal)?;
-    file.write_all(upload).map_err(internal)?;
-    let read = read_photograph(file.path(), &ReadOptions::default());
-    let photograph = read.map_err(|error| {
-        // The sender knows no file of this machine.
-        let path = file.path().display().to_string();
-        let text = error.to_string().replace(&path, "the photograph");
-        match error {
-            DataError::UnknownFormat { .. } | DataError::UnreadFormat { .. } => {
-                Failure::Format(text)
-            }
-            DataError::Io { .. } | DataError::NotAFile { .. } => Failure::Internal(text),
-            _ => Failure::Photograph(text),
+    const NAME: &str = "the photograph";
+    let read = parse_photograph(NAME, upload.to_vec(), &ReadOptions::default());
+    let photograph = read.map_err(|error| match error {
+        DataError::UnknownFormat { .. } | DataError::UnreadFormat { .. } => {
+            Failure::Format(error.to_string())
         }
+        _ => Failure::Photograph(error.to_string()),
     })?;
     let notes = photograph.notes.iter().map(ToString::to_string).collect();
-    Ok((
-        Sample::unlabelled("the photograph", photograph.image),
-        notes,
-    ))
+    Ok((Sample::unlabelled(NAME, photograph.image), notes))
 }
 
 fn failure(error: Error) -> Failure {
