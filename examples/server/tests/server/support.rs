@@ -14,7 +14,7 @@ use venule::candle_core::{Device, Result as TensorResult, Tensor};
 use venule::data::{FovPolicy, Preprocess};
 use venule::image::{ImageFormat, Rgb, RgbImage};
 use venule::nn::{Encoder, FeatureInfo, Features, Mode};
-use venule::{Checkpoint, ModelConfig, PartConfig, Provenance, Registry, Segmenter, VesselModel};
+use venule::{PartConfig, Registry, Segmenter, VesselModel};
 use venule_server::{Options, Server, router, serve};
 
 /// No encoder, but it counts its calls, and takes its time for each.
@@ -46,15 +46,12 @@ pub fn segmenter(time: Duration) -> (Segmenter, Arc<AtomicUsize>) {
         })
     };
     let registry = Registry::built_in().with_encoder("slow", make).unwrap();
-    let mut model = ModelConfig::preset("unet").unwrap();
-    model.encoder = PartConfig::new("slow", &Map::<String, Value>::new()).unwrap();
-    let checkpoint = Checkpoint {
-        model,
-        preprocess: Preprocess::default(),
-        fov: FovPolicy::FullFrame,
-        threshold: 0.5,
-        provenance: Provenance::default(),
-    };
+    // The network of the fast weights, but for its encoder.
+    let fast = Segmenter::bundled_fast().unwrap();
+    let mut checkpoint = fast.checkpoint().clone();
+    checkpoint.model.encoder = PartConfig::new("slow", &Map::<String, Value>::new()).unwrap();
+    checkpoint.preprocess = Preprocess::default();
+    checkpoint.fov = FovPolicy::FullFrame;
     let model = VesselModel::from_registry(&registry, &checkpoint.model, 1, &Device::Cpu).unwrap();
     (Segmenter::new(checkpoint, model).unwrap(), calls)
 }
