@@ -28,7 +28,6 @@ impl Checkpoint {
     ///     fov: FovPolicy::GivenOrDetect,
     ///     threshold: 0.5,
     ///     calibration: Calibration::default(),
-    ///     calibration: Calibration::default(),
     ///     provenance: Provenance::default(),
     /// };
     /// let model = VesselModel::new(&checkpoint.model, 1, &Device::Cpu)?;
