@@ -69,7 +69,9 @@ fn page(library: &Path, folder: &Path, out: &Path) -> Result<String> {
 fn bind(library: &Path, parts: &Path) -> Result<(String, Vec<u8>)> {
     bindgen(library).no_modules(true)?.generate(parts)?;
     let bindings = fs::read_to_string(parts.join("library.js"))?;
-    Ok((bindings, fs::read(parts.join("library_bg.wasm"))?))
+    let module = fs::read(parts.join("library_bg.wasm"))?;
+    fs::remove_dir_all(parts)?;
+    Ok((bindings, module))
 }
 
 fn bindgen(library: &Path) -> Bindgen {
@@ -77,6 +79,8 @@ fn bindgen(library: &Path) -> Bindgen {
     bindgen
         .input_path(library)
         .typescript(false)
+        // Names of functions serve a debugger alone.
+        .remove_name_section(true)
         .out_name("library");
     bindgen
 }
