@@ -28,6 +28,7 @@ pub use note::Note;
 pub use photograph::{
     Photograph, ReadOptions, check_orientation, parse_photograph, read_photograph,
 };
+pub(crate) use plausible::marked;
 pub use plausible::{LabelCheck, check_fov, check_label};
 pub use prediction::{PredictionRange, PredictionScale, read_probability};
 pub use source::file_kind;

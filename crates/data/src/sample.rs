@@ -1,5 +1,6 @@
 use image::RgbImage;
 
+use crate::read::marked;
 use crate::{Error, LabelCheck, Mask, Result};
 
 /// One photograph at its native size with what human annotators said of it.
@@ -93,17 +94,14 @@ impl Sample {
         else {
             return Ok(());
         };
-        let pixels = fov.count();
-        let both = label.data().iter().zip(fov.data());
-        let vessels = both.filter(|(marked, inside)| **marked && **inside).count();
-        let empty = vessels == 0 && !self.allowed.allow_empty;
-        match empty || (2 * vessels > pixels && !self.allowed.allow_majority) {
-            true => Err(Error::UnusableLabel {
+        let (vessels, pixels) = (marked(label, fov), fov.count());
+        match self.allowed.accepts(vessels, pixels) {
+            true => Ok(()),
+            false => Err(Error::UnusableLabel {
                 id: self.id.clone(),
                 vessels,
                 pixels,
             }),
-            false => Ok(()),
         }
     }
 }

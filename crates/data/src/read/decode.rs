@@ -39,18 +39,18 @@ pub(super) fn decode(
 ) -> Result<Decoded> {
     #[cfg(feature = "dicom")]
     if super::kind::is_dicom(&bytes) {
-        return decode_dicom(path, &bytes, options, is_map);
+        return guarded(path, "DICOM", || {
+            decode_dicom(path, &bytes, options, is_map)
+        });
     }
     let Some((format, name)) = format_of(&bytes) else {
         return Err(not_read(path, &bytes));
     };
-    // A last wall: a panic in a decoder must end in an error about this file, not in the end of a long training run.
-    let decoded = catch_unwind(AssertUnwindSafe(|| match format {
+    let decoded = guarded(path, name, || match format {
         ImageFormat::Tiff => decode_tiff(path, bytes, options, is_map),
         ImageFormat::Jpeg => decode_jpeg(path, name, &bytes, options),
         _ => decode_first(path, format, name, &bytes, options),
-    }))
-    .unwrap_or_else(|_| Err(failed(path, name, "the decoder gave up on malformed data")))?;
+    })?;
     match decoded.image {
         // The decoder takes whole numbers of 32 bits for floating point where the file does not say what they are.
         DynamicImage::ImageRgb32F(_) | DynamicImage::ImageRgba32F(_) => Err(failed(
@@ -63,6 +63,16 @@ pub(super) fn decode(
         )),
         _ => Ok(decoded),
     }
+}
+
+/// A last wall: a panic in a decoder must end in an error about this file, not in the end of a long training run.
+fn guarded(
+    path: &Path,
+    name: &'static str,
+    decode: impl FnOnce() -> Result<Decoded>,
+) -> Result<Decoded> {
+    catch_unwind(AssertUnwindSafe(decode))
+        .unwrap_or_else(|_| Err(failed(path, name, "the decoder gave up on malformed data")))
 }
 
 fn failed(path: &Path, format: &'static str, reason: impl ToString) -> Error {
@@ -119,10 +129,7 @@ fn decode_jpeg(
     options: &ReadOptions,
 ) -> Result<Decoded> {
     // The decoder fills what a truncated file lacks with gray and reports nothing.
-    if let Some(what) = jpeg::lacks(bytes) {
-        return Err(failed(path, name, what));
-    }
-    let starts = jpeg::pictures(bytes);
+    let starts = jpeg::pictures(bytes).map_err(|what| failed(path, name, what))?;
     let (page, pages) = (options.page.unwrap_or(1), starts.len());
     let start = page.checked_sub(1).and_then(|index| starts.get(index));
     let start = *start.ok_or_else(|| no_page(path, page, pages))?;
@@ -173,9 +180,7 @@ fn decode_dicom(path: &Path, bytes: &[u8], options: &ReadOptions, is_map: bool) 
     });
     match file.picture(page - 1).map_err(refused)? {
         Picture::Jpeg(stream) => {
-            if let Some(what) = jpeg::lacks(&stream) {
-                return Err(failed(path, NAME, what));
-            }
+            jpeg::pictures(&stream).map_err(|what| failed(path, NAME, what))?;
             let decoded = decode_picture(path, ImageFormat::Jpeg, NAME, &stream, note)?;
             let size = (decoded.image.width(), decoded.image.height());
             match size == (file.width, file.height) {

@@ -1,23 +1,15 @@
-/// What a JPEG stream lacks of its image, if it does.
-///
-/// A stream must reach its end-of-image marker, and a progressive one must hold all scans: a decoder fills what is missing with
-/// gray or blur. Walks the segments by their lengths (so that a thumbnail inside one is not taken for the image) and the
-/// entropy-coded data by its byte stuffing (ITU-T T.81, annexes B and G).
-pub(super) fn lacks(bytes: &[u8]) -> Option<&'static str> {
-    end(bytes).err()
-}
-
 /// Where each picture of a file begins: cameras write several one after the other, a stereo pair or a depth map (CIPA DC-007).
 ///
 /// At most 1000 are counted. Behind the first picture zeros may stand before the next, and anything if the first says that there
 /// are more.
-pub(super) fn pictures(bytes: &[u8]) -> Vec<usize> {
+///
+/// # Errors
+/// What the first picture lacks.
+pub(super) fn pictures(bytes: &[u8]) -> Result<Vec<usize>, &'static str> {
     const MOST: usize = 1000;
     const GAP: usize = 1 << 16;
     let mut starts = vec![0];
-    let Ok(mut at) = end(bytes) else {
-        return starts;
-    };
+    let mut at = end(bytes)?;
     let announced = bytes[..at].windows(INDEX.len()).any(|found| found == INDEX);
     while starts.len() < MOST {
         let rest = &bytes[at..];
@@ -42,7 +34,7 @@ pub(super) fn pictures(bytes: &[u8]) -> Vec<usize> {
             _ => break,
         }
     }
-    starts
+    Ok(starts)
 }
 
 /// How a picture begins.
@@ -52,6 +44,10 @@ const START: [u8; 3] = [0xff, 0xd8, 0xff];
 const INDEX: [u8; 4] = *b"MPF\0";
 
 /// Where the picture that bytes begin with ends, or what it lacks.
+///
+/// A stream must reach its end-of-image marker, and a progressive one must hold all scans: a decoder fills what is missing with
+/// gray or blur. Walks the segments by their lengths (so that a thumbnail inside one is not taken for the image) and the
+/// entropy-coded data by its byte stuffing (ITU-T T.81, annexes B and G).
 fn end(bytes: &[u8]) -> Result<usize, &'static str> {
     const END: Result<usize, &str> = Err("the file ends before the image does");
     let mut scans = Scans::default();
@@ -156,7 +152,11 @@ impl Scans {
 
 #[cfg(test)]
 mod tests {
-    use super::{lacks, pictures};
+    use super::pictures;
+
+    fn lacks(bytes: &[u8]) -> Option<&'static str> {
+        pictures(bytes).err()
+    }
 
     /// Start, a segment that may hold an index, a scan header, data, end.
     fn picture(index: &[u8; 4]) -> Vec<u8> {
@@ -173,6 +173,7 @@ mod tests {
     fn pictures_behind_the_first_are_found() {
         let (plain, index) = (picture(b"none"), picture(b"MPF\0"));
         let length = plain.len();
+        let pictures = |bytes: &[u8]| pictures(bytes).unwrap();
         assert_eq!(pictures(&plain), [0]);
         assert_eq!(pictures(&[&plain[..], &plain].concat()), [0, length]);
         let padded = [&plain[..], &[0; 5], &plain, &[0; 9]].concat();

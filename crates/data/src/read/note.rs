@@ -88,7 +88,10 @@ impl fmt::Display for Note {
                 }
             ),
             Self::FirstPicture { pictures } => {
-                write!(f, "it holds {pictures} JPEG pictures; the first was read")
+                write!(
+                    f,
+                    "it holds {pictures} JPEG pictures; the first was read (`--page` chooses another)"
+                )
             }
             Self::FirstFrame {
                 frames,

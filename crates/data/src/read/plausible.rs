@@ -24,6 +24,19 @@ impl LabelCheck {
         self.allow_majority = true;
         self
     }
+
+    /// Whether a label may mark so many of so many pixels.
+    pub(crate) fn accepts(self, vessels: usize, pixels: usize) -> bool {
+        (vessels > 0 || self.allow_empty) && (2 * vessels <= pixels || self.allow_majority)
+    }
+}
+
+/// How many pixels of a field of view a label of its size marks.
+pub(crate) fn marked(label: &Mask, fov: &Mask) -> usize {
+    let pairs = label.data().iter().zip(fov.data());
+    pairs
+        .filter(|(marked, inside)| **marked && **inside)
+        .count()
 }
 
 /// Checks that a label marks some pixels of the field of view, and not more than half of them: vessels cover 8 to 14 %.
@@ -49,25 +62,19 @@ pub fn check_label(
 ) -> Result<()> {
     let fov = fov.filter(|fov| fov.size() == label.size() && fov.count() > 0);
     let (pixels, vessels) = match fov {
-        Some(fov) => {
-            let inside = fov.data().iter().zip(label.data());
-            let marked = inside.filter(|(inside, marked)| **inside && **marked);
-            (fov.count(), marked.count())
-        }
+        Some(fov) => (fov.count(), marked(label, fov)),
         None => (label.data().len(), label.count()),
     };
     let path = path.as_ref().to_owned();
-    if vessels == 0 && !allowed.allow_empty {
-        return Err(Error::EmptyLabel { path, pixels });
-    }
-    if 2 * vessels > pixels && !allowed.allow_majority {
-        return Err(Error::MajorityLabel {
+    match (allowed.accepts(vessels, pixels), vessels) {
+        (true, _) => Ok(()),
+        (false, 0) => Err(Error::EmptyLabel { path, pixels }),
+        (false, _) => Err(Error::MajorityLabel {
             path,
             vessels,
             pixels,
-        });
+        }),
     }
-    Ok(())
 }
 
 /// Checks that a mask of the field of view marks the retina and not the border around it.
