@@ -416,6 +416,14 @@ fn a_common_threshold_has_the_highest_mean_f1_and_may_go_by_size() {
         assert!(worse.iter().sum::<f64>() / 2.0 <= found.mean_f1 + 0.005);
     }
     assert!(means[1] >= means[0], "{means:?}");
+    // Of one set it is that set's own threshold, and photographs of one size tell nothing of others.
+    let alone = protocol.choose_common_threshold(&with(0.5, own), &sets[..1], false);
+    let alone = alone.unwrap();
+    let best = protocol.choose_threshold(&with(0.5, Calibration::default()), &small);
+    let best = best.unwrap();
+    assert_eq!((alone.threshold, alone.mean_f1), (best.threshold, best.f1));
+    let one_size = protocol.choose_common_threshold(&with(0.5, own), &sets[..1], true);
+    assert!(one_size.unwrap_err().to_string().contains("by_size"));
     let none = protocol.choose_common_threshold(&with(0.5, own), &[], true);
     assert!(none.unwrap_err().to_string().contains("vessel pixels"));
 
