@@ -55,11 +55,8 @@ fn checksum(bytes: &[u8]) -> Checksum {
 
 /// Of the network: a calibration is no part of version 0.1.
 fn probabilities(weights: Bundled) -> Checksum {
-    let bytes = match weights {
-        Bundled::Unet => venule_weights::UNET,
-        _ => venule_weights::COMPACT,
-    };
-    let (mut checkpoint, model) = Checkpoint::parse("bundled", bytes, &Device::Cpu).unwrap();
+    let (mut checkpoint, model) =
+        Checkpoint::parse("bundled", weights.bytes(), &Device::Cpu).unwrap();
     checkpoint.calibration = Calibration::default();
     let segmenter = Segmenter::new(checkpoint, model).unwrap();
     let photograph = &photographs(1).samples()[0].image.clone();
