@@ -173,7 +173,7 @@ pub fn expect_no_input<'a>(
     let is_it = |input: &Path| input.canonicalize().is_ok_and(|input| input == place);
     match inputs.into_iter().any(is_it) {
         true => Err(format!(
-            "{} is read from, and would be overwritten; give another place with --out",
+            "{} is read from, and would be overwritten; give another place",
             written.display()
         )
         .into()),

@@ -1,5 +1,6 @@
 //! What finds vessels: weights of this project, or an ONNX file.
 
+use std::io::Read;
 use std::path::Path;
 
 use venule::candle_core::Device;
@@ -115,9 +116,19 @@ impl OnnxArgs {
     }
 }
 
+/// Whether a file is called ONNX, and is not weights of this project under that name.
 fn is_onnx(path: &Path) -> bool {
-    path.extension()
-        .is_some_and(|ending| ending.eq_ignore_ascii_case("onnx"))
+    let named = path
+        .extension()
+        .is_some_and(|ending| ending.eq_ignore_ascii_case("onnx"));
+    named && !begins_as_safetensors(path)
+}
+
+/// Eight bytes of length, then JSON; no ONNX file begins so.
+fn begins_as_safetensors(path: &Path) -> bool {
+    let mut start = [0; 9];
+    let file = std::fs::File::open(path);
+    file.is_ok_and(|mut file| file.read_exact(&mut start).is_ok()) && start[8] == b'{'
 }
 
 impl System {

@@ -3,8 +3,11 @@ use std::str::FromStr;
 
 use crate::{Error, Result};
 
+/// Fewest pixels of a side: networks halve it four times, and photographs are cut into tiles of that size.
+pub(crate) const LEAST: usize = 16;
+
 /// Most pixels of a fixed size: positions of so many patches still find room in a file.
-const LARGEST: usize = 1 << 26;
+pub(crate) const LARGEST: usize = 1 << 26;
 
 /// Which images an ONNX file takes.
 ///
@@ -35,13 +38,15 @@ impl InputSize {
     /// Images of this height and width.
     ///
     /// # Errors
-    /// [`Error::Size`] if one is 0 or both together are more than 67 million pixels.
+    /// [`Error::Size`] if one is below 16 or both together are more than 67 million pixels.
     pub fn fixed(height: usize, width: usize) -> Result<Self> {
         match height.checked_mul(width) {
-            Some(1..=LARGEST) => Ok(Self::Fixed { height, width }),
+            Some(..=LARGEST) if height.min(width) >= LEAST => Ok(Self::Fixed { height, width }),
             _ => Err(Error::Size {
                 found: format!("{height}x{width}"),
-                expected: format!("an image has 1 to {LARGEST} pixels"),
+                expected: format!(
+                    "each side has {LEAST} pixels at least, and both together {LARGEST} at most"
+                ),
             }),
         }
     }

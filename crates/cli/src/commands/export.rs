@@ -1,11 +1,12 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use venule::candle_core::DType;
+use venule::candle_core::{DType, Device};
 use venule::data::{Dataset, DatasetSpec, Resize, Split};
 use venule::mae::{VitConfig, export_encoder};
 use venule::onnx::InputSize;
-use venule::{Checkpoint, ImageRecord, Protocol, Segmenter};
+use venule::{Checkpoint, ImageRecord, Protocol, Seen, Segmenter};
 use venule_lab::report::distinct_names;
 
 use crate::output::{AnyResult, check_places, expect_no_input, say};
@@ -19,7 +20,7 @@ use crate::support;
     after_help = "Examples:\n  venule export --weights best.safetensors --out vessels.safetensors\n  venule export --weights best.safetensors --encoder --out vit.safetensors\n  venule export --weights best.safetensors --onnx vessels.onnx --size 584x565"
 )]
 pub struct Args {
-    /// Weights that `finetune` wrote
+    /// Weights that `finetune` wrote, or bundled, bundled-fast or label-free
     #[arg(long)]
     weights: PathBuf,
     /// The file to write
@@ -29,7 +30,7 @@ pub struct Args {
     #[arg(long)]
     onnx: Option<PathBuf>,
     /// The images that the ONNX file takes: of one size, as HEIGHTxWIDTH in pixels, or of any
-    #[arg(long, default_value = "dynamic", conflicts_with = "out")]
+    #[arg(long, default_value = "dynamic", requires = "onnx")]
     size: InputSize,
     /// Store the threshold that maximises F1 on this data set, NAME=PATH, instead of the one chosen in training: for use on
     /// other cameras, take photographs of a camera that was not trained on. Of several the mean of their F1 counts
@@ -61,7 +62,14 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
     };
     let _places = check_places([], [out.as_path()])?;
     expect_no_input(out, [args.weights.as_path()])?;
-    let mut segmenter = Segmenter::from_file(&args.weights)?;
+    if args.onnx.is_none() && out.extension().is_some_and(|ending| ending == "onnx") {
+        return Err(format!(
+            "{}: --out writes safetensors, whatever the name; --onnx writes ONNX",
+            out.display()
+        )
+        .into());
+    }
+    let mut segmenter = support::segmenter(Some(&args.weights), false, &Device::Cpu)?;
     if args.encoder {
         return encoder(&segmenter, out);
     }
@@ -122,10 +130,23 @@ fn choose_threshold(
     for ((spec, split), name) in args.threshold_on.iter().zip(splits).zip(&names) {
         let set = spec.files(split)?;
         say_left_out(&format!("{name}: "), &set);
-        images.extend(ImageRecord::of(&set, &format!("{name}_"))?);
+        let records = ImageRecord::of(&set, &format!("{name}_"))?;
+        let known = |image: &&ImageRecord| checkpoint.provenance.trained_on(image) == Seen::Yes;
+        let known = records.iter().filter(known).count();
+        if known > 0 {
+            say!(
+                "note: the weights were trained on {known} of the {} images of {name}: their threshold is none for photographs never seen",
+                records.len()
+            );
+        }
+        images.extend(records);
         sets.push(set);
     }
+    expect_distinct(&images)?;
     let sets: Vec<&dyn Dataset> = sets.iter().map(|set| set as &dyn Dataset).collect();
+    if !args.by_size && !checkpoint.calibration.is_identity() {
+        say!("the calibration by size of these weights is left out; --by-size finds a new one");
+    }
     let best = Protocol::default().choose_common_threshold(segmenter, &sets, args.by_size)?;
     say!(
         "threshold {:.4} instead of {:.4}: F1 {:.4} on {} images",
@@ -143,14 +164,30 @@ fn choose_threshold(
     }
     for (name, (f1, own)) in names.iter().zip(&best.sets) {
         say!(
-            "  {name}: F1 {f1:.4}; with a threshold of its own, {:.4}, {:.4}",
-            own.threshold,
+            "  {name}: F1 {f1:.4}; with a threshold of its own {:.4}",
             own.f1
         );
     }
     checkpoint.threshold = best.threshold;
     checkpoint.calibration = best.calibration;
     checkpoint.provenance.threshold_images = images;
+    Ok(())
+}
+
+/// Refuses a photograph that stands in two data sets, or in one that is given twice: it would count twice.
+fn expect_distinct(images: &[ImageRecord]) -> AnyResult<()> {
+    let mut seen = BTreeMap::new();
+    for image in images {
+        if let Some(checksum) = &image.checksum
+            && let Some(first) = seen.insert(checksum.to_string(), &image.name)
+        {
+            return Err(format!(
+                "{first} and {} are the same photograph, which would count twice; leave one of the data sets out",
+                image.name
+            )
+            .into());
+        }
+    }
     Ok(())
 }
 

@@ -49,7 +49,7 @@ pub struct Args {
     /// Go on with the manifest: what is done there is passed over, what failed is tried again. Without a manifest yet, begin
     #[arg(long, requires = "manifest")]
     resume: bool,
-    /// Weights that `finetune` wrote, or label-free, those without any human label, or an ONNX file [default: the bundled ones]
+    /// Weights that `finetune` wrote, or bundled, bundled-fast or label-free, those without any human label, or an ONNX file [default: bundled]
     #[arg(long)]
     weights: Option<PathBuf>,
     /// Of the bundled weights the fast ones: less accurate, in a quarter of the time
@@ -70,7 +70,7 @@ pub struct Args {
     /// Take the whole frame as field of view
     #[arg(long)]
     full_frame: bool,
-    /// The page to read of a TIFF that holds several photographs, counted from 1
+    /// The page to read of a TIFF that holds several photographs, or the picture of such a JPEG file, counted from 1
     #[arg(long)]
     page: Option<usize>,
     /// Write of every photograph its results, vessel share and warnings, or its error, to this JSON file; of a list --manifest does
@@ -105,6 +105,7 @@ pub fn run(mut args: Args) -> AnyResult<ExitCode> {
     let places = Places::new(&args.out, &args.write, items, others());
     for table in args.json.iter().chain(&args.manifest) {
         expect_no_input(table, others())?;
+        places.check_table(table)?;
     }
     if args.list.is_none() {
         // What a human has typed is refused before any work; of a list one bad name stops nothing.
@@ -309,7 +310,7 @@ fn header(args: &Args, segmenter: &System) -> AnyResult<Value> {
     let kinds: Vec<&str> = args.write.iter().map(|kind| kind.name()).collect();
     let settings = json!({
         "weights_checksum": weights_checksum(weights)?,
-        "threshold": segmenter.threshold(),
+        "threshold": shortest(segmenter.threshold()),
         "onnx": args.onnx.described(),
         "fov_checksum": fov,
         "full_frame": args.full_frame,
@@ -320,6 +321,11 @@ fn header(args: &Args, segmenter: &System) -> AnyResult<Value> {
         "out": args.out.to_string_lossy(),
     });
     Ok(manifest::header(&weights.to_string_lossy(), settings))
+}
+
+/// A number with the digits that tell it from its neighbours, as it was typed.
+fn shortest(number: f32) -> Value {
+    serde_json::from_str(&number.to_string()).unwrap_or_else(|_| number.into())
 }
 
 #[cfg(test)]

@@ -6,13 +6,8 @@ use tract_onnx::pb::tensor_shape_proto::dimension::Value;
 use tract_onnx::pb::type_proto::Value::TensorType;
 use tract_onnx::pb::{GraphProto, NodeProto, ValueInfoProto};
 
+use crate::size::{LARGEST, LEAST};
 use crate::{LOGITS, PROBABILITY};
-
-/// Most pixels of an image that a file may ask for.
-const MOST_PIXELS: usize = 1 << 26;
-
-/// Fewest rows and columns of one: a photograph is cut into tiles of that size.
-const FEWEST: usize = 16;
 
 /// Operators through which a value keeps its meaning.
 const TRANSPARENT: [&str; 10] = [
@@ -63,7 +58,7 @@ impl Interface {
     pub(super) fn of(input: &ValueInfoProto) -> Result<Self, String> {
         let refuse = || {
             format!(
-                "its input '{}' is {}; expected images (batch, 1 or 3 channels, height, width) of 32-bit floats (type 1), one at a time, of at least {FEWEST} pixels a side and at most {MOST_PIXELS} in all",
+                "its input '{}' is {}; expected images (batch, 1 or 3 channels, height, width) of 32-bit floats (type 1), one at a time, of at least {LEAST} pixels a side and at most {LARGEST} in all",
                 input.name,
                 shape_text(input)
             )
@@ -83,7 +78,7 @@ impl Interface {
         let side = |side: &Option<Value>| match number(side) {
             None => Ok(None),
             Some(value) => match usize::try_from(value) {
-                Ok(value) if value <= MOST_PIXELS => Ok(Some(value)),
+                Ok(value) if value <= LARGEST => Ok(Some(value)),
                 _ => Err(refuse()),
             },
         };
@@ -100,9 +95,9 @@ impl Interface {
         let fits = tensor.elem_type == crate::proto::FLOAT
             && matches!(batch, None | Some(1))
             && matches!(found.channels, None | Some(1 | 3))
-            && found.height.is_none_or(|side| side >= FEWEST)
-            && found.width.is_none_or(|side| side >= FEWEST)
-            && pixels <= MOST_PIXELS;
+            && found.height.is_none_or(|side| side >= LEAST)
+            && found.width.is_none_or(|side| side >= LEAST)
+            && pixels <= LARGEST;
         fits.then_some(found).ok_or_else(refuse)
     }
 }

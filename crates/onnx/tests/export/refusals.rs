@@ -55,7 +55,13 @@ fn a_variable_without_a_place_is_refused() {
 
 #[test]
 fn sizes_are_checked() {
-    for (height, width) in [(0, 8), (8, 0), (1 << 14, 1 << 14), (usize::MAX, 2)] {
+    for (height, width) in [
+        (0, 80),
+        (80, 0),
+        (15, 80),
+        (1 << 14, 1 << 14),
+        (usize::MAX, 20),
+    ] {
         assert!(matches!(
             InputSize::fixed(height, width),
             Err(Error::Size { .. })

@@ -121,6 +121,22 @@ impl Manifest {
                 Line::TooLong => &[],
             };
             let row: Option<Map<String, Value>> = serde_json::from_slice(text).ok();
+            if row.is_none()
+                && let Some(row) = header_inside(text)
+            {
+                // Behind a line that was cut stands what joined manifests have in common.
+                expect_settings(&self.path, &row, header)?;
+            }
+            if number == 1
+                && row.is_none()
+                && matches!(&line, Line::Open(text) if is_begun_header(text))
+            {
+                // Cut within its very first line: nothing was done yet.
+                let emptied = self.file.set_len(0);
+                emptied.map_err(Error::writing("write", &self.path))?;
+                self.append(header)?;
+                return Ok(records.done);
+            }
             let known = row.as_ref().and_then(|row| row.get(MANIFEST));
             let is_header = known.is_some_and(|kind| kind == KIND);
             if number == 1 && !is_header {
@@ -161,6 +177,27 @@ impl Manifest {
         }
         Ok(records.done)
     }
+}
+
+/// How every first line begins.
+fn beginning() -> String {
+    format!("{{\"{MANIFEST}\":\"{KIND}\"")
+}
+
+/// The first line of a manifest that stands behind the cut end of another.
+fn header_inside(text: &[u8]) -> Option<Map<String, Value>> {
+    let beginning = beginning();
+    let at = text
+        .windows(beginning.len())
+        .position(|found| found == beginning.as_bytes())?;
+    serde_json::from_slice(&text[at..]).ok()
+}
+
+/// Whether a text is a first line that was cut; what is shorter than its first key may be anything.
+fn is_begun_header(text: &[u8]) -> bool {
+    let beginning = beginning();
+    let length = text.len().min(beginning.len());
+    length > MANIFEST.len() + 3 && text[..length] == beginning.as_bytes()[..length]
 }
 
 /// The photographs of a list as a manifest's lines name them.
@@ -312,6 +349,29 @@ mod tests {
         let joined = format!("{whole}{{\"phot{}{}\n", first_line(), row("c", "c"));
         let expected = (vec![true, false, true], joined.clone().into_bytes());
         assert_eq!(resumed(joined.as_bytes(), &items).unwrap(), expected);
+    }
+
+    #[test]
+    fn other_settings_are_found_behind_a_cut_line_too() {
+        let items = items(&[("a", "a"), ("c", "c")]);
+        let other = header("w", json!({"threshold": 0.25}));
+        let joined = format!("{}{{\"phot{other}\n{}\n", first_line(), row("c", "c"));
+        let error = resumed(joined.as_bytes(), &items).unwrap_err();
+        assert!(error.contains("threshold is 0.25 there"), "{error}");
+    }
+
+    #[test]
+    fn a_manifest_that_was_cut_in_its_first_line_begins_anew() {
+        let items = items(&[("a", "a")]);
+        let whole = first_line();
+        for length in MANIFEST.len() + 4..whole.len() - 1 {
+            let (done, bytes) = resumed(&whole.as_bytes()[..length], &items).unwrap();
+            assert_eq!(
+                (done, bytes),
+                (vec![false], whole.clone().into_bytes()),
+                "{length}"
+            );
+        }
     }
 
     #[test]

@@ -57,7 +57,7 @@ impl<'a> Places<'a> {
                 .is_ok_and(|place| inside.read.contains(&place))
             {
                 return Err(format!(
-                    "{} is read from, and would be overwritten; give another place with --out",
+                    "{} is read from, and would be overwritten; give another place",
                     path.display()
                 )
                 .into());
@@ -71,6 +71,37 @@ impl<'a> Places<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Refuses a table that would be written where a picture is.
+    pub fn check_table(&self, table: &Path) -> AnyResult<()> {
+        let target = resolved(table);
+        let folder = match target.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let name = name.to_lowercase();
+        // Few tables are called so; names of millions of photographs need not be looked at.
+        if !name.ends_with(".png") || folder.canonicalize().ok() != self.out.canonicalize().ok() {
+            return Ok(());
+        }
+        let mut pictures = self.items.iter().flat_map(|item| {
+            let picture = |&kind| picture_path(self.out, &item.name, kind);
+            self.kinds.iter().map(picture)
+        });
+        let is_it = |picture: PathBuf| {
+            let picture = picture.file_name().unwrap_or_default().to_string_lossy();
+            picture.to_lowercase() == name
+        };
+        match pictures.any(is_it) {
+            true => Err(format!(
+                "{} is where a picture is written, which would take its place; choose another name",
+                table.display()
+            )
+            .into()),
+            false => Ok(()),
+        }
     }
 
     fn look(&self) -> Inside {
@@ -101,4 +132,18 @@ impl<'a> Places<'a> {
             .extend(others.flat_map(|path| path.canonicalize()));
         inside
     }
+}
+
+/// Where writing to a path would write, were it only behind links that lead nowhere yet.
+fn resolved(path: &Path) -> PathBuf {
+    /// Links after which the system gives up, too.
+    const MOST: usize = 40;
+    let mut path = path.to_owned();
+    for _ in 0..MOST {
+        match path.read_link() {
+            Ok(target) => path = path.parent().unwrap_or(Path::new("")).join(target),
+            Err(_) => break,
+        }
+    }
+    path
 }
