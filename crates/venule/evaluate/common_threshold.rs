@@ -67,7 +67,9 @@ fn best_plain(sets: &[Counts]) -> (f32, Vec<f64>) {
 }
 
 /// The calibration with the highest mean F1 over the sets at 0.5, and that of each set with it.
-fn best_by_size(sets: &[Vec<(f64, Counts)>]) -> (Calibration, Vec<f64>) {
+///
+/// Where no step of the search is better than one `threshold` for every size, the calibration says just that threshold.
+fn best_by_size(sets: &[Vec<(f64, Counts)>], threshold: f32) -> (Calibration, Vec<f64>) {
     let of_sets = |offset: f64, per_doubling: f64| -> Vec<f64> {
         let of_set = |sizes: &Vec<(f64, Counts)>| {
             let mut sum = Confusion::default();
@@ -78,7 +80,9 @@ fn best_by_size(sets: &[Vec<(f64, Counts)>]) -> (Calibration, Vec<f64>) {
         };
         sets.iter().map(of_set).collect()
     };
-    let mut found = (f64::MIN, 0.0, 0.0);
+    let plain = f64::from(threshold).clamp(1e-6, 1.0 - 1e-6);
+    let plain = (1.0 / plain - 1.0).ln();
+    let mut found = (mean(&of_sets(plain, 0.0)), plain, 0.0);
     // The smallest change by size first: of equals it is taken.
     let slopes = (0..=40).flat_map(|k| [0.1 * f64::from(k), -0.1 * f64::from(k)]);
     for per_doubling in slopes {
@@ -115,7 +119,8 @@ impl Protocol {
     /// One threshold for data sets of several cameras, by the highest mean of their pooled F1: each counts alike, however large.
     ///
     /// With `by_size` the threshold is 0.5 of probabilities that a [`Calibration`] corrects, whose two numbers are searched: offsets
-    /// of the logits in steps of 0.05, and their change per doubling in steps of 0.1. Without, the calibration changes nothing.
+    /// of the logits in steps of 0.05, and their change per doubling in steps of 0.1. It is never worse than one threshold for all.
+    /// Without, the calibration changes nothing.
     /// A calibration of the segmenter's own is left out of account. None of the images may be tested on afterwards.
     /// For one data set without `by_size` it is [`choose_threshold`](Self::choose_threshold).
     ///
@@ -148,12 +153,10 @@ impl Protocol {
         let best = pooled.iter().map(ThresholdSweep::compute);
         let best: Option<Vec<BestF1>> = best.collect();
         let best = best.filter(|best| !best.is_empty()).ok_or(NO_VESSELS)?;
+        let counts: Vec<Counts> = pooled.iter().map(ThresholdSweep::counts).collect();
+        let (threshold, f1) = best_plain(&counts);
         let (threshold, calibration, f1) = match by_size {
-            false => {
-                let counts: Vec<Counts> = pooled.iter().map(ThresholdSweep::counts).collect();
-                let (threshold, f1) = best_plain(&counts);
-                (threshold, Calibration::default(), f1)
-            }
+            false => (threshold, Calibration::default(), f1),
             true => {
                 let of_set = |sizes: &BySize| {
                     let sizes = sizes.iter();
@@ -171,7 +174,7 @@ impl Protocol {
                         expected: "some with fields of view of 535 pixels or less, and some with half as much more at least",
                     });
                 }
-                let (calibration, f1) = best_by_size(&sets);
+                let (calibration, f1) = best_by_size(&sets, threshold);
                 (0.5, calibration, f1)
             }
         };
