@@ -57,7 +57,7 @@ impl<'a> Places<'a> {
                 .is_ok_and(|place| inside.read.contains(&place))
             {
                 return Err(format!(
-                    "{} is read from, and would be overwritten; give another place",
+                    "{} is read from, and would be overwritten; give another folder with --out",
                     path.display()
                 )
                 .into());
