@@ -181,7 +181,11 @@ fn what_is_read_is_never_written_over() {
     }
     assert_eq!(fs::read(folder.join("a_mask.png")).unwrap(), before);
     fs::write(folder.join("weights.safetensors"), "weights").unwrap();
-    let words = ["weights.safetensors", "would be overwritten", "another place"];
+    let words = [
+        "weights.safetensors",
+        "would be overwritten",
+        "another place",
+    ];
     refuse(
         folder,
         "export --weights weights.safetensors --out ./weights.safetensors",
