@@ -1,7 +1,7 @@
 //! Safetensors files as bytes: ordered, checksummed, staged.
 
 use std::collections::BTreeMap;
-use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::io::{BufWriter, Cursor, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
@@ -121,9 +121,42 @@ impl Payload<'_> {
 /// [`Error::Write`], [`Error::ReservedMetadata`], [`Error::DuplicateName`], or [`Error::DType`] for a type that candle cannot hold.
 pub fn stage_archive(
     path: &Path,
-    mut entries: Vec<Entry<'_>>,
+    entries: Vec<Entry<'_>>,
     metadata: &BTreeMap<String, String>,
 ) -> Result<(Staged, String)> {
+    let entries = in_order(path, entries, metadata)?;
+    let header = header(&entries, metadata);
+    let mut checksum = String::new();
+    let staged = Staged::write(path, |file| {
+        checksum = write(file, &entries, &header)?;
+        Ok(())
+    })?;
+    Ok((staged, checksum))
+}
+
+/// The bytes of the file that [`stage_archive`] would write, for a message instead of a file;
+/// [`parse_weights`](crate::parse_weights) reads them. `what` is what errors name.
+///
+/// # Errors
+/// As [`stage_archive`].
+pub fn archive_bytes(
+    what: &Path,
+    entries: Vec<Entry<'_>>,
+    metadata: &BTreeMap<String, String>,
+) -> Result<Vec<u8>> {
+    let entries = in_order(what, entries, metadata)?;
+    let mut bytes = Cursor::new(Vec::new());
+    let written = write(&mut bytes, &entries, &header(&entries, metadata));
+    written.map_err(Error::writing("write", what))?;
+    Ok(bytes.into_inner())
+}
+
+/// The entries in the order of the format, if they can be written.
+fn in_order<'a>(
+    path: &Path,
+    mut entries: Vec<Entry<'a>>,
+    metadata: &BTreeMap<String, String>,
+) -> Result<Vec<Entry<'a>>> {
     // The second is the metadata's own place among the names.
     let taken = [
         (CHECKSUM_KEY, metadata.contains_key(CHECKSUM_KEY)),
@@ -149,28 +182,33 @@ pub fn stage_archive(
             dtype: Dtype::from(entry.payload.dtype()).to_string(),
         });
     }
-    let header = header(&entries, metadata);
-    let mut checksum = String::new();
-    let staged = Staged::write(path, |file| {
-        let mut crc = Crc32c::new();
-        let mut writer = BufWriter::with_capacity(1 << 20, &mut *file);
-        let mut put = |bytes: &[u8]| {
-            crc.update(bytes);
-            writer.write_all(bytes)
-        };
-        put(&(header.len() as u64).to_le_bytes())?;
-        put(header.as_bytes())?;
-        for entry in &entries {
-            entry.payload.for_each_block(&mut put)?;
-        }
-        writer.flush()?;
-        drop(writer);
-        checksum = format!("{ALGORITHM}{:08x}", crc.value());
-        let position = placeholder_position(header.as_bytes()).unwrap_or(0) as u64;
-        file.seek(SeekFrom::Start(8 + position))?;
-        file.write_all(checksum.as_bytes())
-    })?;
-    Ok((staged, checksum))
+    Ok(entries)
+}
+
+/// Writes header and entries, and the checksum into its place; returns it.
+fn write(
+    target: &mut (impl Write + Seek),
+    entries: &[Entry<'_>],
+    header: &str,
+) -> std::io::Result<String> {
+    let mut crc = Crc32c::new();
+    let mut writer = BufWriter::with_capacity(1 << 20, &mut *target);
+    let mut put = |bytes: &[u8]| {
+        crc.update(bytes);
+        writer.write_all(bytes)
+    };
+    put(&(header.len() as u64).to_le_bytes())?;
+    put(header.as_bytes())?;
+    for entry in entries {
+        entry.payload.for_each_block(&mut put)?;
+    }
+    writer.flush()?;
+    drop(writer);
+    let checksum = format!("{ALGORITHM}{:08x}", crc.value());
+    let position = placeholder_position(header.as_bytes()).unwrap_or(0) as u64;
+    target.seek(SeekFrom::Start(8 + position))?;
+    target.write_all(checksum.as_bytes())?;
+    Ok(checksum)
 }
 
 /// The JSON header, by hand: the `safetensors` crate keeps metadata in a hash map, whose order

@@ -32,7 +32,7 @@ mod weights;
 
 pub use candle_core;
 
-pub use archive::{Entry, stage_archive};
+pub use archive::{Entry, archive_bytes, stage_archive};
 pub use atomic::{
     Staged, check_writable, clear_temporaries, create_folder, sync_folder, write_atomic,
 };

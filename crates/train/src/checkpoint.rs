@@ -27,8 +27,10 @@ const PREFIX: &str = "checkpoint-";
 const WEIGHTS_SUFFIX: &str = ".safetensors";
 const STATE_SUFFIX: &str = ".state.safetensors";
 const STATE_KEY: &str = "state";
-const OPTIMIZER: &str = "optimizer/";
-const AVERAGE: &str = "average/";
+/// What the names of the moments begin with.
+pub(crate) const OPTIMIZER: &str = "optimizer/";
+/// What the names of the averages begin with.
+pub(crate) const AVERAGE: &str = "average/";
 
 /// The weights of the newest resumable checkpoint in a run folder, if there is one.
 ///
@@ -254,24 +256,26 @@ impl RunFolder {
                 weights_path.display()
             )));
         }
-        let part = |prefix: &str| {
-            let tensors = state.tensors.iter();
-            tensors
-                .filter_map(|(name, tensor)| {
-                    let name = name.strip_prefix(prefix)?;
-                    Some((name.to_string(), tensor.clone()))
-                })
-                .collect()
-        };
         Ok(Loaded {
             weights_path,
             weights: weights.tensors,
-            optimizer: part(OPTIMIZER),
-            average: part(AVERAGE),
+            optimizer: part(&state.tensors, OPTIMIZER),
+            average: part(&state.tensors, AVERAGE),
             state: run,
             state_path: path.clone(),
         })
     }
+}
+
+/// The tensors whose names begin so, by the rest of their names.
+pub(crate) fn part(tensors: &BTreeMap<String, Tensor>, prefix: &str) -> BTreeMap<String, Tensor> {
+    let tensors = tensors.iter();
+    tensors
+        .filter_map(|(name, tensor)| {
+            let name = name.strip_prefix(prefix)?;
+            Some((name.to_string(), tensor.clone()))
+        })
+        .collect()
 }
 
 /// A verified checkpoint.

@@ -174,6 +174,50 @@ pub enum Error {
         /// The callback's own error.
         source: BoxError,
     },
+    /// The batches of an optimizer step cannot be shared by the ranks of a [`Communicator`](crate::Communicator).
+    #[error(
+        "{ranks} processes cannot share the {accumulation} batch{} of an optimizer step, of which each takes whole ones: set \
+         `accumulation` to a multiple of {ranks}, with smaller batches for as many samples a step",
+        if *accumulation == 1 { "" } else { "es" }
+    )]
+    Ranks {
+        /// How many processes there are.
+        ranks: usize,
+        /// Batches of a step.
+        accumulation: usize,
+    },
+    /// The ranks were not started alike.
+    #[error(
+        "process {rank} has other {what} than process 0; start all with the same program, command and files"
+    )]
+    RanksDiffer {
+        /// The first that differs, from 0.
+        rank: usize,
+        /// What it has of its own.
+        what: &'static str,
+    },
+    /// The ranks no longer train the same weights.
+    #[error(
+        "after epoch {} the weights of process {rank} are not those of process 0: the processes compute differently; \
+         go on from the checkpoint with machines of one kind",
+        epoch + 1
+    )]
+    RanksDiverge {
+        /// The first that differs, from 0.
+        rank: usize,
+        /// Epoch, from 0.
+        epoch: usize,
+    },
+    /// The ranks cannot speak to each other.
+    #[error(
+        "process {rank} lost the others: {source}; what was saved is intact, and can be resumed"
+    )]
+    Communication {
+        /// The process that says so, from 0.
+        rank: usize,
+        /// What the communicator says.
+        source: BoxError,
+    },
     /// A tensor operation failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

@@ -4,6 +4,11 @@ use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, DType, Storage, Tensor, Var};
 use rayon::prelude::*;
 
+use crate::{BoxError, Communicator};
+
+/// Values that are summed over the ranks in one message, at least: 16 MiB.
+const BUCKET: usize = 1 << 22;
+
 /// The global L2 norm √Σg² of the gradients of `params`, summed in f64.
 ///
 /// The order of summation is fixed by the order of `params` and by constant chunks, so that the
@@ -140,6 +145,49 @@ impl GradientAccumulator {
             }
         }
         self.samples += samples;
+        Ok(())
+    }
+
+    /// Which of the variables have a sum.
+    pub(crate) fn reached(&self) -> Vec<bool> {
+        self.sums.iter().map(Option::is_some).collect()
+    }
+
+    /// Puts the sums over all ranks in the place of this one's: of the variables that any of them `reached`, over the `samples` of all.
+    /// Gradients travel in f32, in buckets, so that few messages are sent and little memory is taken.
+    ///
+    /// # Errors
+    /// What stops the communicator, or a tensor error.
+    pub(crate) fn reduce(
+        &mut self,
+        communicator: &dyn Communicator,
+        reached: &[bool],
+        samples: usize,
+    ) -> Result<(), BoxError> {
+        let mut bucket = Vec::new();
+        let mut inside = Vec::new();
+        let last = reached.iter().rposition(|&reached| reached);
+        for (index, var) in self.vars.iter().enumerate().filter(|(i, _)| reached[*i]) {
+            let start = bucket.len();
+            match self.sums[index].take() {
+                Some(sum) => {
+                    bucket.extend(sum.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()?);
+                }
+                None => bucket.resize(start + var.elem_count(), 0.0),
+            }
+            inside.push((index, start..bucket.len()));
+            if bucket.len() < BUCKET && Some(index) != last {
+                continue;
+            }
+            communicator.all_reduce(&mut bucket)?;
+            for (index, place) in inside.drain(..) {
+                let var = &self.vars[index];
+                let sum = Tensor::from_slice(&bucket[place], var.shape(), var.device())?;
+                self.sums[index] = Some(sum.to_dtype(var.dtype())?);
+            }
+            bucket.clear();
+        }
+        self.samples = samples;
         Ok(())
     }
 

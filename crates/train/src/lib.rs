@@ -12,6 +12,7 @@ mod adamw;
 mod adamw_kernel;
 mod callback;
 mod checkpoint;
+mod communicator;
 mod config;
 mod ema;
 mod error;
@@ -38,6 +39,9 @@ pub use callback::{
     StartInfo, StepInfo, ValidationInfo,
 };
 pub use checkpoint::{BEST_FILE, FINAL_FILE, LOG_FILE, latest_checkpoint};
+#[cfg(feature = "mpi")]
+pub use communicator::Mpi;
+pub use communicator::{Communicator, InProcess};
 pub use config::TrainConfig;
 pub use ema::{Ema, EmaConfig};
 pub use error::{BoxError, Error, Result};

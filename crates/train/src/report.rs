@@ -1,6 +1,7 @@
 //! What a run came to.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::{Best, Outcome};
 
@@ -23,4 +24,6 @@ pub struct Report {
     pub best_path: Option<PathBuf>,
     /// The weights at the end, if the run came to its end.
     pub final_path: Option<PathBuf>,
+    /// Time that this process spent in messages to other ranks and in waiting for them; `None` if it trained alone.
+    pub communication: Option<Duration>,
 }

@@ -1,27 +1,26 @@
 //! A run in progress: the state of the training loop and its steps.
 
+mod ranks;
 mod saving;
 mod start;
+mod step;
 
 use std::collections::BTreeSet;
-use std::ops::Range;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use candle_core::Var;
-use candle_core::backprop::GradStore;
 
-use crate::callback::{
-    CheckpointKind, EndInfo, EpochInfo, PicturesInfo, StepInfo, ValidationInfo, tell,
-};
+use self::ranks::Ranks;
+use crate::callback::{CheckpointKind, EndInfo, EpochInfo, PicturesInfo, ValidationInfo, tell};
 use crate::checkpoint::{BEST_FILE, FINAL_FILE, RunFolder};
-use crate::gradient::{GradientAccumulator, clip_factor, gradient_norm, scalar};
 use crate::state::{RunState, Sums};
 use crate::{
-    AdamW, Best, BoxError, Callback, Ema, Error, LrSchedule, Outcome, Position, Progress, Report,
-    Result, RunOptions, Task, TrainConfig, Validation,
+    AdamW, Best, BoxError, Callback, Communicator, Ema, Error, LrSchedule, Outcome, Position,
+    Report, Result, RunOptions, Task, TrainConfig, Validation,
 };
 
 /// What a run is made of, its task apart.
@@ -32,6 +31,7 @@ pub(crate) struct Setup {
     /// In place of the settings' own.
     pub(crate) schedule: Option<Box<dyn LrSchedule>>,
     pub(crate) stop: Option<Arc<AtomicBool>>,
+    pub(crate) communicator: Option<Rc<dyn Communicator>>,
 }
 
 /// A run in progress.
@@ -42,6 +42,8 @@ pub(crate) struct Session<'a> {
     callbacks: Vec<Box<dyn Callback>>,
     schedule: Box<dyn LrSchedule>,
     stop: Option<Arc<AtomicBool>>,
+    /// None if this process trains alone.
+    ranks: Option<Ranks>,
     folder: Option<RunFolder>,
     params: Vec<(String, Var)>,
     /// Which of them are trainable in this epoch.
@@ -63,7 +65,21 @@ pub(crate) struct Session<'a> {
 
 impl<'a> Session<'a> {
     pub(crate) fn new(setup: Setup, task: &'a mut dyn Task) -> Result<Self> {
-        let (config, options) = (setup.config, setup.options);
+        let (config, mut options) = (setup.config, setup.options);
+        let ranks = Ranks::new(setup.communicator);
+        if let Some(ranks) = &ranks {
+            let (ranks, accumulation) = (ranks.size(), config.accumulation);
+            if !accumulation.is_multiple_of(ranks) {
+                return Err(Error::Ranks {
+                    ranks,
+                    accumulation,
+                });
+            }
+        }
+        // One process writes; it tells the others from where it goes on.
+        if ranks.as_ref().is_some_and(|ranks| !ranks.is_first()) {
+            (options.directory, options.resume) = (None, false);
+        }
         let params = task.parameters().into_iter();
         let params: Vec<_> = params.map(|param| (param.name, param.var)).collect();
         if params.is_empty() {
@@ -118,6 +134,7 @@ impl<'a> Session<'a> {
             task,
             callbacks: setup.callbacks,
             stop: setup.stop,
+            ranks,
             config,
             options,
             resumed: false,
@@ -148,6 +165,10 @@ impl<'a> Session<'a> {
             }
             Outcome::TimeUp | Outcome::Interrupted => None,
         };
+        // None leaves before all is written.
+        if let Some(ranks) = &mut self.ranks {
+            ranks.barrier()?;
+        }
         let info = EndInfo {
             outcome,
             step: self.state.step,
@@ -165,6 +186,7 @@ impl<'a> Session<'a> {
             skipped: self.state.skipped,
             best_path: self.best_path.clone(),
             final_path,
+            communication: self.ranks.as_ref().map(|ranks| ranks.spent),
         })
     }
 
@@ -178,7 +200,7 @@ impl<'a> Session<'a> {
             self.ask_what_is_trainable();
         }
         while self.state.batch < batches && self.state.step < self.total_steps {
-            if let Some(outcome) = self.stopped() {
+            if let Some(outcome) = self.stopped()? {
                 self.save()?;
                 return Ok(Some(outcome));
             }
@@ -193,111 +215,12 @@ impl<'a> Session<'a> {
             }
         }
         // Before validation, which may take minutes; it is made up for on resuming.
-        if let Some(outcome) = self.stopped() {
+        if let Some(outcome) = self.stopped()? {
             self.save()?;
             return Ok(Some(outcome));
         }
         self.end_epoch()?;
         Ok(None)
-    }
-
-    /// One optimizer step over the next batch or accumulated batches.
-    fn optimizer_step(&mut self) -> Result<()> {
-        let first = self.state.batch;
-        let end = (first + self.config.accumulation).min(self.state.batches_per_epoch);
-        let lr = self.schedule.lr(&Progress {
-            step: self.state.step,
-            total_steps: self.total_steps,
-            steps_per_epoch: self.steps_per_epoch,
-        });
-        let mut parts = Vec::new();
-        let mut single: Option<GradStore> = None;
-        let mut several = GradientAccumulator::new(&self.params);
-        let mut bad: Option<(&'static str, Range<usize>)> = None;
-        for batch in first..end {
-            let position = self.position(batch);
-            if self.task.has_teacher() {
-                self.averaged(|task| task.teach(position))?;
-            }
-            let output = self.task.step(position);
-            let output = output.map_err(|source| self.task_error(source))?;
-            // The scalar alone is kept: the tensor would hold its graph, and every activation.
-            let loss = scalar(&output.loss)?;
-            if !loss.is_finite() {
-                bad = Some(("loss", batch..batch + 1));
-                break;
-            }
-            let mut grads = output.loss.backward()?;
-            // Layers that hold their variable itself, as candle's do, build its graph though it is frozen.
-            for ((_, var), _) in self
-                .params
-                .iter()
-                .zip(&self.trainable)
-                .filter(|(_, t)| !**t)
-            {
-                grads.remove(var.as_tensor());
-            }
-            let samples = output.samples.max(1);
-            parts.push((loss, output.terms, samples));
-            if end - first == 1 {
-                single = Some(grads);
-            } else {
-                several.add(grads, samples)?;
-            }
-        }
-        let loss_is_finite = bad.is_none();
-        let mut norm = None;
-        if loss_is_finite {
-            let grads = match single {
-                Some(grads) => grads,
-                None => several.finish()?,
-            };
-            self.expect_gradients(&grads)?;
-            let value = gradient_norm(&grads, &self.params)?;
-            if value.is_finite() {
-                norm = Some(value);
-                let clip = self.config.clip_norm;
-                let factor = clip.map_or(1.0, |max| clip_factor(value, max));
-                self.optimizer.step_scaled(&grads, lr, factor)?;
-                if let Some(average) = &mut self.average {
-                    average.update()?;
-                }
-            } else {
-                // Any of the batches may be the cause.
-                bad = Some(("gradient", first..end));
-            }
-        }
-        if let Some((what, batches)) = bad {
-            self.skip(what, batches)?;
-        }
-        self.state.step += 1;
-        self.state.batch = end;
-        self.state.lr = lr;
-        let mut sums = Sums::default();
-        for (loss, terms, samples) in &parts {
-            // What the batches before a bad one gave is not the step's.
-            if loss_is_finite {
-                sums.add(*loss, terms, *samples);
-            }
-            if norm.is_some() {
-                self.state.sums.add(*loss, terms, *samples);
-            }
-        }
-        let terms = sums.terms();
-        let info = StepInfo {
-            epoch: self.state.epoch,
-            batch: end - 1,
-            step: self.state.step,
-            total_steps: self.total_steps,
-            lr,
-            loss: sums.loss(),
-            terms: &terms,
-            samples: sums.samples(),
-            grad_norm: norm,
-            skipped: norm.is_none(),
-            elapsed: self.elapsed(),
-        };
-        tell(&mut self.callbacks, |callback| callback.on_step(&info))
     }
 
     /// A set of trainable parameters that is new is watched in its first step.
@@ -308,58 +231,6 @@ impl<'a> Session<'a> {
             self.trainable = trainable;
             self.expects_gradients = !self.options.allow_unused;
         }
-    }
-
-    /// Fails if a trainable parameter is not reached by the first step that has gradients at all.
-    fn expect_gradients(&mut self, grads: &GradStore) -> Result<()> {
-        if !std::mem::take(&mut self.expects_gradients) {
-            return Ok(());
-        }
-        let params = self.params.iter().zip(&self.trainable);
-        let unreached = params
-            .filter(|((_, var), trainable)| **trainable && grads.get(var.as_tensor()).is_none());
-        let names: Vec<_> = unreached.map(|((name, _), _)| name.clone()).collect();
-        if names.is_empty() {
-            return Ok(());
-        }
-        Err(Error::NoGradient {
-            task: self.task.name().to_string(),
-            epoch: self.state.epoch,
-            names,
-        })
-    }
-
-    /// Counts a step that is not taken, and lets the task save the batches that may have caused it.
-    fn skip(&mut self, what: &'static str, batches: Range<usize>) -> Result<()> {
-        self.state.skipped += 1;
-        for batch in batches.clone() {
-            let position = self.position(batch);
-            let directory = self.folder.as_ref().map(RunFolder::path);
-            let inspected = self.task.on_non_finite(position, directory);
-            inspected.map_err(|source| self.task_error(source))?;
-        }
-        let Position { epoch, step, .. } = self.position(batches.start);
-        let (first, batch) = (batches.start, batches.end - 1);
-        let (count, limit) = (self.state.skipped, self.config.max_non_finite);
-        if count > limit {
-            return Err(Error::NonFinite {
-                what,
-                epoch,
-                batch,
-                step,
-                count,
-                limit,
-            });
-        }
-        // People count from 1, as progress lines do.
-        let which = match first == batch {
-            true => format!("batch {}", batch + 1),
-            false => format!("one of the batches {} to {}", first + 1, batch + 1),
-        };
-        let (epoch, step) = (epoch + 1, step + 1);
-        self.notice(&format!(
-            "the {what} is not finite in epoch {epoch}, {which}: step {step} is skipped ({count} of {limit} allowed)"
-        ))
     }
 
     /// Means, validation, schedule, best weights, checkpoint.
@@ -382,6 +253,7 @@ impl<'a> Session<'a> {
         let every = self.config.validate_every;
         let last = epoch + 1 >= self.config.epochs || self.state.step >= self.total_steps;
         let due = every > 0 && ((epoch + 1).is_multiple_of(every) || last);
+        self.expect_equal_weights()?;
         let validation = if due { self.validate()? } else { None };
         let mut is_best = false;
         match &validation {
@@ -403,6 +275,10 @@ impl<'a> Session<'a> {
     /// Validates, and has pictures made where a callback wants them, with the averaged weights if there are any.
     fn validate(&mut self) -> Result<Option<Validation>> {
         let epoch = self.state.epoch;
+        // One process validates: on machines that differ others might judge differently.
+        if self.ranks.as_ref().is_some_and(|ranks| !ranks.is_first()) {
+            return self.share_validation(None);
+        }
         let wanted = self
             .callbacks
             .iter()
@@ -423,7 +299,7 @@ impl<'a> Session<'a> {
             };
             tell(&mut self.callbacks, |callback| callback.on_pictures(&info))?;
         }
-        Ok(validation)
+        self.share_validation(validation)
     }
 
     /// What the task does with the averaged weights in place, if there are any.
@@ -478,13 +354,19 @@ impl<'a> Session<'a> {
         tell(&mut self.callbacks, |callback| callback.on_notice(message))
     }
 
-    fn stopped(&self) -> Option<Outcome> {
+    /// Why the run stops now, if it does.
+    fn stopped(&mut self) -> Result<Option<Outcome>> {
         let flag = self.stop.as_ref();
-        if flag.is_some_and(|flag| flag.load(Ordering::SeqCst)) {
-            return Some(Outcome::Interrupted);
+        let minutes = self.elapsed().as_secs_f64() / 60.0;
+        let own = match self.options.max_minutes {
+            _ if flag.is_some_and(|flag| flag.load(Ordering::SeqCst)) => Some(Outcome::Interrupted),
+            Some(limit) if minutes >= limit => Some(Outcome::TimeUp),
+            _ => None,
+        };
+        match &mut self.ranks {
+            Some(ranks) => ranks.agree_to_stop(own),
+            None => Ok(own),
         }
-        let limit = self.options.max_minutes?;
-        (self.elapsed().as_secs_f64() >= limit * 60.0).then_some(Outcome::TimeUp)
     }
 
     fn position(&self, batch: usize) -> Position {

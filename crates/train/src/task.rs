@@ -85,6 +85,12 @@ pub trait Task {
     /// Whatever fails in the task; training stops with it.
     fn step(&mut self, position: Position) -> Result<StepOutput, BoxError>;
 
+    /// Called once before the first epoch of a run that several ranks share, with their number: of an epoch's batches this process is
+    /// asked for every so manieth alone, and in rare cases for any other. The default does nothing.
+    fn share(&mut self, ranks: usize) {
+        let _ = ranks;
+    }
+
     /// Whether [`teach`](Self::teach) is called before every step; the run must then average its weights ([`TrainConfig::ema`]).
     fn has_teacher(&self) -> bool {
         false

@@ -1,10 +1,11 @@
 //! The training loop, as it is called.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::session::{Session, Setup};
-use crate::{Callback, LrSchedule, Report, Result, RunOptions, Task, TrainConfig};
+use crate::{Callback, Communicator, LrSchedule, Report, Result, RunOptions, Task, TrainConfig};
 
 /// The training loop, with its callbacks, schedule and stop flag.
 ///
@@ -63,6 +64,7 @@ impl Trainer {
                 callbacks: Vec::new(),
                 schedule: None,
                 stop: None,
+                communicator: None,
             },
         })
     }
@@ -99,13 +101,26 @@ impl Trainer {
         self
     }
 
+    /// Trains together with other processes, each with a copy of the task: of the [`accumulation`](TrainConfig::accumulation) batches of
+    /// an optimizer step each takes as many, and the gradients are summed over all. The numbers are those of one process that accumulates
+    /// these batches, but for the order of additions, and do not depend on the number of ranks; a run may go on with another number.
+    ///
+    /// All ranks are given the same task and settings. Rank 0 alone has a run folder, validates, and should have callbacks; the others get
+    /// weights and state from it. A stop flag or time limit of one stops all after the same step.
+    #[must_use]
+    pub fn with_communicator(mut self, communicator: Rc<dyn Communicator>) -> Self {
+        self.setup.communicator = Some(communicator);
+        self
+    }
+
     /// Runs the task to its end, or until something stops it.
     ///
     /// # Errors
     /// [`crate::Error::RunExists`] and [`crate::Error::Locked`] before anything is touched;
     /// [`crate::Error::NoIntactCheckpoint`], [`venule_file::Error::Architecture`] and [`crate::Error::RunMismatch`] on resuming;
     /// [`crate::Error::NoGradient`]; [`crate::Error::NonFinite`]; [`crate::Error::Task`] and [`crate::Error::Callback`] around
-    /// errors of others; [`crate::Error::File`]. What was saved before stays intact.
+    /// errors of others; [`crate::Error::File`]; with several ranks [`crate::Error::Ranks`], [`crate::Error::RanksDiffer`],
+    /// [`crate::Error::RanksDiverge`] and [`crate::Error::Communication`]. What was saved before stays intact.
     pub fn fit(self, task: &mut dyn Task) -> Result<Report> {
         let mut session = Session::new(self.setup, task)?;
         session.start()?;

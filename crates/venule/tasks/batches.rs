@@ -11,6 +11,8 @@ use crate::{Error, Result};
 pub(super) struct Batches {
     loader: Loader,
     batcher: Batcher,
+    /// How far the batches that are asked for are apart.
+    every: usize,
     running: Option<Running>,
 }
 
@@ -25,8 +27,14 @@ impl Batches {
         Self {
             loader,
             batcher,
+            every: 1,
             running: None,
         }
+    }
+
+    /// Expects that of `ranks` batches one is asked for, and makes no others ahead.
+    pub(super) fn share(&mut self, ranks: usize) {
+        (self.every, self.running) = (ranks, None);
     }
 
     pub(super) fn per_epoch(&self) -> usize {
@@ -36,7 +44,7 @@ impl Batches {
     pub(super) fn start(&mut self, position: Position) {
         let (epoch, batch) = (position.epoch, position.batch);
         self.running = Some(Running {
-            batches: self.loader.epoch_from(epoch as u64, batch),
+            batches: self.loader.epoch_every(epoch as u64, batch, self.every),
             next: (epoch, batch),
         });
     }
@@ -55,7 +63,7 @@ impl Batches {
             self.start(position);
         }
         let samples = self.running.as_mut().and_then(|run| {
-            run.next.1 += 1;
+            run.next.1 += self.every;
             run.batches.next()
         });
         Ok(samples.ok_or(Error::NoData {

@@ -315,6 +315,15 @@ impl Task for Finetuning {
         Some(self.batch_size)
     }
 
+    fn share(&mut self, ranks: usize) {
+        if let Some(batches) = &mut self.batches {
+            batches.share(ranks);
+        }
+        if let Some(teacher) = &mut self.teacher {
+            teacher.share(ranks);
+        }
+    }
+
     fn start_epoch(&mut self, position: Position) -> std::result::Result<(), BoxError> {
         if let Some(batches) = &mut self.batches {
             batches.start(position);

@@ -206,6 +206,10 @@ impl Task for Pretraining {
         Some(self.recipe.batch_size)
     }
 
+    fn share(&mut self, ranks: usize) {
+        self.batches.share(ranks);
+    }
+
     fn start_epoch(&mut self, position: Position) -> std::result::Result<(), BoxError> {
         self.batches.start(position);
         Ok(())

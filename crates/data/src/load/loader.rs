@@ -123,6 +123,12 @@ impl Loader {
 
     /// The batches of an epoch after the first `done`, to resume in its middle.
     pub fn epoch_from(&self, epoch: u64, done: usize) -> Epoch {
+        self.epoch_every(epoch, done, 1)
+    }
+
+    /// Of the batches of an epoch the one after the first `done` and from there every `every`th (0 counts as 1): the share of one of
+    /// several processes. The others are not made.
+    pub fn epoch_every(&self, epoch: u64, done: usize, every: usize) -> Epoch {
         let size = self.config.batch_size;
         let count = self.source.len() * self.config.repeats;
         let mut order = match self.config.shuffle {
@@ -130,7 +136,8 @@ impl Loader {
             false => (0..count).collect(),
         };
         order.truncate(self.batches().saturating_mul(size));
-        order.drain(..done.saturating_mul(size).min(order.len()));
+        let batches = order.chunks(size).skip(done).step_by(every.max(1));
+        let order = batches.flatten().copied().collect();
         Epoch::start(self.source.clone(), epoch, order, &self.config)
     }
 }

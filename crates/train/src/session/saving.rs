@@ -8,6 +8,7 @@ use venule_file::save_weights;
 
 use super::Session;
 use crate::callback::{CheckpointInfo, CheckpointKind, tell};
+use crate::state::RunState;
 use crate::{Ema, Error, Result};
 
 /// The key of the run's own document in weights files.
@@ -22,24 +23,30 @@ impl Session<'_> {
         };
         // What a checkpoint counts on must outlast a power loss as it does itself.
         tell(&mut self.callbacks, |callback| callback.before_checkpoint())?;
-        let mut state = self.state.clone();
-        state.schedule = self.schedule.state();
-        state.task = self.task.state();
-        state.average_updates = self.average.as_ref().map_or(0, Ema::updates);
-        let callbacks = self.callbacks.iter();
-        state.callbacks = callbacks
-            .map(|callback| (callback.name().to_string(), callback.state()))
-            .collect();
         let path = folder.save(
             &self.own_weights(),
             &self.metadata("checkpoint")?,
             &self.optimizer,
             self.average.as_ref(),
-            state,
+            self.present_state(),
             self.options.keep,
         )?;
         self.saved = here;
         self.announce(&path, CheckpointKind::Resumable)
+    }
+
+    /// The state of all parts that are no tensors.
+    pub(super) fn present_state(&self) -> RunState {
+        let callbacks = self.callbacks.iter();
+        RunState {
+            schedule: self.schedule.state(),
+            task: self.task.state(),
+            average_updates: self.average.as_ref().map_or(0, Ema::updates),
+            callbacks: callbacks
+                .map(|callback| (callback.name().to_string(), callback.state()))
+                .collect(),
+            ..self.state.clone()
+        }
     }
 
     /// Saves the weights to be used, averaged if there is an average.
@@ -62,7 +69,7 @@ impl Session<'_> {
         Ok(Some(path))
     }
 
-    fn own_weights(&self) -> Vec<(String, Tensor)> {
+    pub(super) fn own_weights(&self) -> Vec<(String, Tensor)> {
         let params = self.params.iter();
         params
             .map(|(name, var)| (name.clone(), var.as_detached_tensor()))

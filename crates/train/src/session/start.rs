@@ -7,8 +7,14 @@ use crate::state::RunState;
 use crate::{Ema, Error, Result, TrainConfig};
 
 impl Session<'_> {
-    /// Protects an existing run, or goes on from it.
+    /// Protects an existing run, or goes on from it, on all ranks alike.
     pub(crate) fn start(&mut self) -> Result<()> {
+        self.expect_alike()?;
+        self.begin()?;
+        self.follow_the_first()
+    }
+
+    fn begin(&mut self) -> Result<()> {
         if let Some(folder) = &self.folder {
             let existing = match self.options.resume {
                 true if folder.has_checkpoint()? => return self.resume_and_tell(),

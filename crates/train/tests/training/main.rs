@@ -4,6 +4,7 @@ mod cut_graphs;
 mod golden;
 mod loop_runs;
 mod not_finite;
+mod ranks;
 mod resume;
 mod survival;
 mod teacher;

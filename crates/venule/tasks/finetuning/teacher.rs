@@ -176,6 +176,11 @@ impl MeanTeacher {
         self.batches.per_epoch()
     }
 
+    /// Expects that of `ranks` batches one is asked for.
+    pub(super) fn share(&mut self, ranks: usize) {
+        self.batches.share(ranks);
+    }
+
     /// Says how many batches an epoch of the task has.
     pub(super) fn set_task_batches(&mut self, per_epoch: usize) {
         self.per_epoch = per_epoch;
