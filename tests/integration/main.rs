@@ -14,6 +14,7 @@ mod models;
 #[cfg(feature = "onnx")]
 mod onnx;
 mod presets;
+mod ranks;
 mod real_data;
 mod reports;
 mod run_files;

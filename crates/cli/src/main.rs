@@ -4,6 +4,7 @@
 
 mod commands;
 mod output;
+mod ranks;
 mod reading;
 mod run_args;
 mod support;

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use clap::Args;
-use venule::train::{Outcome, Report};
+use venule::train::{Communicator, Outcome, Report};
 use venule::{Registry, parse_device};
 use venule_lab::{Place, RunFile};
 
@@ -27,6 +28,9 @@ pub struct RunArgs {
     /// Crops in a batch [default: the preset's]
     #[arg(long)]
     pub batch_size: Option<usize>,
+    /// Batches whose gradients make up one optimizer step; several processes share them [default: the preset's]
+    #[arg(long)]
+    pub accumulation: Option<usize>,
     /// Crops taken from each image in an epoch [default: the preset's]
     #[arg(long)]
     pub crops_per_image: Option<usize>,
@@ -95,6 +99,7 @@ impl RunArgs {
         for (key, value) in [
             ("workers", text(&self.workers)),
             ("recipe.batch_size", text(&self.batch_size)),
+            ("recipe.train.accumulation", text(&self.accumulation)),
             ("recipe.crops_per_image", text(&self.crops_per_image)),
             ("recipe.train.epochs", text(&self.epochs)),
             ("recipe.train.learning_rate", text(&self.learning_rate)),
@@ -113,14 +118,16 @@ impl RunArgs {
         Ok(run)
     }
 
-    /// Where a training runs that these flags are of, and who hears of it.
+    /// Where a training runs that these flags are of, with which others, and who hears of it.
     pub fn place<'a>(
         &self,
         folder: &'a Path,
         registry: &'a Registry,
         verbose: bool,
+        communicator: Option<Rc<dyn Communicator>>,
     ) -> AnyResult<Place<'a>> {
         Ok(Place {
+            communicator,
             device: parse_device(&self.device)?,
             tensorboard: self.tensorboard,
             stop: stop_flag("step")?,
@@ -151,16 +158,18 @@ impl RunArgs {
 }
 
 /// Says how a run that has not come to its end goes on; its exit code.
-pub fn conclude(report: &Report, folder: &Path) -> ExitCode {
+pub fn conclude(report: &Report, place: &Place) -> ExitCode {
     let (why, status) = match report.outcome {
         Outcome::Interrupted => ("interrupted", INTERRUPTED),
         Outcome::TimeUp => ("out of time", 0),
         Outcome::Completed | Outcome::EarlyStopped => return ExitCode::SUCCESS,
     };
-    say!(
-        "{why}; everything up to step {} is saved in {}. Go on with the same command and --resume",
-        report.steps,
-        folder.display()
-    );
+    if place.is_first() {
+        say!(
+            "{why}; everything up to step {} is saved in {}. Go on with the same command and --resume",
+            report.steps,
+            place.folder.display()
+        );
+    }
     ExitCode::from(status)
 }

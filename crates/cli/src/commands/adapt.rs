@@ -6,6 +6,7 @@ use venule::{Registry, set_threads};
 use venule_lab::{FinetuneConfig, RUN_FILE, RunFile, SyntheticConfig};
 
 use crate::output::AnyResult;
+use crate::ranks::together;
 use crate::run_args::{RunArgs, conclude};
 
 /// Adapt trained weights to photographs of another camera, without labels.
@@ -40,9 +41,13 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
     set_threads(args.run.threads)?;
     let registry = Registry::built_in();
     let run = configuration(&args, &registry)?;
-    let place = args.run.place(&args.save_dir, &registry, args.verbose)?;
-    let report = place.finetune(&run)?;
-    Ok(conclude(&report, &args.save_dir))
+    together(|others| {
+        let place = args
+            .run
+            .place(&args.save_dir, &registry, args.verbose, others)?;
+        let report = place.finetune(&run)?;
+        Ok(conclude(&report, &place))
+    })
 }
 
 /// The configuration file, or the adaptation of the weights, with the flags that were given.

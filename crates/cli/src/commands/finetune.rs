@@ -12,6 +12,7 @@ use venule_lab::{
 };
 
 use crate::output::{AnyResult, say};
+use crate::ranks::together;
 use crate::reading::ReadingArgs;
 use crate::run_args::{RunArgs, conclude};
 
@@ -148,9 +149,11 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
         return Err("nothing to train on; give --dataset NAME=PATH, --dataset synthetic=any-camera, --train-images and --train-masks, or --config with [[data]] or [synthetic]".into());
     }
     let registry = Registry::built_in();
-    let place = args.run.place(&args.save_dir, &registry, false)?;
-    let report = place.finetune(&run)?;
-    Ok(conclude(&report, &args.save_dir))
+    together(|others| {
+        let place = args.run.place(&args.save_dir, &registry, false, others)?;
+        let report = place.finetune(&run)?;
+        Ok(conclude(&report, &place))
+    })
 }
 
 /// The data sets given by flags; one that the run file names once keeps its splits and scale.

@@ -5,6 +5,7 @@ use venule::{Registry, set_threads};
 use venule_lab::{DataConfig, PretrainConfig};
 
 use crate::output::AnyResult;
+use crate::ranks::together;
 use crate::run_args::{RunArgs, conclude};
 
 /// Pretrain a masked autoencoder on a folder of unlabelled photographs.
@@ -51,9 +52,13 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
         return Err("nothing to train on; give --data-dir, or --config with [[data]]".into());
     }
     let registry = Registry::built_in();
-    let place = args.run.place(&args.save_dir, &registry, args.verbose)?;
-    let report = place.pretrain(&run)?;
-    Ok(conclude(&report, &args.save_dir))
+    together(|others| {
+        let place = args
+            .run
+            .place(&args.save_dir, &registry, args.verbose, others)?;
+        let report = place.pretrain(&run)?;
+        Ok(conclude(&report, &place))
+    })
 }
 
 /// The configuration file, or the preset, with the flags that were given.

@@ -30,6 +30,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> AnyResult<ExitCode> {
+    crate::ranks::alone()?;
     set_threads(args.threads)?;
     let _places = check_tables([], args.json.as_deref())?;
     let end = Sweep::load(&args.grid)?.run(&SweepPlace {

@@ -3,6 +3,7 @@
 
 mod data;
 mod evaluate;
+mod export;
 mod help;
 #[cfg(unix)]
 mod interruption;

@@ -274,6 +274,18 @@ fn what_cannot_be_meant_is_refused_before_any_work() {
             "--list photos.txt --manifest photos.txt --resume",
             "photos.txt is read from",
         ),
+        (
+            "--list photos.txt --manifest o/eye_mask.png",
+            "is where a picture is written",
+        ),
+        (
+            "--list photos.txt --write overlay --manifest o/EYE_overlay.PNG",
+            "is where a picture is written",
+        ),
+        (
+            "0/eye.png --json o/eye_mask.png",
+            "is where a picture is written",
+        ),
         ("--list photos.txt --manifest 0", "a folder stands where"),
         (
             "--list photos.txt --manifest photos.txt/m",

@@ -247,3 +247,21 @@ fn weights_are_adapted_to_photographs_without_labels() {
     assert!(error.contains("any-camera"), "{error}");
     assert!(!fs::exists(root.join("none")).unwrap());
 }
+
+#[cfg(not(feature = "mpi"))]
+#[test]
+fn processes_started_together_do_not_each_train_alone() {
+    for subcommand in ["pretrain", "sweep"] {
+        let mut command = match subcommand {
+            "pretrain" => venule(["pretrain", "--data-dir", "photographs"]),
+            _ => venule(["sweep", "grid.toml"]),
+        };
+        let output = command.env("OMPI_COMM_WORLD_SIZE", "2").output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            errors.contains("2 processes were started together"),
+            "{errors}"
+        );
+    }
+}

@@ -1,14 +1,17 @@
 //! The two trainings as library calls: train, test the best weights, write the numbers.
 
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use venule::candle_core::Device;
 use venule::data::{Dataset, Error as DataError, FolderSet, write_png};
 use venule::file::{check_writable, write_atomic};
 use venule::train::{
-    JsonLines, LOG_FILE, Outcome, Report, RunOptions, Task, TrainConfig, Trainer, latest_checkpoint,
+    Communicator, JsonLines, LOG_FILE, Outcome, Report, RunOptions, Task, TrainConfig, Trainer,
+    latest_checkpoint,
 };
 use venule::{Protocol, Registry, Segmenter};
 
@@ -39,6 +42,8 @@ pub struct Place<'a> {
     pub device: Device,
     /// Whether TensorBoard event files are written into the folder `tensorboard` of the run. Default: no.
     pub tensorboard: bool,
+    /// What joins this process to others that train the same run; the first of them alone writes and says something. Default: none.
+    pub communicator: Option<Rc<dyn Communicator>>,
     /// Set by whoever wants the run to stop after its step.
     pub stop: Arc<AtomicBool>,
     /// Whether everything that is left out of the photographs' folders is named. Default: the first four.
@@ -55,14 +60,44 @@ impl<'a> Place<'a> {
             registry,
             device: Device::Cpu,
             tensorboard: false,
+            communicator: None,
             stop: Arc::default(),
             verbose: false,
             say: &|_| {},
         }
     }
 
+    /// Whether this process writes the run folder: the first of several, or the only one.
+    pub fn is_first(&self) -> bool {
+        let rank = self.communicator.as_ref().map(|joined| joined.rank());
+        rank.unwrap_or(0) == 0
+    }
+
     fn say(&self, line: impl AsRef<str>) {
-        (self.say)(line.as_ref());
+        if self.is_first() {
+            (self.say)(line.as_ref());
+        }
+    }
+
+    /// What the first of several processes finds of the run folder, which others need not see.
+    fn as_the_first(&self, find: impl FnOnce() -> Result<bool>) -> Result<bool> {
+        let Some(joined) = &self.communicator else {
+            return find();
+        };
+        let found = match self.is_first() {
+            true => vec![u8::from(find()?)],
+            false => Vec::new(),
+        };
+        let rank = joined.rank();
+        let lost = |source| venule::train::Error::Communication { rank, source };
+        Ok(joined.broadcast(found).map_err(lost)? == [1])
+    }
+
+    fn expect_writable(&self) -> Result<()> {
+        match self.is_first() {
+            true => Ok(check_writable(self.folder)?),
+            false => Ok(()),
+        }
     }
 
     /// Says how many files there are and what is left out of their folders.
@@ -91,20 +126,35 @@ impl<'a> Place<'a> {
             directory: Some(self.folder.to_owned()),
             ..options.clone()
         };
-        // The record first: it refuses a run on other images before anything is written.
         let mut trainer = Trainer::new(config.clone())?
             .with_options(options)?
-            .with_callback(record)
-            .with_callback(ProgressBar::new())
-            .with_callback(JsonLines::in_folder(self.folder))
-            .with_callback(LearningCurve::new(self.folder.join("curve.svg")))
             .with_stop_flag(self.stop.clone());
-        if self.tensorboard {
-            trainer = trainer.with_callback(TensorBoard::new(self.folder.join("tensorboard")));
+        if let Some(joined) = &self.communicator {
+            trainer = trainer.with_communicator(joined.clone());
         }
+        if self.is_first() {
+            // The record first: it refuses a run on other images before anything is written.
+            trainer = trainer
+                .with_callback(record)
+                .with_callback(ProgressBar::new())
+                .with_callback(JsonLines::in_folder(self.folder))
+                .with_callback(LearningCurve::new(self.folder.join("curve.svg")));
+            if self.tensorboard {
+                trainer = trainer.with_callback(TensorBoard::new(self.folder.join("tensorboard")));
+            }
+        }
+        let started = Instant::now();
         let report = trainer.fit(task)?;
         let log = self.folder.join(LOG_FILE);
         self.say(format!("{} steps; log: {}", report.steps, log.display()));
+        if let (Some(spent), Some(joined)) = (report.communication, &self.communicator) {
+            let all = started.elapsed().as_secs_f64();
+            self.say(format!(
+                "{} processes; {:.1} % of {all:.0} s went into messages and waiting for each other",
+                joined.size(),
+                100.0 * spent.as_secs_f64() / all.max(f64::MIN_POSITIVE)
+            ));
+        }
         Ok(report)
     }
 
@@ -113,7 +163,7 @@ impl<'a> Place<'a> {
     /// # Errors
     /// If the folder cannot be written, the photographs cannot be read, or training fails.
     pub fn pretrain(&self, run: &PretrainConfig) -> Result<Report> {
-        check_writable(self.folder)?;
+        self.expect_writable()?;
         let (photographs, left_out) = run.files()?;
         for error in &left_out {
             self.say(format!("left out: {error}"));
@@ -125,7 +175,7 @@ impl<'a> Place<'a> {
         let report = self.train(&mut task, &run.recipe.train, &run.run, record)?;
         // They are read as the epochs come.
         self.say_notes(&photographs);
-        if report.outcome != Outcome::Interrupted {
+        if report.outcome != Outcome::Interrupted && self.is_first() {
             let path = self.folder.join("reconstructions.png");
             write_png(&path, task.reconstruction_picture()?)?;
             self.say(format!(
@@ -150,7 +200,7 @@ impl<'a> Place<'a> {
     /// # Errors
     /// If the folder cannot be written, the photographs cannot be read, or training or test fails.
     pub fn finetune(&self, run: &FinetuneConfig) -> Result<Report> {
-        check_writable(self.folder)?;
+        self.expect_writable()?;
         let files = run.training_files()?;
         let labelled = (files.train.len(), files.validation.len());
         if labelled != (0, 0) {
@@ -185,8 +235,10 @@ impl<'a> Place<'a> {
         let test = self.test_images(run)?;
         let mut record = finetuning_record(run, &files, test.as_ref(), &self.device)?;
         // A checkpoint holds the encoder too: the file it came from may have changed, or be gone.
-        let begun = run.run.resume && self.folder.is_dir();
-        let resumes = begun && latest_checkpoint(self.folder)?.is_some();
+        let resumes = self.as_the_first(|| {
+            let begun = run.run.resume && self.folder.is_dir();
+            Ok(begun && latest_checkpoint(self.folder)?.is_some())
+        })?;
         let mut task = match resumes {
             true => run.task_to_resume_of(files.clone(), self.registry, &self.device)?,
             false => {
@@ -205,7 +257,7 @@ impl<'a> Place<'a> {
         let parameters = task.model().store().element_count();
         self.say(format!("{parameters} parameters"));
         let report = self.train(&mut task, &run.recipe.train, &run.run, record)?;
-        if report.outcome != Outcome::Interrupted {
+        if report.outcome != Outcome::Interrupted && self.is_first() {
             self.test(run, test, task.validates(), &report)?;
         }
         Ok(report)
