@@ -198,6 +198,12 @@ pub enum Error {
     /// From files of weights, and from writing.
     #[error(transparent)]
     File(#[from] venule_file::Error),
+    /// A system of an application's own, by [`Predict`](crate::Predict), failed.
+    #[error("the system that finds vessels failed: {source}")]
+    System {
+        /// The system's own error.
+        source: BoxError,
+    },
     /// From training.
     #[cfg(feature = "train")]
     #[error(transparent)]

@@ -256,6 +256,7 @@ fn what_cannot_be_meant_is_refused_before_any_work() {
     for (arguments, words) in [
         ("--list nowhere.txt", "cannot open nowhere.txt"),
         ("--list 0", "cannot read 0"),
+        ("0", "0 is a folder; name the photographs in it"),
         ("--list empty.txt", "empty.txt names no photograph"),
         ("--list 0/eye.png", "it holds a NUL byte"),
         (

@@ -254,7 +254,7 @@ fn processes_started_together_do_not_each_train_alone() {
     for subcommand in ["pretrain", "sweep"] {
         let mut command = match subcommand {
             "pretrain" => venule(["pretrain", "--data-dir", "photographs"]),
-            _ => venule(["sweep", "grid.toml"]),
+            _ => venule(["sweep", "--grid", "grid.toml"]),
         };
         let output = command.env("OMPI_COMM_WORLD_SIZE", "2").output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{output:?}");

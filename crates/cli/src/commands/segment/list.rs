@@ -29,8 +29,15 @@ impl Photographs {
     /// Those of the command line, and behind them those of a list.
     ///
     /// # Errors
-    /// If the list cannot be read or is none, or if there is no photograph at all.
+    /// If a folder is named, the list cannot be read or is none, or if there is no photograph at all.
     pub fn gather(images: &[PathBuf], list: Option<&Path>) -> AnyResult<Self> {
+        if let Some(folder) = images.iter().find(|path| path.is_dir()) {
+            return Err(format!(
+                "{folder} is a folder; name the photographs in it, as {folder}/*.jpg, or give a list of them with --list",
+                folder = folder.display()
+            )
+            .into());
+        }
         let mut paths = images.to_vec();
         if let Some(list) = list {
             paths.extend(read_list(list)?);
