@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use venule_nn::Param;
 
 use super::Finetuning;
-use crate::{Error, Result, Segmenter};
+use crate::{Error, ImageRecord, Result, Segmenter};
 
 /// Which variables of a segmentation model a fine-tuning starts from; the others stay fresh.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,12 +102,8 @@ impl Finetuning {
         }
         let provenance = &mut self.checkpoint.provenance;
         let earlier = &start.checkpoint().provenance;
-        let mut images = earlier.images.clone();
-        images.append(&mut provenance.images);
-        provenance.images = images;
-        let mut unlabelled = earlier.unlabelled.clone();
-        unlabelled.append(&mut provenance.unlabelled);
-        provenance.unlabelled = unlabelled;
+        provenance.images = joined(&earlier.images, &provenance.images);
+        provenance.unlabelled = joined(&earlier.unlabelled, &provenance.unlabelled);
         let mut drawn = earlier.drawn.clone();
         drawn.retain(|name| !provenance.drawn.contains(name));
         provenance.drawn.append(&mut drawn);
@@ -119,4 +115,17 @@ impl Finetuning {
         }
         Ok(())
     }
+}
+
+/// The images of both trainings, each once: of two records of one image the later stays. Records of version 0.1 have no checksum, and
+/// go by the name, which begins with that of the data set.
+fn joined(earlier: &[ImageRecord], later: &[ImageRecord]) -> Vec<ImageRecord> {
+    let again = |image: &&ImageRecord| {
+        later.iter().any(|other| match &image.checksum {
+            Some(_) => other.checksum == image.checksum,
+            None => other.name == image.name,
+        })
+    };
+    let once = earlier.iter().filter(|image| !again(image));
+    once.chain(later).cloned().collect()
 }
