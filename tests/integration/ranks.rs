@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::thread;
 
+use venule::Registry;
 use venule::file::load_weights;
 use venule::train::{
     Communicator, FINAL_FILE, InProcess, RunOptions, Task, TrainConfig, Trainer, latest_checkpoint,
 };
+use venule_lab::Place;
 
+use crate::run_folders::{labelled_folder, run_on};
 use crate::support::{finetuning, pretraining, short_run};
 use crate::training::augmented;
 
@@ -67,4 +70,31 @@ fn two_ranks_finetune_as_one_process_does() {
         ..short_run(2, 5)
     };
     assert_alike(&config, || finetuning(&augmented(), 3, 5));
+}
+
+#[test]
+fn processes_with_other_run_files_do_not_begin() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    labelled_folder(&root.join("data"));
+    let end = |rank: InProcess| {
+        let mut run = run_on(&root.join("data"));
+        run.recipe.train.accumulation = 2;
+        run.recipe.crop = 64 + 16 * rank.rank();
+        let (registry, save) = (Registry::built_in(), root.join("run"));
+        let place = Place {
+            communicator: Some(Rc::new(rank)),
+            ..Place::new(&save, &registry)
+        };
+        place.finetune(&run).unwrap_err().to_string()
+    };
+    let ends: Vec<String> = thread::scope(|scope| {
+        let ranks = InProcess::group(2).into_iter();
+        let ranks: Vec<_> = ranks.map(|rank| scope.spawn(|| end(rank))).collect();
+        ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
+    });
+    for end in ends {
+        let said = "the run file or images of process 1 and of process 0 differ";
+        assert!(end.contains(said), "{end}");
+    }
 }

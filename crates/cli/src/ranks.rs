@@ -7,14 +7,14 @@ use venule::train::Communicator;
 
 use crate::output::AnyResult;
 
-/// Variables in which Open MPI, and MPICH and its kin, tell a process how many there are.
-const SIZES: [&str; 2] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"];
+/// Variables in which Open MPI, MPICH and its kin, and `srun` tell a process how many there are.
+const SIZES: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"];
 
 /// How many processes were started together with this one, which is among them.
 fn processes() -> usize {
     let sizes = SIZES.iter().filter_map(std::env::var_os);
-    let sizes = sizes.filter_map(|size| size.to_str()?.parse().ok());
-    sizes.max().unwrap_or(1)
+    let mut sizes = sizes.filter_map(|size| size.to_str()?.parse().ok());
+    sizes.next().unwrap_or(1)
 }
 
 /// Refuses to do the same work several times.
@@ -40,10 +40,17 @@ pub fn together(
 
 #[cfg(feature = "mpi")]
 fn joined(
-    _: usize,
+    several: usize,
     train: impl FnOnce(Option<Rc<dyn Communicator>>) -> AnyResult<ExitCode>,
 ) -> AnyResult<ExitCode> {
     let mpi = Rc::new(venule::train::Mpi::start()?);
+    if mpi.size() != several {
+        return Err(format!(
+            "{several} processes were started together, but MPI has joined {}; srun needs --mpi with what this MPI library knows, such as pmix",
+            mpi.size()
+        )
+        .into());
+    }
     let error = match train(Some(mpi.clone())) {
         Ok(code) => return Ok(code),
         Err(error) => error,

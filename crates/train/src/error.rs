@@ -188,7 +188,7 @@ pub enum Error {
     },
     /// The ranks were not started alike.
     #[error(
-        "process {rank} has other {what} than process 0; start all with the same program, command and files"
+        "the {what} of process {rank} and of process 0 differ; start all with the same program, command and files"
     )]
     RanksDiffer {
         /// The first that differs, from 0.

@@ -20,9 +20,9 @@ pub struct Report {
     pub loss: Option<f64>,
     /// Steps skipped because loss or gradient was not finite.
     pub skipped: usize,
-    /// The weights of the best validation.
+    /// The weights of the best validation; of several ranks the first alone has them.
     pub best_path: Option<PathBuf>,
-    /// The weights at the end, if the run came to its end.
+    /// The weights at the end, if the run came to its end; of several ranks the first alone has them.
     pub final_path: Option<PathBuf>,
     /// Time that this process spent in messages to other ranks and in waiting for them; `None` if it trained alone.
     pub communication: Option<Duration>,

@@ -41,7 +41,15 @@ impl Batches {
         self.loader.batches()
     }
 
+    /// Gets the batches of an epoch under way; where they are shared, the first that is asked for does.
     pub(super) fn start(&mut self, position: Position) {
+        match self.every {
+            1 => self.begin(position),
+            _ => self.running = None,
+        }
+    }
+
+    fn begin(&mut self, position: Position) {
         let (epoch, batch) = (position.epoch, position.batch);
         self.running = Some(Running {
             batches: self.loader.epoch_every(epoch as u64, batch, self.every),
@@ -60,7 +68,7 @@ impl Batches {
     pub(super) fn samples(&mut self, position: Position) -> Result<Vec<Prepared>> {
         let wanted = (position.epoch, position.batch);
         if self.running.as_ref().is_none_or(|run| run.next != wanted) {
-            self.start(position);
+            self.begin(position);
         }
         let samples = self.running.as_mut().and_then(|run| {
             run.next.1 += self.every;

@@ -6,7 +6,7 @@ use flate2::Crc;
 use serde_json::json;
 use venule::candle_core::{Device, DeviceLocation};
 use venule::data::FolderSet;
-use venule::file::write_atomic;
+use venule::file::{crc32c, write_atomic};
 use venule::train::{BoxError, Callback, StartInfo};
 
 use super::run_file::{RunFile, unread};
@@ -58,6 +58,11 @@ pub struct RunRecord {
 }
 
 impl RunRecord {
+    /// Of the configuration and the images, for processes that must have the same.
+    pub(super) fn checksum(&self) -> u32 {
+        crc32c(format!("{}\n{}", self.run, self.data).as_bytes())
+    }
+
     /// Of a run with this configuration on this device; images are added by [`with_images`](Self::with_images).
     ///
     /// # Errors

@@ -10,8 +10,8 @@ use venule::candle_core::Device;
 use venule::data::{Dataset, Error as DataError, FolderSet, write_png};
 use venule::file::{check_writable, write_atomic};
 use venule::train::{
-    Communicator, JsonLines, LOG_FILE, Outcome, Report, RunOptions, Task, TrainConfig, Trainer,
-    latest_checkpoint,
+    Communicator, Error as TrainError, JsonLines, LOG_FILE, Outcome, Report, RunOptions, Task,
+    TrainConfig, Trainer, latest_checkpoint,
 };
 use venule::{Protocol, Registry, Segmenter};
 
@@ -89,8 +89,26 @@ impl<'a> Place<'a> {
             false => Vec::new(),
         };
         let rank = joined.rank();
-        let lost = |source| venule::train::Error::Communication { rank, source };
+        let lost = |source| TrainError::Communication { rank, source };
         Ok(joined.broadcast(found).map_err(lost)? == [1])
+    }
+
+    /// Refuses processes that were started with other run files or images than the first.
+    fn expect_alike(&self, record: &RunRecord) -> Result<()> {
+        let Some(joined) = &self.communicator else {
+            return Ok(());
+        };
+        let rank = joined.rank();
+        let all = joined.all_gather(&record.checksum().to_le_bytes());
+        let all = all.map_err(|source| TrainError::Communication { rank, source })?;
+        match all.iter().position(|one| *one != all[0]) {
+            None => Ok(()),
+            Some(rank) => Err(TrainError::RanksDiffer {
+                rank,
+                what: "run file or images",
+            }
+            .into()),
+        }
     }
 
     fn expect_writable(&self) -> Result<()> {
@@ -130,6 +148,7 @@ impl<'a> Place<'a> {
             .with_options(options)?
             .with_stop_flag(self.stop.clone());
         if let Some(joined) = &self.communicator {
+            self.expect_alike(&record)?;
             trainer = trainer.with_communicator(joined.clone());
         }
         if self.is_first() {

@@ -14,7 +14,8 @@ const MOST: usize = 1 << 28;
 /// The processes that `mpirun` has started, joined by MPI.
 ///
 /// MPI ends with this value, so it must live until the process has nothing more to say to the others. It belongs to the thread that
-/// made it. Should a rank die, `mpirun` ends the others.
+/// made it. Should a rank die, `mpirun` ends the others; one that stops by an error ends them by [`abort`](Self::abort), and a panic
+/// does so by itself.
 pub struct Mpi {
     // Before the universe, which ends MPI.
     world: SimpleCommunicator,
@@ -39,6 +40,15 @@ impl Mpi {
     /// Ends all processes with this exit code: for an error of one, for which the others would wait without end.
     pub fn abort(&self, code: i32) -> ! {
         self.world.abort(code)
+    }
+}
+
+impl Drop for Mpi {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // The end of MPI would wait for the others, and they for this rank.
+            self.world.abort(101);
+        }
     }
 }
 

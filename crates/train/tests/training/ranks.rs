@@ -159,8 +159,14 @@ fn ranks_that_cannot_share_or_differ_are_refused() {
             assert!(found, "{end}");
         }
     };
-    refused(|rank, config, _| config.seed = rank as u64, "settings");
-    refused(|rank, _, toy| toy.joined = 1 + rank, "batches in an epoch");
+    refused(
+        |rank, config, _| config.seed = rank as u64,
+        "settings or version",
+    );
+    refused(
+        |rank, _, toy| toy.joined = 1 + rank,
+        "number of batches in an epoch",
+    );
 }
 
 #[test]
