@@ -10,6 +10,7 @@ use venule::{Registry, parse_device};
 use venule_lab::{Place, RunFile};
 
 use crate::output::{AnyResult, INTERRUPTED, say};
+use crate::ranks::together;
 use crate::support::stop_flag;
 
 /// Flags of every training. Those with a setting of their own change it after the file or preset has been read.
@@ -118,8 +119,24 @@ impl RunArgs {
         Ok(run)
     }
 
+    /// Trains in a folder, together with the others that `mpirun` has started, if it has, and says how a run goes on that has not come to
+    /// its end.
+    pub fn train(
+        &self,
+        folder: &Path,
+        registry: &Registry,
+        verbose: bool,
+        train: impl FnOnce(&Place) -> venule_lab::Result<Report>,
+    ) -> AnyResult<ExitCode> {
+        together(|others| {
+            let place = self.place(folder, registry, verbose, others)?;
+            let report = train(&place)?;
+            Ok(conclude(&report, &place))
+        })
+    }
+
     /// Where a training runs that these flags are of, with which others, and who hears of it.
-    pub fn place<'a>(
+    fn place<'a>(
         &self,
         folder: &'a Path,
         registry: &'a Registry,
@@ -158,7 +175,7 @@ impl RunArgs {
 }
 
 /// Says how a run that has not come to its end goes on; its exit code.
-pub fn conclude(report: &Report, place: &Place) -> ExitCode {
+fn conclude(report: &Report, place: &Place) -> ExitCode {
     let (why, status) = match report.outcome {
         Outcome::Interrupted => ("interrupted", INTERRUPTED),
         Outcome::TimeUp => ("out of time", 0),

@@ -30,7 +30,7 @@ enum Harm {
     /// A Gaussian of so many pixels.
     Blur(f64),
     /// JPEG of this quality.
-    Jpeg(u8),
+    Jpeg(f64),
     /// Gaussian noise of so many gray levels.
     Noise(f64),
     /// All levels times this.
@@ -41,81 +41,27 @@ enum Harm {
     Resolution(f64),
 }
 
-impl Harm {
-    const ALL: [(&str, &[Self]); 6] = [
-        (
-            "blur",
-            &[
-                Self::Blur(1.0),
-                Self::Blur(2.0),
-                Self::Blur(3.0),
-                Self::Blur(4.0),
-            ],
-        ),
-        (
-            "jpeg",
-            &[
-                Self::Jpeg(75),
-                Self::Jpeg(50),
-                Self::Jpeg(25),
-                Self::Jpeg(10),
-            ],
-        ),
-        (
-            "noise",
-            &[
-                Self::Noise(5.0),
-                Self::Noise(10.0),
-                Self::Noise(20.0),
-                Self::Noise(30.0),
-            ],
-        ),
-        (
-            "exposure",
-            &[
-                Self::Exposure(0.3),
-                Self::Exposure(0.5),
-                Self::Exposure(1.5),
-                Self::Exposure(2.0),
-            ],
-        ),
-        (
-            "rotation",
-            &[
-                Self::Rotation(10.0),
-                Self::Rotation(45.0),
-                Self::Rotation(90.0),
-                Self::Rotation(180.0),
-            ],
-        ),
-        (
-            "resolution",
-            &[
-                Self::Resolution(0.75),
-                Self::Resolution(0.5),
-                Self::Resolution(0.35),
-                Self::Resolution(0.25),
-            ],
-        ),
-    ];
+/// A name, the harm of a level, and the levels.
+type Kind = (&'static str, fn(f64) -> Harm, [f64; 4]);
 
-    fn level(self) -> f64 {
-        match self {
-            Self::Jpeg(level) => level.into(),
-            Self::Blur(level)
-            | Self::Noise(level)
-            | Self::Exposure(level)
-            | Self::Rotation(level)
-            | Self::Resolution(level) => level,
-        }
-    }
+impl Harm {
+    /// Each kind at four levels.
+    const ALL: [Kind; 6] = [
+        ("blur", Self::Blur, [1.0, 2.0, 3.0, 4.0]),
+        ("jpeg", Self::Jpeg, [75.0, 50.0, 25.0, 10.0]),
+        ("noise", Self::Noise, [5.0, 10.0, 20.0, 30.0]),
+        ("exposure", Self::Exposure, [0.3, 0.5, 1.5, 2.0]),
+        ("rotation", Self::Rotation, [10.0, 45.0, 90.0, 180.0]),
+        ("resolution", Self::Resolution, [0.75, 0.5, 0.35, 0.25]),
+    ];
 
     fn photograph(self, image: &RgbImage) -> AnyResult<RgbImage> {
         Ok(match self {
             Self::Blur(sigma) => gaussian_blur_f32(image, sigma as f32),
             Self::Jpeg(quality) => {
                 let mut file = Cursor::new(Vec::new());
-                image.write_with_encoder(JpegEncoder::new_with_quality(&mut file, quality))?;
+                image
+                    .write_with_encoder(JpegEncoder::new_with_quality(&mut file, quality as u8))?;
                 load_from_memory(&file.into_inner())?.into_rgb8()
             }
             Self::Noise(deviation) => gaussian_noise(image, 0.0, deviation, 1),
@@ -237,12 +183,14 @@ fn main() -> AnyResult<()> {
         };
         let mut figures = Map::new();
         figures.insert("as_taken".to_owned(), f1(&segmenter)?);
-        for (kind, harms) in Harm::ALL {
-            for &harm in harms {
-                let segmenter = &segmenter;
-                let value = f1(&Harmed { segmenter, harm })?;
-                eprintln!("{name} {kind} {}: {value}", harm.level());
-                figures.insert(format!("{kind}_{}", harm.level()), value);
+        for (kind, harm, levels) in Harm::ALL {
+            for level in levels {
+                let value = f1(&Harmed {
+                    segmenter: &segmenter,
+                    harm: harm(level),
+                })?;
+                eprintln!("{name} {kind} {level}: {value}");
+                figures.insert(format!("{kind}_{level}"), value);
             }
         }
         all.insert(name.clone(), Value::Object(figures));

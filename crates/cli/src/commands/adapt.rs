@@ -3,11 +3,10 @@ use std::process::ExitCode;
 
 use venule::synthetic::SyntheticRange;
 use venule::{Registry, set_threads};
-use venule_lab::{FinetuneConfig, RUN_FILE, RunFile, SyntheticConfig};
+use venule_lab::{FinetuneConfig, Place, RUN_FILE, RunFile, SyntheticConfig};
 
 use crate::output::AnyResult;
-use crate::ranks::together;
-use crate::run_args::{RunArgs, conclude};
+use crate::run_args::RunArgs;
 
 /// Adapt trained weights to photographs of another camera, without labels.
 #[derive(clap::Args)]
@@ -41,13 +40,9 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
     set_threads(args.run.threads)?;
     let registry = Registry::built_in();
     let run = configuration(&args, &registry)?;
-    together(|others| {
-        let place = args
-            .run
-            .place(&args.save_dir, &registry, args.verbose, others)?;
-        let report = place.finetune(&run)?;
-        Ok(conclude(&report, &place))
-    })
+    let train = |place: &Place| place.finetune(&run);
+    args.run
+        .train(&args.save_dir, &registry, args.verbose, train)
 }
 
 /// The configuration file, or the adaptation of the weights, with the flags that were given.

@@ -8,13 +8,12 @@ use venule::synthetic::SyntheticRange;
 use venule::train::EmaConfig;
 use venule::{Registry, set_threads};
 use venule_lab::{
-    DataConfig, FinetuneConfig, MissingNormSetting, RUN_FILE, RunFile, SyntheticConfig,
+    DataConfig, FinetuneConfig, MissingNormSetting, Place, RUN_FILE, RunFile, SyntheticConfig,
 };
 
 use crate::output::{AnyResult, say};
-use crate::ranks::together;
 use crate::reading::ReadingArgs;
-use crate::run_args::{RunArgs, conclude};
+use crate::run_args::RunArgs;
 
 /// Fine-tune a segmentation model on labelled photographs and evaluate it on test images.
 #[derive(clap::Args)]
@@ -149,11 +148,8 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
         return Err("nothing to train on; give --dataset NAME=PATH, --dataset synthetic=any-camera, --train-images and --train-masks, or --config with [[data]] or [synthetic]".into());
     }
     let registry = Registry::built_in();
-    together(|others| {
-        let place = args.run.place(&args.save_dir, &registry, false, others)?;
-        let report = place.finetune(&run)?;
-        Ok(conclude(&report, &place))
-    })
+    let train = |place: &Place| place.finetune(&run);
+    args.run.train(&args.save_dir, &registry, false, train)
 }
 
 /// The data sets given by flags; one that the run file names once keeps its splits and scale.

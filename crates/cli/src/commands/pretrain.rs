@@ -2,11 +2,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use venule::{Registry, set_threads};
-use venule_lab::{DataConfig, PretrainConfig};
+use venule_lab::{DataConfig, Place, PretrainConfig};
 
 use crate::output::AnyResult;
-use crate::ranks::together;
-use crate::run_args::{RunArgs, conclude};
+use crate::run_args::RunArgs;
 
 /// Pretrain a masked autoencoder on a folder of unlabelled photographs.
 #[derive(clap::Args)]
@@ -52,13 +51,9 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
         return Err("nothing to train on; give --data-dir, or --config with [[data]]".into());
     }
     let registry = Registry::built_in();
-    together(|others| {
-        let place = args
-            .run
-            .place(&args.save_dir, &registry, args.verbose, others)?;
-        let report = place.pretrain(&run)?;
-        Ok(conclude(&report, &place))
-    })
+    let train = |place: &Place| place.pretrain(&run);
+    args.run
+        .train(&args.save_dir, &registry, args.verbose, train)
 }
 
 /// The configuration file, or the preset, with the flags that were given.
