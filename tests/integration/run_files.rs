@@ -323,6 +323,7 @@ fn pretraining_sees_photographs_as_the_fine_tuning_after_it() {
             augment.brightness,
             augment.noise,
             augment.gamma,
+            augment.jpeg,
         ] {
             assert_eq!(jitter, venule::data::Jitter::NEVER);
         }

@@ -2,6 +2,7 @@
 
 mod centre;
 mod color;
+mod compression;
 mod elastic;
 mod intensity;
 mod jitter;
@@ -40,8 +41,8 @@ pub trait Transform: Send + Sync {
 ///
 /// The geometric steps are composed to one map from output to input and the input is sampled once: image and weights
 /// bilinearly, label and field of view at the nearest pixel. What lies outside the frame or the field of view is 0 in
-/// the image and the weights, `false` in the masks. Then, on the image: blur, gamma, contrast and brightness, noise.
-/// All channels of an image are changed alike; noise is drawn for each.
+/// the image and the weights, `false` in the masks. Then, on the image: blur, gamma, contrast and brightness, noise,
+/// compression as JPEG. All channels of an image are changed alike; noise is drawn for each.
 ///
 /// The sampling does not average when a view shrinks its source, so keep scales below about 2. Colour can only change
 /// before channels are chosen: see [`ColorJitter`] and [`RecoloredSet`](crate::RecoloredSet).
@@ -90,6 +91,9 @@ pub struct Augment {
     pub brightness: Jitter,
     /// Standard deviation of Gaussian noise, in the image's own units.
     pub noise: Jitter,
+    /// Quality of a JPEG file that the view is written to and read from, 1..=100. Each channel is a gray picture of its own, of which a
+    /// unit of the image (one standard deviation) is 32 gray levels; where its blocks of 8×8 begin is drawn.
+    pub jpeg: Jitter,
 }
 
 impl Default for Augment {
@@ -115,6 +119,7 @@ impl Augment {
             contrast: Jitter::NEVER,
             brightness: Jitter::NEVER,
             noise: Jitter::NEVER,
+            jpeg: Jitter::NEVER,
         }
     }
 
@@ -151,6 +156,7 @@ impl Augment {
         self.contrast.validate("Augment::contrast", 0.0, 1e3)?;
         self.brightness.validate("Augment::brightness", -1e3, 1e3)?;
         self.noise.validate("Augment::noise", 0.0, 1e3)?;
+        self.jpeg.validate("Augment::jpeg", 1.0, 100.0)?;
         self.elastic.validate()?;
         self.centre.validate()
     }
@@ -184,7 +190,7 @@ impl Augment {
         Ok(out)
     }
 
-    /// The same places in the same intensities: no blur, gamma, contrast, brightness or noise.
+    /// The same places in the same intensities: no blur, gamma, contrast, brightness, noise or compression.
     #[must_use]
     pub fn geometry(&self) -> Self {
         Self {
@@ -193,6 +199,7 @@ impl Augment {
             contrast: Jitter::NEVER,
             brightness: Jitter::NEVER,
             noise: Jitter::NEVER,
+            jpeg: Jitter::NEVER,
             ..self.clone()
         }
     }
@@ -265,6 +272,12 @@ impl Augment {
         intensity::gamma(out, exponent);
         intensity::linear(out, factor, shift);
         intensity::noise(out, noise, &mut stream(Purpose::Noise));
+        let mut draw = stream(Purpose::Compression);
+        let quality = self.jpeg.draw(0.0, &mut draw);
+        let grid = (draw.below(8), draw.below(8));
+        if quality > 0.0 {
+            compression::jpeg(out, quality.round() as u8, grid)?;
+        }
         Ok(())
     }
 }

@@ -16,6 +16,7 @@ pub(crate) enum Purpose {
     Noise = 5,
     Order = 6,
     Colour = 7,
+    Compression = 8,
 }
 
 /// A stream of random numbers.

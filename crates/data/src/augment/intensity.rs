@@ -56,7 +56,7 @@ pub(super) fn noise(out: &mut Prepared, sigma: f32, draw: &mut Draw) {
     }
 }
 
-fn for_each_inside(out: &mut Prepared, change: impl Fn(f32) -> f32) {
+pub(super) fn for_each_inside(out: &mut Prepared, change: impl Fn(f32) -> f32) {
     for channel in out.image.each_mut() {
         for (v, &inside) in channel.iter_mut().zip(out.fov.data()) {
             *v = if inside { change(*v) } else { 0.0 };
