@@ -3,17 +3,22 @@
 mod in_process;
 #[cfg(feature = "mpi")]
 mod mpi;
+#[cfg(feature = "nccl")]
+mod nccl;
 
 use crate::BoxError;
 
 #[cfg(feature = "mpi")]
 pub use self::mpi::Mpi;
+#[cfg(feature = "nccl")]
+pub use self::nccl::Nccl;
 pub use in_process::InProcess;
 
 /// What joins the processes that train one model together, each with a copy of it: the ranks 0 to `size` - 1.
 ///
 /// [`Trainer::with_communicator`](crate::Trainer::with_communicator) takes one. All ranks make the same calls in the same order, and each
-/// returns when all have made it. [`InProcess`] joins threads, `Mpi` (feature `mpi`) the processes that `mpirun` starts.
+/// returns when all have made it. [`InProcess`] joins threads, `Mpi` (feature `mpi`) the processes that
+/// `mpirun` starts, and `Nccl` (feature `nccl`) the GPUs of either.
 pub trait Communicator {
     /// The number of this process, from 0.
     fn rank(&self) -> usize;

@@ -41,6 +41,8 @@ pub use callback::{
 pub use checkpoint::{BEST_FILE, FINAL_FILE, LOG_FILE, latest_checkpoint};
 #[cfg(feature = "mpi")]
 pub use communicator::Mpi;
+#[cfg(feature = "nccl")]
+pub use communicator::Nccl;
 pub use communicator::{Communicator, InProcess};
 pub use config::TrainConfig;
 pub use ema::{Ema, EmaConfig};
