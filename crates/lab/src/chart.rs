@@ -3,27 +3,43 @@
 use std::fmt::Write as _;
 
 /// A line of a chart, or a dot where it has one point.
-pub(crate) struct Series {
+#[derive(Clone, Debug)]
+pub struct Series {
     /// Its name in the legend.
-    pub(crate) name: String,
+    pub name: String,
     /// Its points; those that are not finite are left out.
-    pub(crate) points: Vec<(f64, f64)>,
+    pub points: Vec<(f64, f64)>,
 }
 
 /// A line chart.
-pub(crate) struct Chart {
+///
+/// ```
+/// use venule_lab::{Chart, Series, charts_svg};
+/// let f1 = Series { name: "tiny".to_owned(), points: vec![(0.0, 0.78), (2.0, 0.74), (4.0, 0.55)] };
+/// let chart = Chart {
+///     title: "Blur".to_owned(),
+///     x_label: "standard deviation, pixels".to_owned(),
+///     y_label: "F1".to_owned(),
+///     unit_square: false,
+///     guides: Vec::new(),
+///     series: vec![f1],
+/// };
+/// assert!(charts_svg(&[chart]).contains("<polyline"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Chart {
     /// Above the chart.
-    pub(crate) title: String,
+    pub title: String,
     /// Below the horizontal axis.
-    pub(crate) x_label: String,
+    pub x_label: String,
     /// Beside the vertical axis.
-    pub(crate) y_label: String,
+    pub y_label: String,
     /// Whether both axes run from 0 to 1, in a square with the legend below; else they span the points.
-    pub(crate) unit_square: bool,
+    pub unit_square: bool,
     /// Thin lines behind the data, each with its name at its end.
-    pub(crate) guides: Vec<Series>,
+    pub guides: Vec<Series>,
     /// Its lines.
-    pub(crate) series: Vec<Series>,
+    pub series: Vec<Series>,
 }
 
 /// Where the data of a chart lie, in pixels and in values.
@@ -179,7 +195,7 @@ impl Chart {
 }
 
 /// Charts one below the other, as one SVG document.
-pub(crate) fn svg(charts: &[Chart]) -> String {
+pub fn charts_svg(charts: &[Chart]) -> String {
     let sizes = || charts.iter().map(Chart::size);
     let width = sizes().map(|(width, _)| width).fold(0.0, f64::max);
     let height: f64 = sizes().map(|(_, height)| height).sum();
@@ -279,7 +295,7 @@ mod tests {
     #[test]
     fn points_land_where_they_should() {
         let spanning = chart("a < b", vec![(0.0, 0.0), (10.0, 1.0), (5.0, f64::NAN)]);
-        let text = svg(&[spanning]);
+        let text = charts_svg(&[spanning]);
         // Lower left (64, 32 + 224) and upper right (64 + 560, 32) of the frame; NaN is left out.
         assert!(text.contains(r#"points="64.0,256.0 624.0,32.0""#), "{text}");
         assert!(text.contains("a &lt; b") && !text.contains("NaN"));
@@ -288,13 +304,13 @@ mod tests {
             ..chart("", vec![(0.0, 0.5), (1.0, 1.0)])
         };
         // Half-way up (32 + 360 / 2) and the upper right corner.
-        assert!(svg(&[square]).contains(r#"points="64.0,212.0 424.0,32.0""#));
+        assert!(charts_svg(&[square]).contains(r#"points="64.0,212.0 424.0,32.0""#));
     }
 
     #[test]
     fn degenerate_ranges_are_drawn() {
         for points in [vec![], vec![(1.0, 2.0)], vec![(1.0, 0.0), (1.0, 0.0)]] {
-            let text = svg(&[chart("", points)]);
+            let text = charts_svg(&[chart("", points)]);
             assert!(
                 text.ends_with("</svg>\n") && !text.contains("NaN") && !text.contains("inf"),
                 "{text}"

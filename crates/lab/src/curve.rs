@@ -7,7 +7,7 @@ use venule::file::write_atomic;
 use venule::train::{BoxError, Callback, Clock, EndInfo, EpochInfo, LogLine, ValidationInfo};
 
 use crate::Result;
-use crate::chart::{Chart, Series, svg};
+use crate::chart::{Chart, Series, charts_svg};
 
 /// The learning curve of a log: training loss over epochs (over steps, if fewer than two epochs
 /// ended), below it the validation score, if there was one.
@@ -56,7 +56,7 @@ pub fn learning_curve_svg(lines: &[LogLine]) -> String {
     if !score.is_empty() {
         charts.push(chart("Validation score", "epoch", "score", score));
     }
-    svg(&charts)
+    charts_svg(&charts)
 }
 
 /// Draws the learning curve anew after every epoch.

@@ -36,6 +36,7 @@ mod tensorboard;
 
 pub use venule;
 
+pub use chart::{Chart, Series, charts_svg};
 pub use count::Count;
 pub use curve::{LearningCurve, learning_curve_svg};
 pub use dataset_summary::{Agreement, DatasetSummary};

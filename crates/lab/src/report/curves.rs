@@ -1,11 +1,11 @@
 use venule::metrics::CurvePoint;
 
 use super::Entry;
-use crate::chart::{Chart, Series, svg};
+use crate::chart::{Chart, Series, charts_svg};
 
 /// A chart over the unit square.
 fn chart(title: &str, (x, y): (&str, &str), guides: Vec<Series>, series: Vec<Series>) -> String {
-    svg(&[Chart {
+    charts_svg(&[Chart {
         title: title.to_owned(),
         x_label: x.to_owned(),
         y_label: y.to_owned(),

@@ -124,7 +124,7 @@ unsafe fn band_kernel<S: Simd>(band: &Band<'_>) {
                 // SAFETY: the level is the caller's, and the register tile is this level's; `x` lies in the row and the scratch
                 // row holds the last vector whole.
                 unsafe {
-                    x += match (S::LANES == 16, outputs - first, vectors) {
+                    x += match (S::REGISTERS == 32, outputs - first, vectors) {
                         (true, _, 1) => tile::<S, 8, 8, 1>(band, first, row, x),
                         (true, _, 2) => tile::<S, 8, 8, 2>(band, first, row, x),
                         (true, ..) => tile::<S, 8, 8, 3>(band, first, row, x),
@@ -272,13 +272,13 @@ dispatch! { fn band_weight_gradient(band: &mut GradBand<'_>) = weight_kernel }
 
 #[inline(always)]
 unsafe fn weight_kernel<S: Simd>(band: &mut GradBand<'_>) {
-    let block = if S::LANES == 16 { 4 } else { 2 };
+    let block = if S::REGISTERS == 32 { 4 } else { 2 };
     for input in (0..band.shape.channels).step_by(2) {
         for output in (0..band.outputs).step_by(block) {
             for ky in 0..3 {
                 // SAFETY: the level is the caller's; `weight_tile` stays within the band.
                 unsafe {
-                    if S::LANES == 16 {
+                    if S::REGISTERS == 32 {
                         weight_tile::<S, 4>(band, input, output, ky);
                     } else {
                         weight_tile::<S, 2>(band, input, output, ky);

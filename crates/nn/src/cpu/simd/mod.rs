@@ -1,4 +1,4 @@
-//! Vectors of `f32` at the width the processor has, chosen at run time; for WebAssembly when it is compiled.
+//! Vectors of `f32` at the width the processor has, chosen at run time; for WebAssembly and ARM when it is compiled.
 //!
 //! A kernel is one generic `#[inline(always)] unsafe fn kernel<S: Simd>(…)`; [`dispatch!`] compiles it once per level and
 //! makes a safe function that runs the best one. `VENULE_SIMD=portable|avx2|avx512` lowers the level, for tests.
@@ -8,11 +8,14 @@ use std::sync::OnceLock;
 /// Instruction sets the kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Plain Rust, which the compiler vectorises for the target's base (SSE2, NEON).
+    /// Plain Rust, which the compiler vectorises for the target's base (SSE2).
     Portable,
     /// SIMD128 of WebAssembly.
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
     Simd128,
+    /// NEON of 64-bit ARM.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
     /// AVX2 and FMA.
     Avx2,
     /// AVX-512 F, BW, DQ and VL.
@@ -24,7 +27,15 @@ fn detected() -> Level {
     Level::Simd128
 }
 
-#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+#[cfg(target_arch = "aarch64")]
+fn detected() -> Level {
+    Level::Neon
+}
+
+#[cfg(not(any(
+    target_arch = "aarch64",
+    all(target_arch = "wasm32", target_feature = "simd128")
+)))]
 fn detected() -> Level {
     #[cfg(target_arch = "x86_64")]
     {
@@ -74,6 +85,8 @@ pub fn register_tile() -> RegisterTile {
         Level::Avx512 => (8, 3, 16),
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
         Level::Simd128 => (6, 2, 4),
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon => (8, 3, 4),
         Level::Avx2 | Level::Portable => (6, 2, 8),
     };
     RegisterTile {
@@ -93,6 +106,8 @@ pub trait Simd: Copy {
     type V: Copy;
     /// `f32` values per vector.
     const LANES: usize;
+    /// Vectors that the processor holds at once.
+    const REGISTERS: usize;
     /// All lanes `x`.
     unsafe fn splat(x: f32) -> Self::V;
     /// `LANES` values from `p`.
@@ -173,6 +188,7 @@ fn zip(a: [f32; 8], b: [f32; 8], f: impl Fn(f32, f32) -> f32) -> [f32; 8] {
 impl Simd for Portable {
     type V = [f32; 8];
     const LANES: usize = 8;
+    const REGISTERS: usize = 16;
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self::V {
         [x; 8]
@@ -271,11 +287,37 @@ impl Simd for Portable {
     }
 }
 
+/// Implements [`Simd`] for vectors whose instructions are unsafe to call: what is written out, and lane arithmetic in one expression each.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! simd {
+    ($name:ident, $vector:ty, $lanes:expr, $registers:expr, { $($body:tt)* }, $($method:ident($($arg:ident),+) = $call:expr;)*) => {
+        impl Simd for $name {
+            type V = $vector;
+            const LANES: usize = $lanes;
+            const REGISTERS: usize = $registers;
+            $($body)*
+            $(
+                #[inline(always)]
+                unsafe fn $method($($arg: Self::V),+) -> Self::V {
+                    // SAFETY: lane arithmetic of the level the caller runs at.
+                    unsafe { $call }
+                }
+            )*
+        }
+    };
+}
+
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 #[cfg(target_arch = "x86_64")]
 pub use x86::{Avx2, Avx512};
+
+#[cfg(target_arch = "aarch64")]
+mod neon;
+
+#[cfg(target_arch = "aarch64")]
+pub use neon::Neon;
 
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod wasm;
@@ -315,6 +357,11 @@ macro_rules! dispatch {
             if $crate::cpu::simd::level() == $crate::cpu::simd::Level::Simd128 {
                 // SAFETY: the whole module is compiled for these instructions.
                 return unsafe { $kernel::<$crate::cpu::simd::Simd128>($($arg),*) };
+            }
+            #[cfg(target_arch = "aarch64")]
+            if $crate::cpu::simd::level() == $crate::cpu::simd::Level::Neon {
+                // SAFETY: all processors of this architecture have these instructions.
+                return unsafe { $kernel::<$crate::cpu::simd::Neon>($($arg),*) };
             }
             // SAFETY: plain Rust runs everywhere.
             unsafe { $kernel::<$crate::cpu::simd::Portable>($($arg),*) }

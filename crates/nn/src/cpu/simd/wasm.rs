@@ -25,6 +25,7 @@ fn square([a, b, c, d]: [v128; 4]) -> [v128; 4] {
 impl Simd for Simd128 {
     type V = v128;
     const LANES: usize = 4;
+    const REGISTERS: usize = 16;
     #[inline(always)]
     unsafe fn splat(x: f32) -> v128 {
         f32x4_splat(x)

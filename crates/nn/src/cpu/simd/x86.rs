@@ -41,24 +41,7 @@ unsafe fn squares(rows: [__m256; 4]) -> [__m256; 4] {
 #[derive(Clone, Copy)]
 pub struct Avx512;
 
-macro_rules! simd {
-    ($name:ident, $vector:ty, $lanes:expr, { $($body:tt)* }, $($method:ident($($arg:ident),+) = $call:expr;)*) => {
-        impl Simd for $name {
-            type V = $vector;
-            const LANES: usize = $lanes;
-            $($body)*
-            $(
-                #[inline(always)]
-                unsafe fn $method($($arg: Self::V),+) -> Self::V {
-                    // SAFETY: lane arithmetic of the level the caller runs at.
-                    unsafe { $call }
-                }
-            )*
-        }
-    };
-}
-
-simd!(Avx2, __m256, 8, {
+simd!(Avx2, __m256, 8, 16, {
     #[inline(always)]
     unsafe fn splat(x: f32) -> __m256 {
         // SAFETY: level of the caller.
@@ -161,7 +144,7 @@ simd!(Avx2, __m256, 8, {
     round(a) = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a);
 );
 
-simd!(Avx512, __m512, 16, {
+simd!(Avx512, __m512, 16, 32, {
     #[inline(always)]
     unsafe fn splat(x: f32) -> __m512 {
         // SAFETY: level of the caller.

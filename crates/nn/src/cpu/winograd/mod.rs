@@ -149,7 +149,7 @@ unsafe fn multiply_kernel<S: Simd>(task: &Run<'_>, weight: &Packed, products: &m
         let outputs = weight.outputs - first;
         // SAFETY: the level is the caller's, and the register tile is this level's.
         unsafe {
-            match (S::LANES == 16, outputs, vectors) {
+            match (S::REGISTERS == 32, outputs, vectors) {
                 (true, _, 1) => product::<S, 8, 8, 1, 3>(weights, input, target),
                 (true, _, 2) => product::<S, 8, 8, 2, 3>(weights, input, target),
                 (true, ..) => product::<S, 8, 8, 3, 3>(weights, input, target),

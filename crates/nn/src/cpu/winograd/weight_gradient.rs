@@ -145,7 +145,7 @@ unsafe fn products_kernel<S: Simd>(
                 }
             }
         }
-        let block = if S::LANES == 16 { 8 } else { 6 };
+        let block = if S::REGISTERS == 32 { 8 } else { 6 };
         for output in (0..sizes.outputs).step_by(block) {
             let mut input = 0;
             while input < width {
@@ -155,7 +155,7 @@ unsafe fn products_kernel<S: Simd>(
                     let operands = (grads.as_ptr().add(output * RUN), turned.as_ptr().add(input));
                     let target = sums.as_mut_ptr().add(output * width + input);
                     input += S::LANES
-                        * match (S::LANES == 16, (width - input) / S::LANES) {
+                        * match (S::REGISTERS == 32, (width - input) / S::LANES) {
                             (true, 1) => outer::<S, 8, 1>(operands, width, count, target),
                             (true, 2 | 4) => outer::<S, 8, 2>(operands, width, count, target),
                             (true, _) => outer::<S, 8, 3>(operands, width, count, target),
