@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 use venule_data::{Mask, Plane, equivalent_diameter};
 
+use crate::predict::within;
 use crate::{Error, Result};
 
 /// A correction of a network's probabilities by the size of the photograph, so that one threshold serves cameras of any.
@@ -62,13 +63,18 @@ impl Calibration {
         odds((-self.shift(middling)).exp() as f32, threshold)
     }
 
-    /// Corrects a map of probabilities of a photograph, whose field of view is given at the photograph's own size.
-    pub fn apply(&self, probability: Plane, fov: &Mask) -> Plane {
+    /// Corrects a map of probabilities of a photograph, whose field of view is given at the photograph's own size. The map may be of
+    /// another size: it is brought to the photograph's first, where thresholds are chosen too.
+    ///
+    /// # Errors
+    /// If a map is empty.
+    pub fn apply(&self, probability: Plane, fov: &Mask) -> Result<Plane> {
         if self.is_identity() {
-            return probability;
+            return Ok(probability);
         }
+        let probability = within(probability, fov)?;
         let factor = self.shift(equivalent_diameter(fov)).exp() as f32;
-        probability.map(|&p| odds(factor, p))
+        Ok(probability.map(|&p| odds(factor, p)))
     }
 
     /// Refuses what is not finite or beyond any use.

@@ -298,7 +298,7 @@ impl Segmenter {
 
     fn predict_with(&self, sample: &Sample, fov: FovPolicy, cancel: &Cancel) -> Result<Prediction> {
         let raw = self.raw_prediction(sample, fov, cancel)?;
-        Ok(self.calibrated(raw.probability, raw.fov))
+        self.calibrated(raw.probability, raw.fov)
     }
 
     /// What the network says, without the calibration of the weights.
@@ -318,11 +318,11 @@ impl Segmenter {
         Ok(Prediction { probability, fov })
     }
 
-    fn calibrated(&self, probability: Plane, fov: Mask) -> Prediction {
-        Prediction {
-            probability: self.checkpoint.calibration.apply(probability, &fov),
+    fn calibrated(&self, probability: Plane, fov: Mask) -> Result<Prediction> {
+        Ok(Prediction {
+            probability: self.checkpoint.calibration.apply(probability, &fov)?,
             fov,
-        }
+        })
     }
 
     /// As [`segment_sample`](Self::segment_sample) for many samples at once, in their order: neighbours that come to one size go
@@ -358,7 +358,7 @@ impl Segmenter {
             .iter()
             .zip(predictions)
             .map(|(sample, (probability, fov))| {
-                self.segmentation(sample, self.calibrated(probability, fov))
+                self.segmentation(sample, self.calibrated(probability, fov)?)
             })
             .collect()
     }

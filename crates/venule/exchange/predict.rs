@@ -231,7 +231,7 @@ impl Predict for OnnxSegmenter {
                 views.iter().map(|view| self.map(view)).collect()
             })?,
         };
-        let probability = self.settings.calibration.apply(probability, &fov);
+        let probability = self.settings.calibration.apply(probability, &fov)?;
         Ok(Prediction { probability, fov })
     }
 

@@ -472,7 +472,10 @@ impl Task for Finetuning {
         // What the weights started from, whatever is named now. States of version 0.1 keep the name alone.
         match (state.get("provenance"), state.get("pretrained")) {
             (Some(provenance), _) => {
-                self.checkpoint.provenance = serde_json::from_value(provenance.clone())?;
+                let kept: Provenance = serde_json::from_value(provenance.clone())?;
+                let now = std::mem::replace(&mut self.checkpoint.provenance, kept);
+                let images = &mut self.checkpoint.provenance.images;
+                *images = start::joined(images, &now.images);
             }
             (None, Some(pretrained)) => {
                 self.checkpoint.provenance.pretrained = pretrained.as_str().map(str::to_owned);

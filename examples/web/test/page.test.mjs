@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 
 import { Browser, serve } from "./driver.mjs";
@@ -216,4 +217,13 @@ test("every control has a name and is reached by the Tab key", async () => {
 test("nothing but the page was ever asked for", async () => {
   assert.deepEqual(server.requests, ["GET /"]);
   assert.deepEqual(await browser.asked(), [server.url]);
+});
+
+test("opened by a double click it finds the same vessels", async () => {
+  const served = await count();
+  await browser.open(pathToFileURL(page).href);
+  await settled("ready");
+  await upload("synthetic.png", undefined, "done");
+  assert.equal(await count(), served);
+  assert.deepEqual(server.requests, ["GET /"]);
 });

@@ -119,7 +119,7 @@ impl Finetuning {
 
 /// The images of both trainings, each once: of two records of one image the later stays. Records of version 0.1 have no checksum, and
 /// go by the name, which begins with that of the data set; later ones name the split behind it.
-fn joined(earlier: &[ImageRecord], later: &[ImageRecord]) -> Vec<ImageRecord> {
+pub(super) fn joined(earlier: &[ImageRecord], later: &[ImageRecord]) -> Vec<ImageRecord> {
     let named = |other: &ImageRecord, name: &str| {
         let mut splits = ["_train_", "_validation_", "_test_"].into_iter();
         other.name == name || splits.any(|split| other.name.replacen(split, "_", 1) == name)
