@@ -10,8 +10,8 @@ use venule::data::{
 };
 use venule::image;
 use venule::{
-    Calibration, Evaluated, ImageRecord, Protocol, Provenance, Seen, Segmenter, VesselModel,
-    evaluate, evaluate_predictions,
+    Bundled, Calibration, Checkpoint, Evaluated, ImageRecord, Protocol, Provenance, Seen,
+    Segmenter, evaluate, evaluate_predictions,
 };
 use venule_lab::report::KeptMasks;
 use venule_lab::{DatasetSummary, FinetuneConfig, Purpose};
@@ -377,10 +377,10 @@ fn a_common_threshold_has_the_highest_mean_f1_and_may_go_by_size() {
     let large = enlarged(&small);
     let sets: [&dyn Dataset; 2] = [&small, &large];
     let with = |threshold: f32, calibration: Calibration| {
-        let mut checkpoint = crate::support::tiny_checkpoint();
+        let parsed = Checkpoint::parse("weights", Bundled::Unet.bytes(), &Device::Cpu);
+        let (mut checkpoint, model) = parsed.unwrap();
         checkpoint.preprocess.resize = Some(Resize::FovDiameter(60.0));
         (checkpoint.threshold, checkpoint.calibration) = (threshold, calibration);
-        let model = VesselModel::new(&checkpoint.model, 3, &Device::Cpu).unwrap();
         Segmenter::new(checkpoint, model).unwrap()
     };
     let f1 = |segmenter: &Segmenter| {
