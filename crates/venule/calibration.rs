@@ -64,7 +64,8 @@ impl Calibration {
     }
 
     /// Corrects a map of probabilities of a photograph, whose field of view is given at the photograph's own size. The map may be of
-    /// another size: it is brought to the photograph's first, where thresholds are chosen too.
+    /// another size: it is brought to the photograph's first, where thresholds are chosen too, and is 0
+    /// outside the field of view.
     ///
     /// # Errors
     /// If a map is empty.

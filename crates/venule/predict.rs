@@ -31,7 +31,8 @@ impl Segmentation {
 /// What a system says of a photograph, before a threshold.
 #[derive(Clone, Debug)]
 pub struct Prediction {
-    /// Probability of a vessel, at any size: that at which the system sees the photograph.
+    /// Probability of a vessel, at any size: that at which the system sees the photograph, or that of the photograph, such as where a
+    /// [`Calibration`](crate::Calibration) has corrected it.
     pub probability: Plane,
     /// Where the retina is, at the photograph's size.
     pub fov: Mask,

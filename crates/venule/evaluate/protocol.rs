@@ -116,7 +116,7 @@ impl Protocol {
             sample.check_label(&fov)?;
             let start = Instant::now();
             let prediction = system.predict(&sample)?;
-            // The system's own map, if it is to be compared at another size.
+            // The map as the system gives it, if it is to be compared at another size.
             let square = self.square.map(|_| prediction.probability.clone());
             let result = prediction.segmentation(system.threshold())?;
             let row = EvaluationRow {

@@ -30,7 +30,7 @@ pub(super) fn description(checkpoint: &Checkpoint, size: InputSize) -> String {
     if !calibration.is_identity() {
         let _ = write!(
             text,
-            "\nAdd {} + {} * c to the logits, where c is log2(d / {}) within 0 and 1 and d the diameter in pixels of the field of view at the photograph's own size, and take the probabilities of these.",
+            "\nBring the probability p to the photograph's own size by bilinear resampling. Then add {} + {} * c to its logit ln(p / (1 - p)), where c is log2(d / {}) within 0 and 1 and d the diameter in pixels of the field of view at that size, and take the probability of the sum.",
             calibration.offset,
             calibration.per_doubling,
             crate::Calibration::SMALLEST

@@ -472,10 +472,7 @@ impl Task for Finetuning {
         // What the weights started from, whatever is named now. States of version 0.1 keep the name alone.
         match (state.get("provenance"), state.get("pretrained")) {
             (Some(provenance), _) => {
-                let kept: Provenance = serde_json::from_value(provenance.clone())?;
-                let now = std::mem::replace(&mut self.checkpoint.provenance, kept);
-                let images = &mut self.checkpoint.provenance.images;
-                *images = start::joined(images, &now.images);
+                self.checkpoint.provenance = serde_json::from_value(provenance.clone())?;
             }
             (None, Some(pretrained)) => {
                 self.checkpoint.provenance.pretrained = pretrained.as_str().map(str::to_owned);

@@ -10,8 +10,8 @@ const ID: usize = 128;
 
 /// Another communicator, whose sums are made between NVIDIA GPUs, one for each rank, by NCCL.
 ///
-/// All else, such as how the ranks find each other, goes through the other one: [`Mpi`](super::Mpi) between processes,
-/// [`InProcess`](super::InProcess) between threads. Values lie in host memory before and after a sum.
+/// All else, such as how the ranks find each other, goes through the other one: `Mpi` between processes, `InProcess` between threads.
+/// Values lie in host memory before and after a sum. That a rank is gone is seen before a sum, not within it.
 /// This code is type-checked and has not run: no machine with several GPUs was at hand.
 #[derive(Debug)]
 pub struct Nccl<C> {
@@ -38,7 +38,11 @@ impl<C: Communicator> Nccl<C> {
             .try_into()
             .map_err(|_| "NCCL did not start on rank 0")?;
         let id = Id::uninit(id.map(|byte| byte as std::ffi::c_char));
-        let sums = Comm::from_rank(device.cuda_stream(), messages.rank(), messages.size(), id);
+        let stream = device.cuda_stream();
+        // NCCL takes the device of the calling thread.
+        stream.context().bind_to_thread()?;
+        messages.barrier()?;
+        let sums = Comm::from_rank(stream, messages.rank(), messages.size(), id);
         let sums = sums.map_err(|error| failed("joining the ranks", &error))?;
         Ok(Self {
             messages,
@@ -63,6 +67,7 @@ impl<C: Communicator> Communicator for Nccl<C> {
     }
 
     fn all_reduce(&self, values: &mut [f32]) -> Result<(), BoxError> {
+        self.messages.barrier()?;
         let mut on_device = self.device.clone_htod(values)?;
         let summed = self
             .sums

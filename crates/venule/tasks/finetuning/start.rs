@@ -118,57 +118,14 @@ impl Finetuning {
 }
 
 /// The images of both trainings, each once: of two records of one image the later stays. Records of version 0.1 have no checksum, and
-/// go by the name, which begins with that of the data set; later ones name the split behind it.
-pub(super) fn joined(earlier: &[ImageRecord], later: &[ImageRecord]) -> Vec<ImageRecord> {
-    let named = |other: &ImageRecord, name: &str| {
-        let mut splits = ["_train_", "_validation_", "_test_"].into_iter();
-        other.name == name || splits.any(|split| other.name.replacen(split, "_", 1) == name)
-    };
+/// go by the name, which begins with that of the data set.
+fn joined(earlier: &[ImageRecord], later: &[ImageRecord]) -> Vec<ImageRecord> {
     let again = |image: &&ImageRecord| {
         later.iter().any(|other| match &image.checksum {
             Some(_) => other.checksum == image.checksum,
-            None => named(other, &image.name),
+            None => other.name == image.name,
         })
     };
     let once = earlier.iter().filter(|image| !again(image));
     once.chain(later).cloned().collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_image_of_both_trainings_is_named_once() {
-        let record = |name: &str, checksum: Option<u8>| ImageRecord {
-            name: name.to_owned(),
-            checksum: checksum
-                .map(|sum| serde_json::from_value(format!("{sum:032x}").into()).unwrap()),
-        };
-        let earlier = [
-            record("chase_db1_Image_01L", None),
-            record("chase_db1_Image_05L", None),
-            record("hrf_01_h", None),
-            record("mine_7", Some(0x7a)),
-        ];
-        let later = [
-            record("chase_db1_Image_01L", Some(0x01)),
-            record("chase_db1_test_Image_05L", Some(0x05)),
-            record("mine_08", Some(0x7a)),
-            // Another image than hrf_01_h.
-            record("hrf_test_06_h", Some(0x06)),
-        ];
-        let both = joined(&earlier, &later);
-        let names: Vec<&str> = both.iter().map(|image| image.name.as_str()).collect();
-        assert_eq!(
-            names,
-            [
-                "hrf_01_h",
-                "chase_db1_Image_01L",
-                "chase_db1_test_Image_05L",
-                "mine_08",
-                "hrf_test_06_h"
-            ]
-        );
-    }
 }
