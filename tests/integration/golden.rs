@@ -15,7 +15,7 @@ use venule::{Bundled, Calibration, Checkpoint, Recipe, Segmenter};
 
 /// Tells a child process to compute instead of to compare.
 const CHILD: &str = "VENULE_TEST_GOLDEN";
-const TEST: &str = "golden::results_are_those_of_version_0_1";
+const TEST: &str = "golden::results_are_what_they_were";
 
 /// For each value of `VENULE_SIMD` the checksums, in the order in which [`results`] names them.
 const GOLDEN: [(&str, [&str; 4]); 2] = [
@@ -130,7 +130,7 @@ fn has_golden_values() -> bool {
 }
 
 #[test]
-fn results_are_those_of_version_0_1() {
+fn results_are_what_they_were() {
     if std::env::var_os(CHILD).is_some() {
         for (name, checksum) in results() {
             println!("{CHILD} {checksum} {name}");
