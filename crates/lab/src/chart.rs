@@ -180,13 +180,23 @@ impl Chart {
                 text(svg, (x + 3.0, y + 3.0), look, &guide.name);
             }
         }
+        // On the right, where the lines are not.
+        let ends = self.series.iter().filter_map(|series| {
+            let mut points = series.points.iter().filter(is_finite);
+            points.next_back()
+        });
+        let high = ends.filter(|end| end.1 > (frame.y.0 + frame.y.1) / 2.0);
+        let legend = match 2 * high.count() > self.series.len() {
+            true => bottom - 6.0 - 18.0 * self.series.len().saturating_sub(1) as f64,
+            false => frame.top + 12.0,
+        };
         for (index, series) in self.series.iter().enumerate() {
             let color = COLORS[index % COLORS.len()];
             frame.line(svg, &series.points, color, 1.6);
             let row = 18.0 * index as f64;
             let (place, anchor) = match self.unit_square {
                 true => ((LEFT, bottom + 52.0 + row), "start"),
-                false => ((frame.right() - 4.0, frame.top + 12.0 + row), "end"),
+                false => ((frame.right() - 4.0, legend + row), "end"),
             };
             let look = format!(r#"text-anchor="{anchor}" fill="{color}""#);
             text(svg, place, &look, &series.name);
