@@ -5,7 +5,7 @@ use crate::loss::{Loss, read};
 use crate::maps::Maps;
 use crate::prepared::PreparedTarget;
 use crate::sums::{Request, Sums, thin_input};
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 
 pub(crate) const NAME: &str = "composite";
 
@@ -80,6 +80,7 @@ impl Composite {
             };
             // f64 where the fused pass yields it, so that small terms are not rounded away twice.
             let dtype = total.as_ref().map_or(value.dtype(), Tensor::dtype);
+            let value = value.to_device(&Device::Cpu)?;
             let weighted = (value.to_dtype(dtype)? * *weight)?;
             total = Some(match total {
                 Some(total) => (total + weighted)?,
@@ -88,7 +89,7 @@ impl Composite {
             values.push(value.detach());
         }
         match total {
-            Some(total) => Ok((total.to_dtype(maps.logits.dtype())?, values)),
+            Some(total) => Ok((maps.of_logits(&total)?, values)),
             None => candle_core::bail!("{NAME}: no terms"),
         }
     }

@@ -49,6 +49,12 @@ impl Maps {
             .reshape(self.logits.shape())
     }
 
+    /// A value of the loss as one of the logits' type and device.
+    pub fn of_logits(&self, value: &Tensor) -> Result<Tensor> {
+        let value = value.to_dtype(self.logits.dtype())?;
+        value.to_device(self.logits.device())
+    }
+
     /// The valid map as ones and zeros.
     pub fn keep(&self) -> Result<Option<Tensor>> {
         self.valid

@@ -123,6 +123,6 @@ impl Loss for SkeletonRecall {
             .reduce(&sums.count, columns, |[hit, all]| {
                 ((hit + smooth)? / (all + smooth)?)?.affine(-1.0, 1.0)
             })?;
-        loss.to_dtype(maps.logits.dtype())
+        maps.of_logits(&loss)
     }
 }

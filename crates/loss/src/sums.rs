@@ -38,7 +38,7 @@ impl Request {
     }
 }
 
-/// The sums, one entry per image each: shape (B).
+/// The sums, one entry per image each: shape (B), on the CPU.
 pub(crate) struct Sums {
     /// Σ 1, a constant.
     pub count: Tensor,
@@ -76,6 +76,22 @@ impl Sums {
         }
     }
 
+    /// Of rows (COLUMNS, B) in the order of the fields.
+    fn of_rows(rows: &Tensor) -> Result<Self> {
+        let row = |index: usize| rows.get(index);
+        Ok(Self {
+            count: row(0)?.detach(),
+            target: row(1)?.detach(),
+            predicted: row(2)?,
+            overlap: row(3)?,
+            positive: row(4)?,
+            negative: row(5)?,
+            thin: row(6)?,
+            focal_positive: row(7)?,
+            focal_negative: row(8)?,
+        })
+    }
+
     /// Σ `sum` / Σ count over the batch: the mean over its valid pixels, 0 if there is none.
     pub fn mean(&self, sum: &Tensor) -> Result<Tensor> {
         sum.sum_all()? / self.count.sum_all()?.maximum(1.0)?
@@ -92,7 +108,7 @@ pub(crate) fn forward<T: FromSums + crate::Loss>(
     let request = loss.request();
     let thin = thin_input(loss.name(), &maps, request, target)?;
     let value = loss.evaluate(&Sums::new(&maps, request, thin.as_ref())?)?;
-    value.to_dtype(maps.logits.dtype())
+    maps.of_logits(&value)
 }
 
 /// The thin-vessel map a request needs: the caller's, or else made from the target, once.

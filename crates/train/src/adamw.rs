@@ -10,6 +10,7 @@ use venule_file::Entry;
 
 use crate::adamw_kernel::{Fused, Update};
 use crate::groups::ParamGroup;
+use crate::joined::{join, kind, split};
 use crate::{Error, Result};
 
 /// The constants of [`AdamW`]; learning rate and weight decay belong to the step and the group.
@@ -60,8 +61,8 @@ impl AdamWConfig {
 /// θ ← θ − η/(1−β₁ᵗ) · m / (√v/√(1−β₂ᵗ) + ε). These are `torch.optim.AdamW`'s operations.
 ///
 /// A variable without a gradient is left alone, moments and step count included. On the CPU, f32
-/// variables are updated in one fused pass over parameter, gradient and both moments; other
-/// devices and types take composed tensor operations.
+/// variables are updated in one fused pass over parameter, gradient and both moments. On other
+/// devices, and of other types, the variables of a group are updated as one vector, in a dozen operations.
 ///
 /// ```
 /// use candle_core::{Device, Var};
@@ -87,6 +88,15 @@ struct Group {
     weight_decay: f64,
     lr_scale: f64,
     slots: Vec<Slot>,
+    joined: Option<Joined>,
+}
+
+/// Moments of several slots as one vector each, in the order of the slots.
+#[derive(Debug)]
+struct Joined {
+    members: Vec<usize>,
+    first: Tensor,
+    second: Tensor,
 }
 
 #[derive(Debug)]
@@ -111,6 +121,8 @@ enum Moments {
         first: Tensor,
         second: Tensor,
     },
+    /// A part of the group's [`Joined`].
+    Joined,
 }
 
 impl AdamW {
@@ -144,6 +156,7 @@ impl AdamW {
                 weight_decay: group.weight_decay,
                 lr_scale: group.lr_scale,
                 slots,
+                joined: None,
             });
         }
         Ok(Self {
@@ -173,24 +186,19 @@ impl AdamW {
         let AdamWConfig { beta1, beta2, eps } = self.config;
         for group in &mut self.groups {
             let rate = lr * group.lr_scale;
-            for slot in &mut group.slots {
-                let Some(grad) = grads.get(slot.var.as_tensor()) else {
-                    continue;
-                };
-                let step = slot.step + 1;
+            let keep = 1.0 - rate * group.weight_decay;
+            group.step(grads, |step| {
                 let power = step as f64;
-                let update = Update {
+                Update {
                     grad_scale,
-                    keep: 1.0 - rate * group.weight_decay,
+                    keep,
                     rate1: 1.0 - beta1,
                     beta2,
                     step_size: rate / (1.0 - beta1.powf(power)),
                     root_correction: (1.0 - beta2.powf(power)).sqrt(),
                     eps,
-                };
-                slot.update(grad, update)?;
-                slot.step = step;
-            }
+                }
+            })?;
         }
         Ok(())
     }
@@ -207,14 +215,14 @@ impl AdamW {
     /// A tensor error.
     pub fn state(&self) -> candle_core::Result<Vec<(String, Tensor)>> {
         let mut state = Vec::new();
-        for slot in self.slots() {
+        let views = self.views()?;
+        for (slot, views) in self.slots().zip(views) {
             let moments = match &slot.moments {
-                Moments::Untouched => None,
                 Moments::Host { first, second } => Some((
                     Tensor::from_slice(first, slot.var.shape(), &Device::Cpu)?,
                     Tensor::from_slice(second, slot.var.shape(), &Device::Cpu)?,
                 )),
-                Moments::Tensors { first, second } => Some((first.clone(), second.clone())),
+                _ => views,
             };
             if let Some((first, second)) = moments {
                 state.push((format!("{}.exp_avg", slot.name), first));
@@ -229,20 +237,16 @@ impl AdamW {
     /// [`AdamW::state`] without copying the moments, names prefixed, for the checkpoint writer.
     pub(crate) fn entries(&self, prefix: &str) -> candle_core::Result<Vec<Entry<'_>>> {
         let mut entries = Vec::new();
-        for slot in self.slots() {
+        for (slot, views) in self.slots().zip(self.views()?) {
             let (shape, name) = (slot.var.dims(), format!("{prefix}{}", slot.name));
             let (first_name, second_name) =
                 (format!("{name}.exp_avg"), format!("{name}.exp_avg_sq"));
-            match &slot.moments {
-                Moments::Untouched => {}
-                Moments::Host { first, second } => {
-                    entries.push(Entry::slice(first_name, shape, first)?);
-                    entries.push(Entry::slice(second_name, shape, second)?);
-                }
-                Moments::Tensors { first, second } => {
-                    entries.push(Entry::tensor(first_name, first)?);
-                    entries.push(Entry::tensor(second_name, second)?);
-                }
+            if let Moments::Host { first, second } = &slot.moments {
+                entries.push(Entry::slice(first_name, shape, first)?);
+                entries.push(Entry::slice(second_name, shape, second)?);
+            } else if let Some((first, second)) = views {
+                entries.push(Entry::tensor(first_name, &first)?);
+                entries.push(Entry::tensor(second_name, &second)?);
             }
             let step = Tensor::new(slot.step as i64, &Device::Cpu)?;
             entries.push(Entry::tensor(format!("{name}.step"), &step)?);
@@ -308,6 +312,9 @@ impl AdamW {
             };
             restored.push((step, moments));
         }
+        for group in &mut self.groups {
+            group.joined = None;
+        }
         let slots = self.groups.iter_mut().flat_map(|group| &mut group.slots);
         for (slot, (step, moments)) in slots.zip(restored) {
             slot.step = step;
@@ -319,55 +326,165 @@ impl AdamW {
     fn slots(&self) -> impl Iterator<Item = &Slot> {
         self.groups.iter().flat_map(|group| &group.slots)
     }
+
+    /// The moments of each slot that are tensors.
+    fn views(&self) -> candle_core::Result<Vec<Option<(Tensor, Tensor)>>> {
+        let views = self.groups.iter().map(Group::views);
+        Ok(views.collect::<candle_core::Result<Vec<_>>>()?.concat())
+    }
+}
+
+impl Group {
+    /// A step of the slots that have a gradient, by the update of their step count.
+    fn step(
+        &mut self,
+        grads: &GradStore,
+        update: impl Fn(u64) -> Update,
+    ) -> candle_core::Result<()> {
+        // Slots that are one vector: of one type, device and step count.
+        let mut alike: Vec<((_, u64), Vec<usize>)> = Vec::new();
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            let Some(grad) = grads.get(slot.var.as_tensor()) else {
+                continue;
+            };
+            slot.expect_shape(grad)?;
+            if slot.fuse {
+                slot.fused_step(grad, update(slot.step + 1))?;
+                continue;
+            }
+            let key = (kind(slot.var.as_tensor()), slot.step);
+            match alike.iter_mut().find(|(other, _)| *other == key) {
+                Some((_, members)) => members.push(index),
+                None => alike.push((key, vec![index])),
+            }
+        }
+        for ((_, step), members) in alike {
+            self.joined_step(grads, members, update(step + 1))?;
+        }
+        Ok(())
+    }
+
+    fn joined_step(
+        &mut self,
+        grads: &GradStore,
+        members: Vec<usize>,
+        update: Update,
+    ) -> candle_core::Result<()> {
+        let Joined { first, second, .. } = self.join(&members)?;
+        let slots = || members.iter().map(|&index| &self.slots[index]);
+        let values = join(slots().map(|slot| slot.var.as_tensor()))?;
+        let grad = join(slots().filter_map(|slot| grads.get(slot.var.as_tensor())))?;
+        let grad = (grad * update.grad_scale)?;
+        let next_first = (&first + ((&grad - &first)? * update.rate1)?)?;
+        let next_second = ((second * update.beta2)? + (grad.sqr()? * (1.0 - update.beta2))?)?;
+        let root = ((next_second.sqrt()? / update.root_correction)? + update.eps)?;
+        let decayed = (values * update.keep)?;
+        let next = (decayed - ((&next_first * update.step_size)? / root)?)?;
+        let next = split(&next, slots().map(|slot| slot.var.shape()))?;
+        for (&index, next) in members.iter().zip(next) {
+            let slot = &mut self.slots[index];
+            slot.var.set(&next)?;
+            slot.step += 1;
+            slot.moments = Moments::Joined;
+        }
+        self.joined = Some(Joined {
+            members,
+            first: next_first,
+            second: next_second,
+        });
+        Ok(())
+    }
+
+    /// The moments of these slots as one vector each: as the last step left them, if it was of the same slots.
+    fn join(&mut self, members: &[usize]) -> candle_core::Result<Joined> {
+        if let Some(joined) = self.joined.take_if(|joined| joined.members == members) {
+            return Ok(joined);
+        }
+        // What was joined otherwise comes apart.
+        let views = self.views()?;
+        self.joined = None;
+        for (slot, views) in self.slots.iter_mut().zip(views) {
+            if let (Moments::Joined, Some((first, second))) = (&slot.moments, views) {
+                slot.moments = Moments::Tensors { first, second };
+            }
+        }
+        let mut moments = Vec::with_capacity(members.len());
+        for &index in members {
+            let slot = &self.slots[index];
+            moments.push(match slot.tensors() {
+                Some(tensors) => tensors,
+                None => {
+                    let zeros = slot.var.as_detached_tensor().zeros_like()?;
+                    (zeros.clone(), zeros)
+                }
+            });
+        }
+        Ok(Joined {
+            members: members.to_vec(),
+            first: join(moments.iter().map(|(first, _)| first))?,
+            second: join(moments.iter().map(|(_, second)| second))?,
+        })
+    }
+
+    /// The moments of each slot that are tensors.
+    fn views(&self) -> candle_core::Result<Vec<Option<(Tensor, Tensor)>>> {
+        let mut views: Vec<_> = self.slots.iter().map(Slot::tensors).collect();
+        if let Some(joined) = &self.joined {
+            let shapes = || {
+                joined
+                    .members
+                    .iter()
+                    .map(|&index| self.slots[index].var.shape())
+            };
+            let (first, second) = (
+                split(&joined.first, shapes())?,
+                split(&joined.second, shapes())?,
+            );
+            for (&index, moments) in joined.members.iter().zip(first.into_iter().zip(second)) {
+                views[index] = Some(moments);
+            }
+        }
+        Ok(views)
+    }
 }
 
 impl Slot {
-    fn update(&mut self, grad: &Tensor, update: Update) -> candle_core::Result<()> {
-        if let Moments::Untouched = self.moments {
-            self.moments = if self.fuse {
-                Moments::Host {
-                    first: vec![0.0; self.var.elem_count()],
-                    second: vec![0.0; self.var.elem_count()],
-                }
-            } else {
-                let zeros = self.var.zeros_like()?.detach();
-                Moments::Tensors {
-                    first: zeros.clone(),
-                    second: zeros,
-                }
+    fn expect_shape(&self, grad: &Tensor) -> candle_core::Result<()> {
+        if grad.dims() != self.var.dims() {
+            candle_core::bail!(
+                "gradient of `{}` has shape {:?}, the variable {:?}",
+                self.name,
+                grad.dims(),
+                self.var.dims()
+            );
+        }
+        Ok(())
+    }
+
+    /// Its moments, if they are tensors of its own.
+    fn tensors(&self) -> Option<(Tensor, Tensor)> {
+        match &self.moments {
+            Moments::Tensors { first, second } => Some((first.clone(), second.clone())),
+            _ => None,
+        }
+    }
+
+    fn fused_step(&mut self, grad: &Tensor, update: Update) -> candle_core::Result<()> {
+        if !matches!(self.moments, Moments::Host { .. }) {
+            self.moments = Moments::Host {
+                first: vec![0.0; self.var.elem_count()],
+                second: vec![0.0; self.var.elem_count()],
             };
         }
-        match &mut self.moments {
-            Moments::Untouched => Ok(()),
-            Moments::Host { first, second } => {
-                if grad.dims() != self.var.dims() {
-                    candle_core::bail!(
-                        "gradient of `{}` has shape {:?}, the variable {:?}",
-                        self.name,
-                        grad.dims(),
-                        self.var.dims()
-                    );
-                }
-                let fused = Fused {
-                    moments: Mutex::new((first, second)),
-                    update,
-                };
-                self.var.inplace_op2(&grad.contiguous()?, &fused)
-            }
-            Moments::Tensors { first, second } => {
-                let grad = (grad.detach() * update.grad_scale)?;
-                let next_first = (&*first + ((&grad - &*first)? * update.rate1)?)?;
-                let next_second =
-                    ((&*second * update.beta2)? + (grad.sqr()? * (1.0 - update.beta2))?)?;
-                let root = ((next_second.sqrt()? / update.root_correction)? + update.eps)?;
-                let decayed = (self.var.as_detached_tensor() * update.keep)?;
-                let next = (decayed - ((&next_first * update.step_size)? / root)?)?;
-                self.var.set(&next)?;
-                *first = next_first;
-                *second = next_second;
-                Ok(())
-            }
+        if let Moments::Host { first, second } = &mut self.moments {
+            let fused = Fused {
+                moments: Mutex::new((first, second)),
+                update,
+            };
+            self.var.inplace_op2(&grad.contiguous()?, &fused)?;
         }
+        self.step += 1;
+        Ok(())
     }
 }
 
@@ -421,6 +538,71 @@ mod tests {
             for (a, b) in a.iter().zip(&b) {
                 assert!((a - b).abs() <= 1e-5 * b.abs().max(1e-3), "{name}: {a} {b}");
             }
+        }
+    }
+
+    /// Of several variables, that get gradients in turn, on the composed path: as each by itself.
+    #[test]
+    fn joined_variables_step_as_each_by_itself() {
+        let vars = || {
+            [(7, 3usize), (2, 4), (1, 5)].map(|(rows, columns)| {
+                let values: Vec<f64> = series(rows * columns, rows)
+                    .iter()
+                    .map(|&v| v.into())
+                    .collect();
+                Var::from_vec(values, (rows, columns), &Device::Cpu).unwrap()
+            })
+        };
+        let optimizer = |vars: &[Var]| {
+            let named = vars
+                .iter()
+                .enumerate()
+                .map(|(i, var)| Parameter::new(format!("w{i}"), var.clone()));
+            let groups = decay_groups(&named.collect::<Vec<_>>(), 0.1, 1.0);
+            AdamW::new(groups, AdamWConfig::default()).unwrap()
+        };
+        let (together, apart) = (vars(), vars());
+        let mut joined = optimizer(&together);
+        let mut single: Vec<AdamW> = apart
+            .iter()
+            .map(|var| optimizer(std::slice::from_ref(var)))
+            .collect();
+        for (step, which) in [&[0, 1, 2][..], &[0, 1, 2], &[0, 2], &[1], &[], &[0, 1, 2]]
+            .iter()
+            .enumerate()
+        {
+            let mut grads = GradStore::default();
+            for &i in *which {
+                let grad = (together[i].as_detached_tensor() * (step + i + 1) as f64).unwrap();
+                grads.insert(&together[i], grad.clone());
+                grads.insert(&apart[i], grad);
+            }
+            joined.step_scaled(&grads, 0.01, 0.5).unwrap();
+            for optimizer in &mut single {
+                optimizer.step_scaled(&grads, 0.01, 0.5).unwrap();
+            }
+            if step == 3 {
+                let state = joined.state().unwrap().into_iter().collect();
+                joined.load_state(&state).unwrap();
+            }
+        }
+        for (a, b) in together.iter().zip(&apart) {
+            assert_eq!(a.to_vec2::<f64>().unwrap(), b.to_vec2::<f64>().unwrap());
+        }
+        let state = joined.state().unwrap();
+        let expected: Vec<_> = single.iter().flat_map(|one| one.state().unwrap()).collect();
+        assert_eq!(state.len(), 9);
+        // Each of the single ones calls its variable by its place.
+        for ((name, a), (_, b)) in state.iter().zip(&expected) {
+            let values = |t: &Tensor| {
+                t.to_dtype(DType::F64)
+                    .unwrap()
+                    .flatten_all()
+                    .unwrap()
+                    .to_vec1::<f64>()
+                    .unwrap()
+            };
+            assert_eq!(values(a), values(b), "{name}");
         }
     }
 

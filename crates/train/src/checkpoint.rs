@@ -178,7 +178,7 @@ impl RunFolder {
         state.weights_checksum = checksum;
         let mut entries = optimizer.entries(OPTIMIZER)?;
         if let Some(average) = average {
-            for (name, tensor) in average.tensors() {
+            for (name, tensor) in average.tensors()? {
                 let name = format!("{AVERAGE}{name}");
                 entries.push(Entry::tensor(name, &tensor)?);
             }

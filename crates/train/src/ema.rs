@@ -6,6 +6,7 @@ use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Tensor, Var};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::joined::{join, kind, split};
 use crate::{Error, Result};
 
 /// The settings of [`Ema`].
@@ -55,7 +56,7 @@ impl EmaConfig {
 /// let mut ema = Ema::new(&[("w".into(), w.clone())], EmaConfig { decay: 0.9, warmup: false })?;
 /// w.set(&candle_core::Tensor::new(1.0f32, &Device::Cpu)?)?;
 /// ema.update()?;
-/// assert!((ema.tensors()[0].1.to_scalar::<f32>()? - 0.1).abs() < 1e-7);
+/// assert!((ema.tensors()?[0].1.to_scalar::<f32>()? - 0.1).abs() < 1e-7);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -63,6 +64,8 @@ pub struct Ema {
     config: EmaConfig,
     updates: u64,
     averages: Vec<(String, Var, Tensor)>,
+    /// Averages of several variables as one vector, with the places of the variables; it stands above theirs.
+    joined: Vec<(Vec<usize>, Tensor)>,
 }
 
 impl Ema {
@@ -80,6 +83,7 @@ impl Ema {
             config,
             updates: 0,
             averages,
+            joined: Vec::new(),
         })
     }
 
@@ -95,15 +99,51 @@ impl Ema {
         } else {
             self.config.decay
         };
-        for (_, var, average) in &mut self.averages {
-            if var.device().is_cpu() && var.dtype() == DType::F32 {
+        for (_, var, average) in &self.averages {
+            if is_fused(var) {
                 average.inplace_op2(var, &Lerp(1.0 - decay))?;
-            } else {
-                let step = ((var.as_detached_tensor() - &*average)? * (1.0 - decay))?;
-                *average = (&*average + step)?;
             }
         }
+        if self.joined.is_empty() {
+            self.join()?;
+        }
+        for (members, average) in &mut self.joined {
+            let vars = members.iter().map(|&index| &self.averages[index].1);
+            let values = join(vars.map(|var| var.as_tensor()))?;
+            let step = ((values - &*average)? * (1.0 - decay))?;
+            *average = (&*average + step)?;
+        }
         Ok(())
+    }
+
+    /// Joins the averages that have no kernel, those of one type and device each.
+    fn join(&mut self) -> candle_core::Result<()> {
+        let mut alike: Vec<(_, Vec<usize>)> = Vec::new();
+        for (index, (_, var, _)) in self.averages.iter().enumerate() {
+            let key = kind(var.as_tensor());
+            match alike.iter_mut().find(|(other, _)| *other == key) {
+                _ if is_fused(var) => {}
+                Some((_, members)) => members.push(index),
+                None => alike.push((key, vec![index])),
+            }
+        }
+        for (_, members) in alike {
+            let average = join(members.iter().map(|&index| &self.averages[index].2))?;
+            self.joined.push((members, average));
+        }
+        Ok(())
+    }
+
+    /// The average of each variable.
+    fn views(&self) -> candle_core::Result<Vec<Tensor>> {
+        let mut views: Vec<Tensor> = self.averages.iter().map(|(.., t)| t.clone()).collect();
+        for (members, average) in &self.joined {
+            let shapes = members.iter().map(|&index| self.averages[index].1.shape());
+            for (&index, view) in members.iter().zip(split(average, shapes)?) {
+                views[index] = view;
+            }
+        }
+        Ok(views)
     }
 
     /// Exchanges the variables' values with the average; a second call undoes it exactly.
@@ -113,20 +153,23 @@ impl Ema {
     /// # Errors
     /// A tensor error.
     pub fn swap(&mut self) -> candle_core::Result<()> {
-        for (_, var, average) in &mut self.averages {
+        let views = self.views()?;
+        self.joined.clear();
+        for ((_, var, average), view) in self.averages.iter_mut().zip(views) {
             let present = var.copy()?.detach();
-            var.set(average)?;
+            var.set(&view)?;
             *average = present;
         }
         Ok(())
     }
 
     /// The averages with their names.
-    pub fn tensors(&self) -> Vec<(String, Tensor)> {
-        let pairs = self.averages.iter();
-        pairs
-            .map(|(name, _, average)| (name.clone(), average.clone()))
-            .collect()
+    ///
+    /// # Errors
+    /// A tensor error.
+    pub fn tensors(&self) -> candle_core::Result<Vec<(String, Tensor)>> {
+        let names = self.averages.iter().map(|(name, ..)| name.clone());
+        Ok(names.zip(self.views()?).collect())
     }
 
     /// The number of updates so far.
@@ -150,12 +193,18 @@ impl Ema {
             };
             restored.push(tensor.to_device(var.device())?.copy()?.detach());
         }
+        self.joined.clear();
         for ((_, _, average), tensor) in self.averages.iter_mut().zip(restored) {
             *average = tensor;
         }
         self.updates = updates;
         Ok(())
     }
+}
+
+/// Whether the kernel takes it.
+fn is_fused(var: &Var) -> bool {
+    var.device().is_cpu() && var.dtype() == DType::F32
 }
 
 /// average += weight · (value − average), in place.
@@ -218,7 +267,10 @@ mod tests {
         assert_eq!(w.to_vec1::<f32>().unwrap(), [2.0, 4.0]);
         ema.swap().unwrap();
         assert_eq!(w.to_vec1::<f32>().unwrap(), [3.0, 6.0]);
-        assert_eq!(ema.tensors()[0].1.to_vec1::<f32>().unwrap(), [2.0, 4.0]);
+        assert_eq!(
+            ema.tensors().unwrap()[0].1.to_vec1::<f32>().unwrap(),
+            [2.0, 4.0]
+        );
     }
 
     #[test]
@@ -228,8 +280,41 @@ mod tests {
         w.set(&Tensor::new(11.0f32, &Device::Cpu).unwrap()).unwrap();
         ema.update().unwrap();
         // First update: decay 2/11, so 9/11 of the new weight.
-        let average = ema.tensors()[0].1.to_scalar::<f32>().unwrap();
+        let average = ema.tensors().unwrap()[0].1.to_scalar::<f32>().unwrap();
         assert!((average - 9.0).abs() < 1e-5, "{average}");
+    }
+
+    #[test]
+    fn joined_averages_are_each_of_its_variable() {
+        let vars = [
+            Var::new(&[[1.0f64, 2.0]], &Device::Cpu),
+            Var::new(3.0f64, &Device::Cpu),
+        ];
+        let vars = vars.map(Result::unwrap);
+        let named = |(i, var): (usize, &Var)| (i.to_string(), var.clone());
+        let named: Vec<_> = vars.iter().enumerate().map(named).collect();
+        let config = EmaConfig {
+            decay: 0.5,
+            warmup: false,
+        };
+        let mut ema = Ema::new(&named, config).unwrap();
+        let double = || {
+            for var in &vars {
+                var.set(&(var.as_detached_tensor() * 2.0).unwrap()).unwrap();
+            }
+        };
+        double();
+        ema.update().unwrap();
+        ema.swap().unwrap();
+        assert_eq!(vars[0].to_vec2::<f64>().unwrap(), [[1.5, 3.0]]);
+        assert_eq!(vars[1].to_scalar::<f64>().unwrap(), 4.5);
+        ema.swap().unwrap();
+        assert_eq!(vars[1].to_scalar::<f64>().unwrap(), 6.0);
+        double();
+        ema.update().unwrap();
+        let averages = ema.tensors().unwrap();
+        assert_eq!(averages[0].1.to_vec2::<f64>().unwrap(), [[2.75, 5.5]]);
+        assert_eq!(averages[1].1.to_scalar::<f64>().unwrap(), 8.25);
     }
 
     #[test]
@@ -242,6 +327,6 @@ mod tests {
         let mut ema = Ema::new(&[("w".into(), w.clone())], config).unwrap();
         w.set(&Tensor::new(8.0f64, &Device::Cpu).unwrap()).unwrap();
         ema.update().unwrap();
-        assert_eq!(ema.tensors()[0].1.to_scalar::<f64>().unwrap(), 2.0);
+        assert_eq!(ema.tensors().unwrap()[0].1.to_scalar::<f64>().unwrap(), 2.0);
     }
 }

@@ -4,6 +4,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, DType, Storage, Tensor, Var};
 use rayon::prelude::*;
 
+use crate::joined::{join, kind};
 use crate::{BoxError, Communicator};
 
 /// Values that are summed over the ranks in one message, at least: 16 MiB.
@@ -14,29 +15,32 @@ const BUCKET: usize = 1 << 22;
 /// The order of summation is fixed by the order of `params` and by constant chunks, so that the
 /// number of threads never changes a bit. Variables without a gradient count as zero. The norm is
 /// NaN or infinite exactly if a gradient is (f64 does not overflow on squares of f32). A GPU sums
-/// each gradient in f32, where the squares of values above 1e19 overflow too.
+/// all gradients in f32, where the squares of values above 1e19 overflow too.
 ///
 /// # Errors
 /// A tensor error.
 pub fn gradient_norm(grads: &GradStore, params: &[(String, Var)]) -> candle_core::Result<f64> {
     let mut sum = 0.0;
-    // A GPU is waited for once, not for each gradient.
-    let mut elsewhere = Vec::new();
+    let mut elsewhere: Vec<(_, Vec<&Tensor>)> = Vec::new();
     for (_, var) in params {
         match grads.get(var.as_tensor()) {
-            Some(grad) if grad.device().is_cpu() => sum += sum_of_squares(grad)?,
-            Some(grad) => elsewhere.push(squares(grad)?.to_dtype(DType::F32)?),
+            Some(grad) if grad.device().is_cpu() && grad.dtype() == DType::F32 => {
+                sum += sum_of_squares(grad)?;
+            }
+            Some(grad) => match elsewhere.iter_mut().find(|(other, _)| *other == kind(grad)) {
+                Some((_, alike)) => alike.push(grad),
+                None => elsewhere.push((kind(grad), vec![grad])),
+            },
             None => {}
         }
     }
-    if !elsewhere.is_empty() {
-        let sums = Tensor::stack(&elsewhere, 0)?.to_vec1::<f32>()?;
-        sum += sums.into_iter().map(f64::from).sum::<f64>();
+    for (_, alike) in elsewhere {
+        sum += scalar(&squares(&join(alike)?)?)?;
     }
     Ok(sum.sqrt())
 }
 
-/// That of a tensor on the CPU.
+/// That of an `f32` tensor on the CPU.
 fn sum_of_squares(tensor: &Tensor) -> candle_core::Result<f64> {
     {
         let (storage, layout) = tensor.storage_and_layout();
@@ -46,12 +50,9 @@ fn sum_of_squares(tensor: &Tensor) -> candle_core::Result<f64> {
             return Ok(slice_sum_of_squares(&values[start..end]));
         }
     }
-    if tensor.dtype() == DType::F32 {
-        return Ok(slice_sum_of_squares(
-            &tensor.flatten_all()?.to_vec1::<f32>()?,
-        ));
-    }
-    scalar(&squares(tensor)?)
+    Ok(slice_sum_of_squares(
+        &tensor.flatten_all()?.to_vec1::<f32>()?,
+    ))
 }
 
 /// Σg² as a tensor: f64 stays f64; other types are summed in f32, since not every device has f64.

@@ -18,6 +18,7 @@ mod ema;
 mod error;
 mod gradient;
 mod groups;
+mod joined;
 mod json_lines;
 mod memory;
 mod options;

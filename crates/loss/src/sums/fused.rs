@@ -17,19 +17,7 @@ pub(crate) fn sums(maps: &Maps, request: Request, thin: Option<&Tensor>) -> Resu
         thin: thin.filter(|_| request.thin).cloned(),
         gamma: request.gamma.map(|gamma| gamma as f32),
     };
-    let sums = maps.logits.apply_op1(op)?;
-    let column = |index: usize| sums.narrow(1, index, 1)?.squeeze(1);
-    Ok(Sums {
-        count: column(0)?.detach(),
-        target: column(1)?.detach(),
-        predicted: column(2)?,
-        overlap: column(3)?,
-        positive: column(4)?,
-        negative: column(5)?,
-        thin: column(6)?,
-        focal_positive: column(7)?,
-        focal_negative: column(8)?,
-    })
+    Sums::of_rows(&maps.logits.apply_op1(op)?.t()?)
 }
 
 /// Logits (B, N) in `f32` to sums (B, COLUMNS) in `f64`. The other maps are constants, so they ride

@@ -2,6 +2,7 @@ use std::sync::OnceLock;
 
 use candle_core::{CpuStorage, CustomOp1, D, Device, Layout, Result, Shape, Tensor, bail};
 
+use super::with_gradient::with_gradient;
 use super::{has_kernel, values, with_values};
 use crate::cpu::attention::{Sizes, attention, attention_backward};
 
@@ -39,9 +40,43 @@ pub fn attention_qkv(qkv: &Tensor, heads: usize) -> Result<Tensor> {
             log_sums: OnceLock::new(),
         });
     }
-    attention_qkv_composed(qkv, heads)
+    attention_qkv_elsewhere(qkv, heads)
 }
 
+/// On a device or of a type without a kernel.
+fn attention_qkv_elsewhere(qkv: &Tensor, heads: usize) -> Result<Tensor> {
+    let (b, t, width) = qkv.dims3()?;
+    let depth = width / 3 / heads;
+    let scale = 1.0 / (depth as f64).sqrt();
+    let apart = qkv.detach().reshape((b, t, 3, heads, depth))?;
+    let apart = apart.permute((2, 0, 3, 1, 4))?.contiguous()?;
+    let part = |index: usize| apart.narrow(0, index, 1)?.squeeze(0);
+    let (q, k, v) = (part(0)?, part(1)?, part(2)?);
+    let scores = q.matmul(&k.t()?)?.affine(scale, 0.0)?;
+    let weights = softmax(&scores)?;
+    let value = weights.matmul(&v)?.transpose(1, 2)?;
+    let value = value.reshape((b, t, heads * depth))?;
+    with_gradient([qkv], value, move |grad| {
+        let grad = grad.reshape((b, t, heads, depth))?.transpose(1, 2)?;
+        let grad = grad.contiguous()?;
+        let of_v = weights.t()?.matmul(&grad)?;
+        let of_weights = (grad.matmul(&v.t()?)? * &weights)?;
+        let sums = of_weights.sum_keepdim(D::Minus1)?;
+        let of_scores = (of_weights - weights.broadcast_mul(&sums)?)?.affine(scale, 0.0)?;
+        let (of_q, of_k) = (of_scores.matmul(&k)?, of_scores.t()?.matmul(&q)?);
+        let all = Tensor::stack(&[of_q, of_k, of_v], 0)?;
+        Ok([all.permute((1, 3, 0, 2, 4))?.reshape((b, t, width))?])
+    })
+}
+
+/// Over the last dimension. The largest only guards against overflow; the result does not depend on it.
+fn softmax(scores: &Tensor) -> Result<Tensor> {
+    let largest = scores.max_keepdim(D::Minus1)?.detach();
+    let weights = scores.broadcast_sub(&largest)?.exp()?;
+    weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)
+}
+
+#[cfg(test)]
 pub(crate) fn attention_qkv_composed(qkv: &Tensor, heads: usize) -> Result<Tensor> {
     let (b, t, width) = qkv.dims3()?;
     let depth = width / 3 / heads;
@@ -53,11 +88,7 @@ pub(crate) fn attention_qkv_composed(qkv: &Tensor, heads: usize) -> Result<Tenso
     };
     let (q, k, v) = (part(0)?, part(1)?, part(2)?);
     let scores = (q.matmul(&k.t()?)? * (1.0 / (depth as f64).sqrt()))?;
-    // The maximum only guards against overflow; the softmax does not depend on it.
-    let largest = scores.max_keepdim(D::Minus1)?.detach();
-    let weights = scores.broadcast_sub(&largest)?.exp()?;
-    let weights = weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?;
-    let y = weights.matmul(&v)?.transpose(1, 2)?;
+    let y = softmax(&scores)?.matmul(&v)?.transpose(1, 2)?;
     y.reshape((b, t, heads * depth))
 }
 

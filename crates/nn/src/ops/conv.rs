@@ -1,5 +1,6 @@
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
+use super::with_gradient::with_gradient;
 use super::{has_kernel, if_wanted, values, with_values};
 use crate::cpu::map::{Kernel, MapShape, channel_sums};
 use crate::cpu::{conv1x1, conv3x3, winograd};
@@ -24,7 +25,7 @@ pub fn conv3x3(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Ten
 pub fn conv1x1(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     check(x, weight, bias, 1)?;
     if !has_kernel(x) || x.elem_count() == 0 || weight.elem_count() == 0 {
-        return with_bias(conv1x1_composed(x, weight)?, bias);
+        return conv1x1_elsewhere(x, weight, bias);
     }
     Convolution::OneByOne.apply(x, weight, bias)
 }
@@ -254,14 +255,46 @@ fn with_bias(y: Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     }
 }
 
-fn conv1x1_composed(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+/// On a device or of types without a kernel.
+fn conv1x1_elsewhere(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let (b, c, h, w) = x.dims4()?;
     let o = weight.dim(0)?;
-    let weight = weight.reshape((1, o, c))?.broadcast_as((b, o, c))?;
-    let y = weight
-        .contiguous()?
-        .matmul(&x.contiguous()?.reshape((b, c, h * w))?)?;
-    y.reshape((b, o, h, w))
+    let pixels = x.detach().contiguous()?.reshape((b, c, h * w))?;
+    let matrix = weight.detach().reshape((o, c))?;
+    let y = for_each(&matrix, b)?
+        .matmul(&pixels)?
+        .reshape((b, o, h, w))?;
+    let value = with_bias(y, bias.map(Tensor::detach).as_ref())?;
+    // Of x and weight, and the gradient as (B, O, H·W).
+    let backward = move |grad: &Tensor| -> Result<(Tensor, Tensor, Tensor)> {
+        let grad = grad.reshape((b, o, h * w))?;
+        let of_x = for_each(&matrix.t()?, b)?.matmul(&grad)?;
+        let of_weight = grad.matmul(&pixels.t()?)?.sum(0)?;
+        Ok((
+            of_x.reshape((b, c, h, w))?,
+            of_weight.reshape((o, c, 1, 1))?,
+            grad,
+        ))
+    };
+    match bias {
+        Some(bias) => with_gradient([x, weight, bias], value, move |grad| {
+            let (of_x, of_weight, grad) = backward(grad)?;
+            Ok([of_x, of_weight, grad.sum((0, 2))?])
+        }),
+        None => with_gradient([x, weight], value, move |grad| {
+            let (of_x, of_weight, _) = backward(grad)?;
+            Ok([of_x, of_weight])
+        }),
+    }
+}
+
+/// A matrix for each of `batch` images.
+fn for_each(matrix: &Tensor, batch: usize) -> Result<Tensor> {
+    let (rows, columns) = matrix.dims2()?;
+    matrix
+        .unsqueeze(0)?
+        .broadcast_as((batch, rows, columns))?
+        .contiguous()
 }
 
 pub(crate) fn conv3x3_composed(x: &Tensor, weight: &Tensor) -> Result<Tensor> {

@@ -1,5 +1,8 @@
+use std::f64::consts::{FRAC_1_SQRT_2, TAU};
+
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, bail};
 
+use super::with_gradient::with_gradient;
 use super::{has_kernel, values, with_values};
 use crate::cpu;
 
@@ -29,11 +32,27 @@ pub fn gelu(x: &Tensor) -> Result<Tensor> {
             x.dtype()
         );
     }
-    gelu_composed(x)
+    gelu_elsewhere(x)
+}
+
+/// On a device or of a type without a kernel.
+fn gelu_elsewhere(x: &Tensor) -> Result<Tensor> {
+    let plain = x.detach();
+    with_gradient([x], gelu_composed(&plain)?, move |grad| {
+        Ok([(grad * gelu_slope(&plain)?)?])
+    })
 }
 
 pub(crate) fn gelu_composed(x: &Tensor) -> Result<Tensor> {
     x.gelu_erf()
+}
+
+/// Φ(x) + x φ(x), with φ the density of the standard normal distribution.
+pub(super) fn gelu_slope(x: &Tensor) -> Result<Tensor> {
+    let below = x.affine(FRAC_1_SQRT_2, 0.0)?.erf()?.affine(0.5, 0.5)?;
+    // ln φ(x) = −x²/2 − ln √2π
+    let density = x.sqr()?.affine(-0.5, -0.5 * TAU.ln())?.exp()?;
+    below + (density * x)?
 }
 
 struct Gelu;

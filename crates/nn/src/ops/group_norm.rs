@@ -2,6 +2,8 @@ use std::sync::OnceLock;
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
+use super::layer_norm::{standardised, standardised_backward};
+use super::with_gradient::with_gradient;
 use super::{has_kernel, if_wanted, values, with_values};
 use crate::cpu::group_norm::{self as kernel, Groups, Moments};
 
@@ -46,7 +48,7 @@ fn run(
 ) -> Result<Tensor> {
     let fits = [x, weight, bias].into_iter().all(has_kernel);
     if !fits || x.elem_count() == 0 {
-        return group_norm_composed(x, groups, weight, bias, eps, relu);
+        return group_norm_elsewhere(x, groups, weight, bias, eps, relu);
     }
     let (_, channels, height, width) = x.dims4()?;
     let op = GroupNormOp {
@@ -139,7 +141,8 @@ pub(super) fn check(c: usize, groups: usize, weight: &Tensor, bias: &Tensor) -> 
     Ok(())
 }
 
-pub(crate) fn group_norm_composed(
+/// On a device or of types without a kernel.
+fn group_norm_elsewhere(
     x: &Tensor,
     groups: usize,
     weight: &Tensor,
@@ -148,17 +151,33 @@ pub(crate) fn group_norm_composed(
     relu: bool,
 ) -> Result<Tensor> {
     let (b, c, h, w) = x.dims4()?;
-    let grouped = x.reshape((b, groups, c / groups * h * w))?;
-    let centred = grouped.broadcast_sub(&grouped.mean_keepdim(2)?)?;
-    let deviation = (centred.sqr()?.mean_keepdim(2)? + eps)?.sqrt()?;
-    let normal = centred.broadcast_div(&deviation)?.reshape((b, c, h, w))?;
-    let y = normal
-        .broadcast_mul(&weight.reshape((1, c, 1, 1))?)?
-        .broadcast_add(&bias.reshape((1, c, 1, 1))?)?;
-    if relu {
-        // candle's relu has gradient 1 at 0
-        let positive = y.detach().gt(0.0)?.to_dtype(y.dtype())?;
-        return y * positive;
-    }
-    Ok(y)
+    let (grouped, planes) = ((b, groups, c / groups * h * w), (b, c, h * w));
+    let (normal, deviation) = standardised(&x.detach().reshape(grouped)?, eps)?;
+    let plain_weight = weight.detach().reshape((1, c, 1))?;
+    let value = normal
+        .reshape(planes)?
+        .broadcast_mul(&plain_weight)?
+        .broadcast_add(&bias.detach().reshape((1, c, 1))?)?;
+    let value = match relu {
+        true => value.relu()?,
+        false => value,
+    };
+    let value = value.reshape((b, c, h, w))?;
+    // Where the maximum passes the gradient on.
+    let passes = match relu {
+        true => Some(value.gt(0.0)?.to_dtype(value.dtype())?),
+        false => None,
+    };
+    with_gradient([x, weight, bias], value, move |grad| {
+        let grad = match &passes {
+            Some(passes) => (grad * passes)?,
+            None => grad.clone(),
+        };
+        let grad = grad.reshape(planes)?;
+        let of_normal = grad.broadcast_mul(&plain_weight)?.reshape(grouped)?;
+        let of_x = standardised_backward(&normal, &deviation, &of_normal)?;
+        let of_weight = (&grad * normal.reshape(planes)?)?.sum((0, 2))?;
+        let of_bias = grad.sum((0, 2))?;
+        Ok([of_x.reshape((b, c, h, w))?, of_weight, of_bias])
+    })
 }

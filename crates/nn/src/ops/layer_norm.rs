@@ -1,5 +1,6 @@
 use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
 
+use super::with_gradient::with_gradient;
 use super::{has_kernel, if_wanted, values, with_values};
 use crate::cpu;
 
@@ -35,18 +36,58 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Resul
             LayerNorm { eps: eps as f32 },
         );
     }
-    layer_norm_composed(x, weight, bias, eps)
+    layer_norm_elsewhere(x, weight, bias, eps)
 }
 
+/// On a device or of types without a kernel.
+fn layer_norm_elsewhere(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
+    let (normal, deviation) = standardised(&x.detach(), eps)?;
+    let plain_weight = weight.detach();
+    let value = normal
+        .broadcast_mul(&plain_weight)?
+        .broadcast_add(&bias.detach())?;
+    with_gradient([x, weight, bias], value, move |grad| {
+        let width = plain_weight.dim(0)?;
+        let of_normal = grad.broadcast_mul(&plain_weight)?;
+        let of_x = standardised_backward(&normal, &deviation, &of_normal)?;
+        let of_weight = (grad * &normal)?.reshape(((), width))?.sum(0)?;
+        let of_bias = grad.reshape(((), width))?.sum(0)?;
+        Ok([of_x, of_weight, of_bias])
+    })
+}
+
+/// x brought to mean 0 and variance 1 along its last dimension, and √(σ² + eps) before.
+pub(super) fn standardised(x: &Tensor, eps: f64) -> Result<(Tensor, Tensor)> {
+    let share = 1.0 / x.dim(D::Minus1)? as f64;
+    let mean = x.sum_keepdim(D::Minus1)?.affine(share, 0.0)?;
+    let centred = x.broadcast_sub(&mean)?;
+    let squares = centred.sqr()?.sum_keepdim(D::Minus1)?;
+    let deviation = squares.affine(share, eps)?.sqrt()?;
+    Ok((centred.broadcast_div(&deviation)?, deviation))
+}
+
+/// The gradient of x from that of what [`standardised`] made of it: (g − mean(g) − n · mean(g n)) / √(σ² + eps).
+pub(super) fn standardised_backward(
+    normal: &Tensor,
+    deviation: &Tensor,
+    grad: &Tensor,
+) -> Result<Tensor> {
+    let share = 1.0 / normal.dim(D::Minus1)? as f64;
+    let mean = |x: &Tensor| x.sum_keepdim(D::Minus1)?.affine(share, 0.0);
+    let along = mean(&(grad * normal)?)?;
+    grad.broadcast_sub(&mean(grad)?)?
+        .sub(&normal.broadcast_mul(&along)?)?
+        .broadcast_div(deviation)
+}
+
+#[cfg(test)]
 pub(crate) fn layer_norm_composed(
     x: &Tensor,
     weight: &Tensor,
     bias: &Tensor,
     eps: f64,
 ) -> Result<Tensor> {
-    let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
-    let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
-    let normal = centred.broadcast_div(&(variance + eps)?.sqrt()?)?;
+    let (normal, _) = standardised(x, eps)?;
     normal.broadcast_mul(weight)?.broadcast_add(bias)
 }
 

@@ -2,7 +2,8 @@ use std::sync::OnceLock;
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
-use super::gelu::gelu_composed;
+use super::gelu::{gelu_composed, gelu_slope};
+use super::with_gradient::with_gradient;
 use super::{has_kernel, if_wanted, values, with_values};
 use crate::cpu;
 
@@ -24,7 +25,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
     check(x, weight, bias)?;
     match apply(x, weight, bias, false)? {
         Some(y) => Ok(y),
-        None => linear_composed(x, weight, bias),
+        None => linear_elsewhere(x, weight, bias, false),
     }
 }
 
@@ -36,7 +37,7 @@ pub fn linear_gelu(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result
     check(x, weight, bias)?;
     match apply(x, weight, bias, true)? {
         Some(y) => Ok(y),
-        None => gelu_composed(&linear_composed(x, weight, bias)?),
+        None => linear_elsewhere(x, weight, bias, true),
     }
 }
 
@@ -96,6 +97,44 @@ pub(crate) fn linear_composed(
         None => y,
     };
     y.reshape(dims)
+}
+
+/// On a device or of types without a kernel.
+fn linear_elsewhere(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    with_gelu: bool,
+) -> Result<Tensor> {
+    let (plain_x, plain_weight) = (x.detach(), weight.detach());
+    let before = linear_composed(&plain_x, &plain_weight, bias.map(Tensor::detach).as_ref())?;
+    let value = match with_gelu {
+        true => gelu_composed(&before)?,
+        false => before.clone(),
+    };
+    let before = with_gelu.then_some(before);
+    // Of x, weight and bias.
+    let backward = move |grad: &Tensor| -> Result<(Tensor, Tensor, Tensor)> {
+        let (outputs, inputs) = plain_weight.dims2()?;
+        let grad = match &before {
+            Some(before) => (grad * gelu_slope(before)?)?,
+            None => grad.clone(),
+        };
+        let grad = grad.reshape(((), outputs))?;
+        let of_x = grad.matmul(&plain_weight)?.reshape(plain_x.shape())?;
+        let of_weight = grad.t()?.matmul(&plain_x.reshape(((), inputs))?)?;
+        Ok((of_x, of_weight, grad))
+    };
+    match bias {
+        Some(bias) => with_gradient([x, weight, bias], value, move |grad| {
+            let (of_x, of_weight, grad) = backward(grad)?;
+            Ok([of_x, of_weight, grad.sum(0)?])
+        }),
+        None => with_gradient([x, weight], value, move |grad| {
+            let (of_x, of_weight, _) = backward(grad)?;
+            Ok([of_x, of_weight])
+        }),
+    }
 }
 
 struct Linear {

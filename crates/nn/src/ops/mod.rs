@@ -1,5 +1,5 @@
-//! Differentiable operations, one file each: the CPU op for contiguous `f32`, and a composed fallback for every other type
-//! and device. Nothing above knows which one ran.
+//! Differentiable operations, one file each: the CPU op for contiguous `f32`, and for every other type and device candle's operations with a
+//! gradient of their own. Nothing above knows which one ran.
 
 mod attention_qkv;
 mod checkpoint;
@@ -19,6 +19,7 @@ mod slopes;
 mod testing;
 mod upsample;
 mod upsample_conv_norm_relu;
+mod with_gradient;
 
 pub use attention_qkv::attention_qkv;
 pub use checkpoint::checkpointed;

@@ -1,5 +1,6 @@
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
+use super::with_gradient::with_gradient;
 use super::{has_kernel, values, with_values};
 use crate::cpu::pool as kernel;
 
@@ -24,7 +25,44 @@ pub fn max_pool2x2(x: &Tensor) -> Result<Tensor> {
     if has_kernel(x) && x.elem_count() > 0 {
         return x.contiguous()?.apply_op1(MaxPool2x2);
     }
-    max_pool2x2_composed(x)
+    max_pool2x2_elsewhere(x)
+}
+
+/// On a device or of a type without a kernel.
+fn max_pool2x2_elsewhere(x: &Tensor) -> Result<Tensor> {
+    let (b, c, h, w) = x.dims4()?;
+    let squares = x.detach().reshape((b * c, h / 2, 2, w / 2, 2))?;
+    let corners = squares.permute((2, 4, 0, 1, 3))?.contiguous()?;
+    let corners = corners.reshape((4, b, c, h / 2, w / 2))?;
+    let corner = |at: usize| corners.narrow(0, at, 1)?.squeeze(0);
+    let pair = |a: &Tensor, b: &Tensor| -> Result<(Tensor, Tensor)> {
+        let first = takes_first(a, b)?;
+        Ok((first.where_cond(a, b)?, first))
+    };
+    let (top, left_of_top) = pair(&corner(0)?, &corner(1)?)?;
+    let (bottom, left_of_bottom) = pair(&corner(2)?, &corner(3)?)?;
+    let (value, is_top) = pair(&top, &bottom)?;
+    with_gradient([x], value, move |grad| {
+        let none = grad.zeros_like()?;
+        let split = |first: &Tensor, grad: &Tensor| -> Result<(Tensor, Tensor)> {
+            Ok((
+                first.where_cond(grad, &none)?,
+                first.where_cond(&none, grad)?,
+            ))
+        };
+        let (top, bottom) = split(&is_top, grad)?;
+        let (left, right) = split(&left_of_top, &top)?;
+        let (lower_left, lower_right) = split(&left_of_bottom, &bottom)?;
+        let corners = Tensor::stack(&[left, right, lower_left, lower_right], 0)?;
+        let corners = corners.reshape((2, 2, b * c, h / 2, w / 2))?;
+        Ok([corners.permute((2, 3, 0, 4, 1))?.reshape((b, c, h, w))?])
+    })
+}
+
+/// Whether the first of two is the larger, or not a number.
+fn takes_first(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    // NaN differs from itself.
+    a.ge(b)?.maximum(&a.ne(a)?)
 }
 
 struct MaxPool2x2;
@@ -50,25 +88,4 @@ impl CustomOp1 for MaxPool2x2 {
         })?;
         Ok(Some(Tensor::from_vec(dx, x.shape(), x.device())?))
     }
-}
-
-pub(crate) fn max_pool2x2_composed(x: &Tensor) -> Result<Tensor> {
-    let (b, c, h, w) = x.dims4()?;
-    let squares = x.reshape((b * c, h / 2, 2, w / 2, 2))?;
-    let corner = |i: usize, j: usize| {
-        squares
-            .narrow(2, i, 1)?
-            .narrow(4, j, 1)?
-            .reshape((b, c, h / 2, w / 2))
-    };
-    let larger = |a: &Tensor, b: &Tensor| {
-        let (a_value, b_value) = (a.detach(), b.detach());
-        // NaN differs from itself.
-        let nan = a_value.ne(&a_value)?;
-        a_value.ge(&b_value)?.maximum(&nan)?.where_cond(a, b)
-    };
-    larger(
-        &larger(&corner(0, 0)?, &corner(0, 1)?)?,
-        &larger(&corner(1, 0)?, &corner(1, 1)?)?,
-    )
 }

@@ -1,5 +1,6 @@
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
+use super::with_gradient::with_gradient;
 use super::{has_kernel, if_wanted, values, with_values};
 use crate::cpu::upsample::{self as kernel, Joint};
 
@@ -24,7 +25,28 @@ pub fn upsample2x(x: &Tensor) -> Result<Tensor> {
     if has_kernel(x) && x.elem_count() > 0 {
         return x.contiguous()?.apply_op1(Upsample2x);
     }
-    upsample2x_composed(x)
+    upsample2x_elsewhere(x)
+}
+
+/// On a device or of a type without a kernel.
+fn upsample2x_elsewhere(x: &Tensor) -> Result<Tensor> {
+    let (b, c, h, w) = x.dims4()?;
+    // Right for a contiguous map, but without a gradient.
+    #[allow(clippy::disallowed_methods)]
+    let value = x
+        .detach()
+        .contiguous()?
+        .upsample_bilinear2d(2 * h, 2 * w, false)?;
+    with_gradient([x], value, move |grad| {
+        // Each value takes part in four outputs a dimension; those beyond the border are the border's.
+        let taps = [0.25f32, 0.75, 0.75, 0.25];
+        let taps: Vec<f32> = taps.iter().flat_map(|a| taps.map(|b| a * b)).collect();
+        let taps = Tensor::from_vec(taps, (1, 1, 4, 4), grad.device())?.to_dtype(grad.dtype())?;
+        let planes = grad.reshape((b * c, 1, 2 * h, 2 * w))?;
+        let padded = planes.pad_with_same(2, 1, 1)?.pad_with_same(3, 1, 1)?;
+        let of_x = padded.conv2d(&taps, 0, 2, 1, 1)?;
+        Ok([of_x.reshape((b, c, h, w))?])
+    })
 }
 
 /// [`upsample2x`] of `x` (B, C, H, W) with `others` (B, S, 2H, 2W) behind it along the channels: (B, C + S, 2H, 2W). The way a
@@ -130,27 +152,4 @@ impl CustomOp2 for Upsample2x {
             ))
         })
     }
-}
-
-pub(crate) fn upsample2x_composed(x: &Tensor) -> Result<Tensor> {
-    double(&double(&x.contiguous()?, 2)?, 3)
-}
-
-/// Doubles one dimension: even outputs ¼·before + ¾·here, odd ones ¾·here + ¼·behind.
-fn double(x: &Tensor, dim: usize) -> Result<Tensor> {
-    let n = x.dim(dim)?;
-    let last = n as u32 - 1;
-    let neighbours = |shift: i64| -> Result<Tensor> {
-        let indices: Vec<u32> = (0..=last)
-            .map(|i| (i64::from(i) + shift).clamp(0, i64::from(last)) as u32)
-            .collect();
-        x.index_select(&Tensor::from_vec(indices, n, x.device())?, dim)
-    };
-    let (before, behind) = (neighbours(-1)?, neighbours(1)?);
-    let here = x.affine(0.75, 0.0)?;
-    let even = (&here + before.affine(0.25, 0.0)?)?;
-    let odd = (&here + behind.affine(0.25, 0.0)?)?;
-    let mut dims = x.dims().to_vec();
-    dims[dim] = 2 * n;
-    Tensor::stack(&[even, odd], dim + 1)?.reshape(dims)
 }

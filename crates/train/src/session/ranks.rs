@@ -245,7 +245,8 @@ impl Session<'_> {
     /// Weights, moments, average and state, as the bytes of an archive.
     fn whole_state(&self) -> Result<Vec<u8>> {
         let mut entries = self.optimizer.entries(OPTIMIZER)?;
-        let averages = self.average.as_ref().map_or_else(Vec::new, Ema::tensors);
+        let averages = self.average.as_ref().map(Ema::tensors).transpose()?;
+        let averages = averages.unwrap_or_default();
         for (prefix, tensors) in [(WEIGHTS, self.own_weights()), (AVERAGE, averages)] {
             for (name, tensor) in tensors {
                 entries.push(Entry::tensor(format!("{prefix}{name}"), &tensor)?);

@@ -60,7 +60,7 @@ impl Session<'_> {
         };
         let path = folder.path().join(file);
         let weights = match &self.average {
-            Some(average) => average.tensors(),
+            Some(average) => average.tensors()?,
             None => self.own_weights(),
         };
         let name = file.split('.').next().unwrap_or(file);
