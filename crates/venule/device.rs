@@ -46,13 +46,24 @@ pub fn parse_device(name: &str) -> Result<Device> {
     }
 }
 
+/// Most threads on a machine that has fewer.
+const MOST_THREADS: usize = 256;
+
 /// Sets how many CPU threads all computation of this process uses; 0 leaves the choice to the machine. To be called at the start
 /// of a program, before the first tensor operation and the first thread: candle's own threads, beside those of the kernels, are
 /// [bounded](venule_nn::bound_candle_threads) and [sleep](venule_nn::let_candle_threads_sleep) only then.
 ///
 /// # Errors
-/// [`Error::Config`] if the threads were started before.
+/// [`Error::Config`] if the threads were started before, or are more than 256 and than the machine has: so many would wait for each other.
 pub fn set_threads(threads: usize) -> Result<()> {
+    let of_machine = std::thread::available_parallelism().map_or(1, usize::from);
+    if threads > MOST_THREADS.max(of_machine) {
+        return Err(Error::Config {
+            field: "threads",
+            value: threads.to_string(),
+            expected: "more than 256, and than the machine has, only wait for each other; 0 takes as many as it has",
+        });
+    }
     venule_nn::let_candle_threads_sleep();
     if let Some(threads) = NonZeroUsize::new(threads) {
         venule_nn::bound_candle_threads(threads);

@@ -1,5 +1,7 @@
 use image::RgbImage;
-use venule_data::{FundusWarning, Mask, Plane, Sample, overlay, resize_plane};
+use venule_data::{
+    FundusWarning, Mask, Plane, Sample, examine, examine_vessels, overlay, resize_plane,
+};
 
 use crate::Result;
 
@@ -25,6 +27,13 @@ impl Segmentation {
     /// If photograph or label are of another size.
     pub fn overlay(&self, photo: &RgbImage, label: Option<&Mask>) -> Result<RgbImage> {
         Ok(overlay(photo, &self.mask, label, Some(&self.fov))?)
+    }
+
+    /// With what is odd about the photograph and about what was found in it.
+    pub(crate) fn examined(mut self, photo: &RgbImage) -> Result<Self> {
+        self.warnings = examine(photo, &self.fov)?;
+        self.warnings.extend(examine_vessels(&self.mask, &self.fov));
+        Ok(self)
     }
 }
 

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use candle_core::Device;
 use image::RgbImage;
-use venule_data::{FovPolicy, Mask, Plane, Planes, Resize, Sample, examine};
+use venule_data::{FovPolicy, Mask, Plane, Planes, Resize, Sample};
 use venule_mae::VitConfig;
 
 use crate::model::VIT;
@@ -289,11 +289,8 @@ impl Segmenter {
 
     /// At the photograph's size, with what is odd about it.
     fn segmentation(&self, sample: &Sample, prediction: Prediction) -> Result<Segmentation> {
-        let warnings = examine(&sample.image, &prediction.fov)?;
-        Ok(Segmentation {
-            warnings,
-            ..prediction.segmentation(self.threshold())?
-        })
+        let found = prediction.segmentation(self.threshold())?;
+        found.examined(&sample.image)
     }
 
     fn predict_with(&self, sample: &Sample, fov: FovPolicy, cancel: &Cancel) -> Result<Prediction> {

@@ -49,8 +49,14 @@ pub fn exit(result: AnyResult<ExitCode>) -> ExitCode {
         Err(error) => {
             eprintln!("error: {error}");
             let mut cause = error.source();
+            let mut said = error.to_string();
             while let Some(inner) = cause {
-                eprintln!("  caused by: {inner}");
+                // Most messages tell their cause themselves.
+                let told = inner.to_string();
+                if !said.contains(&told) {
+                    eprintln!("  caused by: {told}");
+                }
+                said = told;
                 cause = inner.source();
             }
             ExitCode::FAILURE

@@ -71,25 +71,26 @@ pub struct Augment {
     pub flip_horizontal: f32,
     /// Probability of mirroring top and bottom.
     pub flip_vertical: f32,
-    /// Turn of the view about its centre, in degrees.
+    /// Turn of the view about its centre, in degrees, within ±360.
     pub rotation: Jitter,
-    /// Side of the view in the source over side of the crop: 0.75 magnifies, 1.3 shrinks.
+    /// Side of the view in the source over side of the crop: 0.75 magnifies, 1.3 shrinks. Within 0.1..=10.
     pub scale: Jitter,
     /// Shear angle in degrees, each axis drawn on its own, within ±60.
     pub shear: Jitter,
-    /// Further shift of the view in source pixels, each axis drawn on its own.
+    /// Further shift of the view in source pixels, each axis drawn on its own, within ±10,000.
     pub translation: Jitter,
     /// Smooth random deformation.
     pub elastic: Elastic,
-    /// Standard deviation of a Gaussian blur, in pixels of the crop.
+    /// Standard deviation of a Gaussian blur, in pixels of the crop, 0..=50.
     pub blur: Jitter,
-    /// Exponent applied after the crop's values inside the field of view, of all channels, are mapped to 0..1; then they are mapped back.
+    /// Exponent applied after the crop's values inside the field of view, of all channels, are mapped to 0..1; then they are mapped back. Within
+    /// 0.1..=10.
     pub gamma: Jitter,
-    /// Factor on the image, about 0 (the mean of a standardised image).
+    /// Factor on the image, about 0 (the mean of a standardised image), 0..=10.
     pub contrast: Jitter,
-    /// Shift added to the image, in its own units (standard deviations of a standardised image).
+    /// Shift added to the image, in its own units (standard deviations of a standardised image), within ±10.
     pub brightness: Jitter,
-    /// Standard deviation of Gaussian noise, in the image's own units.
+    /// Standard deviation of Gaussian noise, in the image's own units, 0..=10.
     pub noise: Jitter,
     /// Quality of a JPEG file that the view is written to and read from, 1..=100. Each channel is a gray picture of its own, of which a
     /// unit of the image (one standard deviation) is 32 gray levels; where its blocks of 8×8 begin is drawn.
@@ -146,17 +147,33 @@ impl Augment {
     pub fn validate(&self) -> Result<()> {
         probability("Augment::flip_horizontal", self.flip_horizontal)?;
         probability("Augment::flip_vertical", self.flip_vertical)?;
-        self.rotation.validate("Augment::rotation", -1e4, 1e4)?;
-        self.scale.validate("Augment::scale", 0.01, 100.0)?;
-        self.shear.validate("Augment::shear", -60.0, 60.0)?;
+        let turns = "within -360 to 360 degrees";
+        self.rotation
+            .validate("Augment::rotation", (-360.0, 360.0), turns)?;
+        let factors = "within 0.1 to 10";
+        self.scale
+            .validate("Augment::scale", (0.1, 10.0), factors)?;
+        let angles = "within -60 to 60 degrees";
+        self.shear
+            .validate("Augment::shear", (-60.0, 60.0), angles)?;
+        let pixels = "within -10000 to 10000 pixels";
         self.translation
-            .validate("Augment::translation", -1e5, 1e5)?;
-        self.blur.validate("Augment::blur", 0.0, 100.0)?;
-        self.gamma.validate("Augment::gamma", 0.01, 100.0)?;
-        self.contrast.validate("Augment::contrast", 0.0, 1e3)?;
-        self.brightness.validate("Augment::brightness", -1e3, 1e3)?;
-        self.noise.validate("Augment::noise", 0.0, 1e3)?;
-        self.jpeg.validate("Augment::jpeg", 1.0, 100.0)?;
+            .validate("Augment::translation", (-1e4, 1e4), pixels)?;
+        let pixels = "within 0 to 50 pixels";
+        self.blur.validate("Augment::blur", (0.0, 50.0), pixels)?;
+        self.gamma
+            .validate("Augment::gamma", (0.1, 10.0), factors)?;
+        let factors = "within 0 to 10";
+        self.contrast
+            .validate("Augment::contrast", (0.0, 10.0), factors)?;
+        let units = "within -10 to 10 standard deviations";
+        self.brightness
+            .validate("Augment::brightness", (-10.0, 10.0), units)?;
+        let units = "within 0 to 10 standard deviations";
+        self.noise.validate("Augment::noise", (0.0, 10.0), units)?;
+        let qualities = "within the qualities 1 to 100";
+        self.jpeg
+            .validate("Augment::jpeg", (1.0, 100.0), qualities)?;
         self.elastic.validate()?;
         self.centre.validate()
     }

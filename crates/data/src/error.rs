@@ -451,7 +451,7 @@ pub enum Error {
     },
     /// No field of view can be seen in a photograph.
     #[error(
-        "no field of view found: {reason}; pass a mask of the field of view, or choose the full frame explicitly"
+        "no field of view found: {reason}; cut off what surrounds the retina, pass a mask of the field of view, or choose the full frame explicitly"
     )]
     FieldOfViewNotFound {
         /// What was seen instead.

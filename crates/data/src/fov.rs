@@ -1,4 +1,4 @@
-use image::RgbImage;
+use image::{RgbImage, imageops};
 
 use crate::{Error, Mask, Result};
 
@@ -7,7 +7,7 @@ mod examine;
 mod hull;
 mod outline;
 
-pub use examine::{FundusWarning, examine};
+pub use examine::{FundusWarning, examine, examine_vessels};
 
 use circle::Disc;
 use outline::Outline;
@@ -18,6 +18,8 @@ use outline::Outline;
 /// that of the darkest corners to that of the centre. A circle is fitted to the outline of the largest bright part by
 /// consensus, so that badly lit edges are bridged, and cut where the outline is straight, as cameras do. Where no circle
 /// fits, the outline's convex hull is taken.
+///
+/// Where that finds nothing and the photograph lies in wide dark bars, they are cut off first.
 ///
 /// Against the official masks of DRIVE and HRF the intersection over union is above 0.98 on average.
 ///
@@ -40,6 +42,25 @@ use outline::Outline;
 /// [`Error::FieldOfViewNotFound`] if the photograph is too small, is dark all over, has no dark border (as after cropping), or
 /// shows no large compact bright part.
 pub fn detect_fov(image: &RgbImage) -> Result<Mask> {
+    let error = match detect(image) {
+        Ok(fov) => return Ok(fov),
+        Err(error) => error,
+    };
+    let Some(content) = outline::content(image) else {
+        return Err(error);
+    };
+    let (left, top) = (content.left as u32, content.top as u32);
+    let (width, height) = (content.width as u32, content.height as u32);
+    let part = imageops::crop_imm(image, left, top, width, height).to_image();
+    let found = detect(&part)?;
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    Ok(Mask::from_fn(width, height, |x, y| {
+        let (x, y) = (x.checked_sub(content.left), y.checked_sub(content.top));
+        matches!((x, y), (Some(x), Some(y)) if found.get(x, y) == Some(&true))
+    }))
+}
+
+fn detect(image: &RgbImage) -> Result<Mask> {
     let outline = Outline::of(image)?;
     let inside: Box<dyn Fn(f64, f64) -> bool> = match Disc::fit(&outline) {
         Some(disc) => Box::new(move |x, y| disc.contains(x, y)),

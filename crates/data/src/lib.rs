@@ -61,7 +61,9 @@ pub use augment::{Augment, ColorJitter, CropCentre, Elastic, Jitter, Transform};
 pub use checksum::Checksum;
 pub use dataset::{Dataset, InMemory};
 pub use error::{Error, Result};
-pub use fov::{FundusWarning, detect_fov, equivalent_diameter, examine, full_frame};
+pub use fov::{
+    FundusWarning, detect_fov, equivalent_diameter, examine, examine_vessels, full_frame,
+};
 pub use joined::JoinedSet;
 pub use load::{AugmentedSet, Batch, Batcher, Epoch, Loader, LoaderConfig, RecoloredSet, Source};
 pub use overlay::{mask_image, overlay, probability_image};

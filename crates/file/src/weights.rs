@@ -199,7 +199,29 @@ fn classify(error: SafeTensorError, path: &Path, bytes: &[u8]) -> Error {
     } else {
         Error::NotSafetensors {
             path: path.to_path_buf(),
-            reason: error.to_string(),
+            reason: match known(path, bytes) {
+                Some(what) => what.to_owned(),
+                None => error.to_string(),
+            },
         }
+    }
+}
+
+/// What a file is that begins as another kind of file does.
+fn known(path: &Path, bytes: &[u8]) -> Option<&'static str> {
+    let is_onnx = path
+        .extension()
+        .is_some_and(|ending| ending.eq_ignore_ascii_case("onnx"));
+    match bytes {
+        [0x89, b'P', b'N', b'G', ..]
+        | [0xff, 0xd8, 0xff, ..]
+        | [b'I', b'I', 42, 0, ..]
+        | [b'M', b'M', 0, 42, ..] => Some("it is a picture"),
+        [b'P', b'K', 3, 4, ..] => Some("it is a ZIP file, as PyTorch's .pth"),
+        _ if is_onnx => Some("it is called ONNX, which only finding vessels and evaluating take"),
+        _ if std::str::from_utf8(bytes).is_ok_and(|text| !text.contains('\0')) => {
+            Some("it is text")
+        }
+        _ => None,
     }
 }

@@ -20,6 +20,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// There are no weights of this name.
+    #[error("there is no weights file {}: {hint}", name.display())]
+    WeightsName {
+        /// The name.
+        name: PathBuf,
+        /// What may be meant.
+        hint: String,
+    },
     /// A complete line of a log is no log line.
     #[error("{} line {line} is no line of a log: {source}; remove it, or restore the file from a copy", path.display())]
     Log {

@@ -22,6 +22,9 @@ pub struct RunSummary {
     pub loss: Option<f64>,
     /// The best score and the epoch it followed, from 0.
     pub best: Option<(f64, usize)>,
+    /// What the score is: `f1`, or without validation images a teacher's `agreement` with itself. Scores of two kinds say nothing of each
+    /// other.
+    pub score: Option<&'static str>,
     /// Whether the run came to its end.
     pub finished: bool,
     /// Whether there is a checkpoint to go on from.
@@ -40,6 +43,7 @@ impl RunSummary {
             epochs: 0,
             loss: None,
             best: None,
+            score: None,
             finished: folder.join(FINAL_FILE).is_file(),
             resumable: latest_checkpoint(folder)?.is_some(),
         };
@@ -59,8 +63,13 @@ impl RunSummary {
                     epoch,
                     score: Some(score),
                     is_best: true,
+                    metrics,
                     ..
-                } => summary.best = Some((score, epoch)),
+                } => {
+                    summary.best = Some((score, epoch));
+                    let known = ["f1", "agreement"];
+                    summary.score = known.into_iter().find(|name| metrics.contains_key(*name));
+                }
                 LogLine::Validation { .. } => {}
             }
         }
@@ -68,7 +77,7 @@ impl RunSummary {
     }
 }
 
-/// The runs in a folder and below it, best score first, those without a score last. A folder whose log cannot be read is
+/// The runs in a folder and below it, best score first, those without a score behind them, and last those whose score is agreement. A folder whose log cannot be read is
 /// handed back as an error, beside the others.
 ///
 /// # Errors
@@ -92,6 +101,12 @@ pub fn runs_below(root: &Path) -> Result<(Vec<RunSummary>, Vec<crate::Error>)> {
         }
     }
     let score = |run: &RunSummary| run.best.map_or(f64::NEG_INFINITY, |(score, _)| score);
-    runs.sort_by(|a, b| score(b).total_cmp(&score(a)).then(a.folder.cmp(&b.folder)));
+    let is_agreement = |run: &RunSummary| run.score == Some("agreement");
+    runs.sort_by(|a, b| {
+        let of_kind = is_agreement(a).cmp(&is_agreement(b));
+        of_kind
+            .then(score(b).total_cmp(&score(a)))
+            .then(a.folder.cmp(&b.folder))
+    });
     Ok((runs, errors))
 }

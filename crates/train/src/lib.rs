@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod adamw;
+mod adamw_group;
 mod adamw_kernel;
 mod callback;
 mod checkpoint;

@@ -2,7 +2,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
-use venule_data::{Channel, FovPolicy, Plane, Planes, Preprocess, Resize, Sample, examine};
+use venule_data::{Channel, FovPolicy, Plane, Planes, Preprocess, Resize, Sample};
 use venule_onnx::OnnxNetwork;
 use venule_seg::TiledInference;
 
@@ -241,10 +241,7 @@ impl Predict for OnnxSegmenter {
 
     fn segment_sample(&self, sample: &Sample) -> Result<Segmentation> {
         let prediction = self.predict(sample)?;
-        let warnings = examine(&sample.image, &prediction.fov)?;
-        Ok(Segmentation {
-            warnings,
-            ..prediction.segmentation(self.threshold())?
-        })
+        let found = prediction.segmentation(self.threshold())?;
+        found.examined(&sample.image)
     }
 }

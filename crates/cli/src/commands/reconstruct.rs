@@ -6,7 +6,7 @@ use venule::data::write_png;
 use venule::file::load_weights;
 use venule::train::{FINAL_FILE, latest_checkpoint};
 use venule::{Registry, set_threads};
-use venule_lab::{DataConfig, PretrainConfig, RUN_FILE, RunFile};
+use venule_lab::{DataConfig, FinetuneConfig, PretrainConfig, RUN_FILE, RunFile};
 
 use crate::output::{AnyResult, check_places, say};
 
@@ -36,7 +36,18 @@ pub struct Args {
 pub fn run(args: Args) -> AnyResult<ExitCode> {
     set_threads(args.threads)?;
     let _places = check_places([], [args.out.as_path()])?;
-    let mut run = PretrainConfig::load(args.run.join(RUN_FILE))?;
+    let file = args.run.join(RUN_FILE);
+    let mut run = match PretrainConfig::load(&file) {
+        Ok(run) => run,
+        Err(_) if FinetuneConfig::load(&file).is_ok() => {
+            return Err(format!(
+                "{} is a fine-tuning, which masks nothing; name the folder of a pretraining",
+                args.run.display()
+            )
+            .into());
+        }
+        Err(error) => return Err(error.into()),
+    };
     if let Some(folder) = args.data_dir {
         run.data = vec![DataConfig::unlabelled(folder)];
     }

@@ -23,8 +23,9 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
     let _places = check_tables([], args.json.as_deref())?;
     let (runs, errors) = runs_below(&args.folder)?;
     say!(
-        "{:>10} {:>7} {:>8} {:>8} {:>10}  {:10} folder",
+        "{:>10} {:9} {:>7} {:>8} {:>8} {:>10}  {:10} folder",
         "best score",
+        "of",
         "epoch",
         "epochs",
         "steps",
@@ -38,7 +39,8 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
         };
         let state = state(run);
         say!(
-            "{score:>10} {epoch:>7} {:>8} {:>8} {:>10}  {state:10} {}",
+            "{score:>10} {:9} {epoch:>7} {:>8} {:>8} {:>10}  {state:10} {}",
+            run.score.unwrap_or("-"),
             run.epochs,
             run.steps,
             number(run.loss),
@@ -71,6 +73,7 @@ fn row(run: &RunSummary) -> serde_json::Value {
     json!({
         "folder": run.folder,
         "best_score": run.best.map(|(score, _)| score),
+        "score": run.score,
         "best_epoch": run.best.map(|(_, epoch)| epoch + 1),
         "epochs": run.epochs,
         "steps": run.steps,

@@ -1,3 +1,4 @@
+mod at_once;
 mod lines;
 mod list;
 mod manifest;
@@ -8,14 +9,13 @@ mod shard;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use serde_json::{Value, json};
 use venule::data::{Checksum, FovPolicy, Mask, MaskRule, check_fov, read_mask_with};
 use venule::file::write_atomic;
 use venule::train::peak_memory_mb;
-use venule::{Predict, parse_device, set_threads};
+use venule::{Predict, parse_device, set_threads, threads};
 use venule_lab::{Count, weights_checksum};
 
 use crate::output::{AnyResult, INTERRUPTED, check_places, check_tables, expect_no_input, say};
@@ -59,7 +59,13 @@ pub struct Args {
     #[arg(long, default_value = "out/segment")]
     out: PathBuf,
     /// Which pictures to write
-    #[arg(long, value_name = "PICTURES", value_enum, value_delimiter = ',', default_values_t = PictureKind::ALL)]
+    #[arg(
+        long,
+        value_name = "PICTURES",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "mask,probability,overlay"
+    )]
     write: Vec<PictureKind>,
     /// Mark pixels above this probability [default: the one chosen in training, stored in the weights]
     #[arg(long)]
@@ -82,6 +88,10 @@ pub struct Args {
     /// Average over the photograph and its three mirror images: four times the work
     #[arg(long)]
     flips: bool,
+    /// Photographs at work at the same time, each with memory of its own: while one is read or written, another is in the network
+    /// [default: 2 with --manifest, else 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    at_once: Option<u16>,
     /// CPU threads; 0 takes all
     #[arg(long, default_value_t = 0)]
     threads: usize,
@@ -97,6 +107,9 @@ pub fn run(mut args: Args) -> AnyResult<ExitCode> {
     venule::nn::keep_freed_memory();
     args.write.sort();
     args.write.dedup();
+    if args.manifest.as_deref() == Some(Path::new("-")) {
+        return Err("a manifest is a file that a later run reads, and not -; name one".into());
+    }
     let photographs = Photographs::gather(&args.images, args.list.as_deref())?;
     let items = &photographs.items;
     let _made = check_tables([args.out.as_path()], args.json.as_deref())?;
@@ -117,7 +130,7 @@ pub fn run(mut args: Args) -> AnyResult<ExitCode> {
     let (manifest, done) = match &args.manifest {
         None => (None, vec![false; items.len()]),
         Some(path) => {
-            let header = header(&args, &segmenter)?;
+            let header = header(&args, &segmenter, items)?;
             let (manifest, done) = Manifest::open(path, &header, args.resume, items)?;
             (Some(manifest), done)
         }
@@ -138,15 +151,22 @@ pub fn run(mut args: Args) -> AnyResult<ExitCode> {
     let mut tally = Tally::default();
     let begun = Instant::now();
     let mut rows = Vec::new();
-    for &place in &todo {
-        if stop.load(Ordering::SeqCst) {
-            break;
-        }
+    let work = |place: usize| {
         let item = &items[place];
-        let result = guarded(|| {
+        guarded(|| {
             places.check(&item.name)?;
             photograph::segment(&args, &segmenter, fov.as_ref(), item)
-        });
+        })
+    };
+    // What is typed by hand keeps its order.
+    let few = if manifest.is_some() && threads() > 1 {
+        2
+    } else {
+        1
+    };
+    let at_once = args.at_once.map_or(few, usize::from);
+    at_once::for_each(&todo, at_once, &stop, work, |place, result| {
+        let item = &items[place];
         tally.add(&result);
         if let (Ok(done), None) = (&result, &manifest) {
             tell(&args, item, done);
@@ -171,7 +191,8 @@ pub fn run(mut args: Args) -> AnyResult<ExitCode> {
         if let Some(count) = &mut count {
             count.show(tally.done(), &tally.remark());
         }
-    }
+        Ok(())
+    })?;
     drop(count);
     if let Some(path) = &args.json {
         write_atomic(path, &serde_json::to_vec_pretty(&rows)?)?;
@@ -304,10 +325,15 @@ fn segmenter(args: &Args) -> AnyResult<System> {
 }
 
 /// The first line of a manifest: everything that the results depend on.
-fn header(args: &Args, segmenter: &System) -> AnyResult<Value> {
+fn header(args: &Args, segmenter: &System, items: &[Item]) -> AnyResult<Value> {
     let weights = support::weights_name(args.weights.as_deref(), args.fast);
     let fov = args.fov.as_deref().map(Checksum::of_file).transpose()?;
     let kinds: Vec<&str> = args.write.iter().map(|kind| kind.name()).collect();
+    // A relative path is another photograph elsewhere.
+    let folder = match items.iter().any(|item| item.path.is_relative()) {
+        true => Some(std::env::current_dir()?.to_string_lossy().into_owned()),
+        false => None,
+    };
     let settings = json!({
         "weights_checksum": weights_checksum(weights)?,
         "threshold": shortest(segmenter.threshold()),
@@ -318,7 +344,8 @@ fn header(args: &Args, segmenter: &System) -> AnyResult<Value> {
         "page": args.page,
         "strict": args.strict,
         "write": kinds,
-        "out": args.out.to_string_lossy(),
+        "out": std::path::absolute(&args.out)?.to_string_lossy(),
+        "working_directory": folder,
     });
     Ok(manifest::header(&weights.to_string_lossy(), settings))
 }

@@ -59,13 +59,16 @@ impl ColorJitter {
     /// # Errors
     /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) for factors outside 0..=100 or a hue outside ±360.
     pub fn validate(&self) -> Result<()> {
+        let (range, factors) = ((0.0, 10.0), "within 0 to 10");
         self.brightness
-            .validate("ColorJitter::brightness", 0.0, 100.0)?;
+            .validate("ColorJitter::brightness", range, factors)?;
         self.contrast
-            .validate("ColorJitter::contrast", 0.0, 100.0)?;
+            .validate("ColorJitter::contrast", range, factors)?;
         self.saturation
-            .validate("ColorJitter::saturation", 0.0, 100.0)?;
-        self.hue.validate("ColorJitter::hue", -360.0, 360.0)
+            .validate("ColorJitter::saturation", range, factors)?;
+        let turns = "within -360 to 360 degrees";
+        self.hue
+            .validate("ColorJitter::hue", (-360.0, 360.0), turns)
     }
 
     /// The photograph with other colours, the same for the same (`seed`, `epoch`, `index`).

@@ -52,17 +52,26 @@ impl Jitter {
         if acts { value } else { neutral }
     }
 
-    /// A jitter that never acts may hold any range.
-    pub(super) fn validate(&self, field: &'static str, lowest: f32, highest: f32) -> Result<()> {
+    /// Checks that the range is one, and `expected` if it ever acts: one that never does may hold any.
+    pub(super) fn validate(
+        &self,
+        field: &'static str,
+        (lowest, highest): (f32, f32),
+        expected: &'static str,
+    ) -> Result<()> {
         probability(field, self.probability)?;
-        let ordered = self.min <= self.max;
-        if self.probability == 0.0 || (ordered && self.min >= lowest && self.max <= highest) {
+        let is_range = self.min <= self.max;
+        let is_within = self.min >= lowest && self.max <= highest;
+        if is_range && (is_within || self.probability == 0.0) {
             return Ok(());
         }
         Err(Error::InvalidConfig {
             field,
-            found: format!("{}..{}", self.min, self.max),
-            expected: "a range from low to high within what the setting's documentation allows",
+            found: format!("min = {}, max = {}", self.min, self.max),
+            expected: match is_range {
+                true => expected,
+                false => "a range whose min is not above its max",
+            },
         })
     }
 }

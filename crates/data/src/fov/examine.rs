@@ -1,4 +1,5 @@
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use image::RgbImage;
 
@@ -20,6 +21,16 @@ pub enum FundusWarning {
         inside: f64,
         /// Mean brightness outside.
         outside: f64,
+    },
+    /// Outside of the field of view lies a large part as bright as a retina: another photograph in the same picture, perhaps.
+    BrightOutside {
+        /// Its area over that of the field of view.
+        share: f64,
+    },
+    /// So few or so many pixels are marked as hardly any retina has vessels.
+    UnlikelyVessels {
+        /// Their share of the field of view, 0 to 1.
+        share: f64,
     },
     /// The colours are not those of a retina.
     NotAFundus {
@@ -48,6 +59,8 @@ impl FundusWarning {
         match self {
             Self::CutFieldOfView { .. } => "cut_field_of_view",
             Self::DoubtfulFieldOfView { .. } => "doubtful_field_of_view",
+            Self::BrightOutside { .. } => "bright_outside",
+            Self::UnlikelyVessels { .. } => "unlikely_vessels",
             Self::NotAFundus { .. } => "not_a_fundus",
             Self::Gray => "gray",
             Self::BrightVessels => "bright_vessels",
@@ -68,6 +81,18 @@ impl fmt::Display for FundusWarning {
             Self::DoubtfulFieldOfView { inside, outside } => write!(
                 f,
                 "outside of the field of view the photograph is hardly darker (brightness {outside:.0}) than inside ({inside:.0}); check it, or pass a mask of it"
+            ),
+            Self::BrightOutside { share } => write!(
+                f,
+                "beside the field of view lies something as bright, {:.0} % of its size, in which no vessels are looked for; if the picture holds several photographs, cut it into them",
+                100.0 * share
+            ),
+            Self::UnlikelyVessels { share } => write!(
+                f,
+                "{:.1} % of the field of view are marked, where vessels take {:.1} to {:.0} %: the photograph may be blurred, overexposed, heavily compressed, or no fundus",
+                100.0 * share,
+                100.0 * LIKELY_VESSELS.start(),
+                100.0 * LIKELY_VESSELS.end()
             ),
             Self::NotAFundus { reddish } => write!(
                 f,
@@ -99,6 +124,12 @@ impl fmt::Display for FundusWarning {
 const LEAST_SHARE: f64 = 0.55;
 /// Most brightness outside over that inside.
 const MOST_OUTSIDE: f64 = 0.6;
+/// How bright a pixel outside must be, over the mean inside, to be as bright as a retina.
+const AS_BRIGHT: f64 = 0.5;
+/// Most area of such pixels over that of the field of view.
+const MOST_BRIGHT: f64 = 0.15;
+/// Shares of the field of view that vessels take.
+const LIKELY_VESSELS: RangeInclusive<f64> = 0.015..=0.25;
 /// Least share of reddish pixels.
 const LEAST_REDDISH: f64 = 0.5;
 /// Most mean difference of the channels, over the brightness, in a gray photograph.
@@ -146,6 +177,11 @@ pub fn examine(image: &RgbImage, fov: &Mask) -> Result<Vec<FundusWarning>> {
             outside,
         });
     }
+    if seen.bright_outside > MOST_BRIGHT {
+        warnings.push(FundusWarning::BrightOutside {
+            share: seen.bright_outside,
+        });
+    }
     if seen.chroma < MOST_GRAY {
         warnings.push(match seen.skew > 0.0 {
             true => FundusWarning::BrightVessels,
@@ -168,6 +204,21 @@ pub fn examine(image: &RgbImage, fov: &Mask) -> Result<Vec<FundusWarning>> {
     Ok(warnings)
 }
 
+/// A warning if a segmentation marks an unlikely share of the field of view.
+///
+/// ```
+/// use venule_data::{FundusWarning, Mask, examine_vessels};
+/// let fov = Mask::filled(40, 30, true);
+/// assert_eq!(examine_vessels(&Mask::from_fn(40, 30, |x, _| x < 4), &fov), None);
+/// let nothing = examine_vessels(&Mask::filled(40, 30, false), &fov);
+/// assert_eq!(nothing, Some(FundusWarning::UnlikelyVessels { share: 0.0 }));
+/// ```
+pub fn examine_vessels(vessels: &Mask, fov: &Mask) -> Option<FundusWarning> {
+    let share = vessels.count() as f64 / fov.count().max(1) as f64;
+    let likely = LIKELY_VESSELS.contains(&share);
+    (!likely).then_some(FundusWarning::UnlikelyVessels { share })
+}
+
 /// What the warnings are decided by.
 #[derive(Debug)]
 struct Figures {
@@ -175,6 +226,8 @@ struct Figures {
     inside: f64,
     /// `None` if next to nothing lies outside.
     outside: Option<f64>,
+    /// Area outside that is as bright as the inside, over the area inside.
+    bright_outside: f64,
     reddish: f64,
     chroma: f64,
     contrast: f64,
@@ -203,11 +256,22 @@ impl Figures {
             }
         }
         let total = (inside.count + outside.count).max(1.0);
+        let bright = AS_BRIGHT * inside.value();
+        let pixels = image.pixels().zip(fov.data());
+        let as_bright = pixels.filter(|(pixel, is_inside)| {
+            !**is_inside
+                && pixel
+                    .0
+                    .into_iter()
+                    .any(|channel| f64::from(channel) > bright)
+        });
+        let bright_outside = as_bright.count() as f64 / inside.count.max(1.0);
         let (contrast, skew) = fine_structure(image, fov, bounds);
         Self {
             share,
             inside: inside.value(),
             outside: (outside.count / total > 0.02).then(|| outside.value()),
+            bright_outside,
             reddish: if reddish.count > 0.0 {
                 reddish.value()
             } else {

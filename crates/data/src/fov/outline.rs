@@ -2,10 +2,15 @@ use image::{GrayImage, Luma, RgbImage};
 use imageproc::region_labelling::{Connectivity, connected_components};
 
 use super::not_found;
-use crate::{Mask, Plane, Result};
+use crate::{Mask, PixelBox, Plane, Result};
 
 /// Longest side of the reduced photograph.
 const MAX_SIDE: usize = 640;
+
+/// How much lighter than the darkest corners the centre is, and whatever is no bar.
+const LIGHTER: f32 = 16.0;
+/// Of the content's sides, the margin that is left around it.
+const MARGIN: usize = 40;
 
 /// Rays from the centre along which the outline is sampled.
 pub(super) const RAYS: usize = 360;
@@ -35,7 +40,7 @@ impl Outline {
         }
         let dark = corner_level(&brightness);
         let light = centre_level(&brightness);
-        if light - dark < 16.0 {
+        if light - dark < LIGHTER {
             return Err(not_found(&format!(
                 "the centre (brightness {light:.0} of 255) is no brighter than the corners ({dark:.0})"
             )));
@@ -81,6 +86,33 @@ impl Outline {
             |&&(x, y): &&(f64, f64)| x > 2.0 && y > 2.0 && x < width - 2.0 && y < height - 2.0;
         self.points.iter().filter(free).copied().collect()
     }
+}
+
+/// The part of a photograph that is not dark, with a margin, if it is much smaller than the photograph.
+pub(super) fn content(image: &RgbImage) -> Option<PixelBox> {
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    let scale = width.max(height).div_ceil(MAX_SIDE).max(1);
+    let brightness = reduce(image, scale);
+    if brightness.width().min(brightness.height()) < 16 {
+        return None;
+    }
+    let dark = corner_level(&brightness);
+    let (part, _) = largest_part(&brightness.map(|&value| value > dark + LIGHTER));
+    let found = PixelBox::around(&part)?;
+    let along = |start: usize, length: usize, size: usize| {
+        let margin = (length / MARGIN).max(2) * scale;
+        let from = (start * scale).saturating_sub(margin);
+        (from, ((start + length) * scale + margin).min(size) - from)
+    };
+    let (left, columns) = along(found.left, found.width, width);
+    let (top, rows) = along(found.top, found.height, height);
+    let is_smaller = 4 * columns <= 3 * width || 4 * rows <= 3 * height;
+    is_smaller.then_some(PixelBox {
+        left,
+        top,
+        width: columns,
+        height: rows,
+    })
 }
 
 /// Greatest channel, averaged over blocks of `scale` x `scale` pixels (cut off at the right and lower edge).

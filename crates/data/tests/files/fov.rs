@@ -193,6 +193,54 @@ fn a_doubtful_field_of_view_is_told() {
     assert!(examine(&image, &empty).is_err());
 }
 
+/// `image` at (left, top) on black of this size.
+fn on_black(image: &RgbImage, size: (u32, u32), (left, top): (i64, i64)) -> RgbImage {
+    let mut canvas = RgbImage::new(size.0, size.1);
+    image::imageops::replace(&mut canvas, image, left, top);
+    canvas
+}
+
+#[test]
+fn wide_bars_hide_no_field_of_view() {
+    let image = retina(320, |light| [180.0, 90.0 * light, 40.0]);
+    let alone = detect_fov(&image).unwrap();
+    for (size, place) in [
+        ((1200, 640), (700, 300)),
+        ((400, 1100), (0, 0)),
+        ((1600, 1500), (40, 1100)),
+    ] {
+        let fov = detect_fov(&on_black(&image, size, place)).unwrap();
+        let (left, top) = (place.0 as usize, place.1 as usize);
+        let moved = Mask::from_fn(fov.width(), fov.height(), |x, y| {
+            let (x, y) = (x.checked_sub(left), y.checked_sub(top));
+            matches!((x, y), (Some(x), Some(y)) if alone.get(x, y) == Some(&true))
+        });
+        let both = fov.data().iter().zip(moved.data());
+        let (either, shared) = both.fold((0, 0), |(either, shared), (a, b)| {
+            (either + usize::from(a | b), shared + usize::from(a & b))
+        });
+        assert!(
+            shared as f64 > 0.97 * either as f64,
+            "{size:?}: {shared} of {either}"
+        );
+    }
+}
+
+#[test]
+fn several_photographs_in_one_picture_are_told() {
+    let image = retina(320, |light| [180.0, 90.0 * light, 40.0]);
+    for place in [(400, 0), (0, 320)] {
+        let (width, height) = (place.0 + 400, place.1 + 320);
+        let mut both = on_black(&image, (width, height), (0, 0));
+        image::imageops::replace(&mut both, &image, place.0.into(), place.1.into());
+        let fov = detect_fov(&both).unwrap();
+        let found = examine(&both, &fov).unwrap();
+        let told =
+            |w: &FundusWarning| matches!(w, FundusWarning::BrightOutside { share } if *share > 0.9);
+        assert!(found.iter().any(told), "{found:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -337,7 +337,15 @@ fn compression_is_that_of_a_jpeg_file() {
         assert!((after - before).abs() <= 2.0 / 32.0, "{after} {before}");
     }
     let error = at(0.5).sample(&alone, (64, 48), 5, 0, 0).unwrap_err();
-    assert!(error.to_string().contains("Augment::jpeg"), "{error}");
+    let expected =
+        "Augment::jpeg is min = 0.5, max = 0.5, but must be within the qualities 1 to 100";
+    assert!(error.to_string().contains(expected), "{error}");
+    let reversed = Augment {
+        jpeg: Jitter::sometimes(0.0, 5.0, 0.0),
+        ..Augment::none()
+    };
+    let error = reversed.validate().unwrap_err().to_string();
+    assert!(error.contains("min is not above its max"), "{error}");
 }
 
 proptest! {

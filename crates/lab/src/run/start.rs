@@ -2,16 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use strsim::levenshtein;
 #[cfg(feature = "bundled")]
 use venule::Bundled;
 use venule::candle_core::Device;
 use venule::data::{Augment, Checksum, Jitter};
 use venule::synthetic::SyntheticRange;
-use venule::train::{EmaConfig, Schedule, Span};
+use venule::train::{BEST_FILE, EmaConfig, FINAL_FILE, Schedule, Span};
 use venule::{Registry, Segmenter};
 
 use super::{FinetuneConfig, SyntheticConfig};
-use crate::Result;
+use crate::{Error, Result};
 
 /// Steps of an adaptation.
 const ADAPTATION_STEPS: usize = 400;
@@ -122,7 +123,8 @@ fn unseen_cameras(augment: &Augment) -> Augment {
 /// If there is no such file, it holds no segmentation model, or this build has no bundled weights.
 pub fn weights(from: &Path, registry: &Registry, device: &Device) -> Result<Segmenter> {
     if !is_built_in(from) {
-        return Ok(Segmenter::from_file_with(registry, from, device)?);
+        return Segmenter::from_file_with(registry, from, device)
+            .map_err(|error| explained(from, error.into()));
     }
     #[cfg(feature = "bundled")]
     if let Some(weights) = from.to_str().and_then(Bundled::named) {
@@ -155,7 +157,40 @@ pub fn weights_checksum(from: &Path) -> Result<Checksum> {
     if let Some(weights) = from.to_str().and_then(Bundled::named) {
         return Ok(Checksum::of_bytes(weights.bytes()));
     }
-    Ok(Checksum::of_file(from).map_err(venule::Error::from)?)
+    let checksum = Checksum::of_file(from).map_err(venule::Error::from);
+    checksum.map_err(|error| explained(from, error.into()))
+}
+
+/// The error of weights that cannot be read, or a better one for what is no file: a name that is misspelt, or the folder of a run.
+fn explained(from: &Path, error: Error) -> Error {
+    if from.is_dir() {
+        let files = [BEST_FILE, FINAL_FILE].map(|file| from.join(file));
+        return match files.into_iter().find(|file| file.is_file()) {
+            Some(file) => Error::WeightsName {
+                name: from.to_owned(),
+                hint: format!(
+                    "that is a run folder; name a file in it: {}",
+                    file.display()
+                ),
+            },
+            None => error,
+        };
+    }
+    let Some(name) = from.to_str().filter(|_| !from.exists()) else {
+        return error;
+    };
+    let distance = |known: &&str| levenshtein(&name.to_lowercase().replace('_', "-"), known);
+    let nearest = BUILT_IN.into_iter().min_by_key(distance);
+    match nearest.filter(|known| distance(known) <= 2) {
+        Some(known) => Error::WeightsName {
+            name: from.to_owned(),
+            hint: format!(
+                "did you mean '{known}'? Built in are {}",
+                BUILT_IN.join(", ")
+            ),
+        },
+        None => error,
+    }
 }
 
 fn is_built_in(name: &Path) -> bool {

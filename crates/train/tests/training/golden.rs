@@ -102,7 +102,7 @@ fn optimizer_steps(expected: &Value, clip: bool, dtype: DType, tolerance: f64) {
         average.update().unwrap();
     }
     let state: std::collections::BTreeMap<_, _> = optimizer.state().unwrap().into_iter().collect();
-    let averages = average.tensors();
+    let averages = average.tensors().unwrap();
     for (index, (name, var)) in params.iter().enumerate() {
         let check = |found: Vec<f64>, key: &str| {
             let expected = numbers(&expected[key][index]);

@@ -1,6 +1,6 @@
 //! Nothing that is read, and nothing that a human has drawn, is written over.
 
-use std::cell::OnceCell;
+use std::sync::OnceLock;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ pub struct Places<'a> {
     items: &'a [Item],
     others: Vec<&'a Path>,
     /// Found out when a result's place is taken, and for all of them at once.
-    inside: OnceCell<Inside>,
+    inside: OnceLock<Inside>,
 }
 
 struct Inside {
@@ -38,7 +38,7 @@ impl<'a> Places<'a> {
             kinds,
             items,
             others: others.into_iter().collect(),
-            inside: OnceCell::new(),
+            inside: OnceLock::new(),
         }
     }
 
