@@ -1,8 +1,8 @@
 //! How many operations a training step hands to a device that has none of the project's kernels, such as a GPU, which waits for each.
 //!
-//! Candle numbers all tensors of a process, and each operation makes one. Views have numbers too and cost a device nothing, so the counts
-//! are upper bounds. With parameters of `f64` the CPU takes the operations that a GPU takes. This is a process of its own, so that
-//! no other test makes tensors meanwhile.
+//! Candle numbers all tensors of a process, and each operation makes one. Views have numbers too and cost a device nothing; the copies of a
+//! concatenation have none, four or five a parameter in the update. With parameters of `f64` the CPU takes the operations that a
+//! GPU takes. This is a process of its own, so that no other test makes tensors meanwhile.
 
 use venule::candle_core::{DType, Device, Tensor};
 use venule::nn::{Mode, ParamStore};
@@ -69,7 +69,7 @@ fn step(preset: &str) -> [usize; 4] {
 
 #[test]
 fn a_training_step_is_few_operations() {
-    for (preset, most) in [("unet", 3000), ("compact", 5000)] {
+    for (preset, most) in [("unet", 3100), ("compact", 5200)] {
         let counts = step(preset);
         let all: usize = counts.iter().sum();
         println!("{preset}: {counts:?}, together {all}");

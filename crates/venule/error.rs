@@ -5,7 +5,10 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum Error {
     /// A preset of this name does not exist.
-    #[error("there is no preset '{name}'; choose one of {known}")]
+    #[error(
+        "there is no preset '{name}'{}; choose one of {known}",
+        meant(name, known)
+    )]
     Preset {
         /// The name that came.
         name: String,
@@ -14,7 +17,8 @@ pub enum Error {
     },
     /// A kind of part that no one has registered.
     #[error(
-        "there is no {what} of the kind '{kind}'; known kinds: {known}. A kind of one's own is added to a `Registry` before a file that names it is read"
+        "there is no {what} of the kind '{kind}'{}; known kinds: {known}. A kind of one's own is added to a `Registry` before a file that names it is read",
+        meant(kind, known)
     )]
     UnknownKind {
         /// What was looked for: an encoder, a decoder.
@@ -213,6 +217,16 @@ pub enum Error {
     Tensor(#[from] candle_core::Error),
 }
 
+/// Which of the known names, between commas, is meant by a misspelt one.
+fn meant(name: &str, known: &str) -> String {
+    let distance = |known: &&str| strsim::levenshtein(&name.to_lowercase(), known);
+    let nearest = known.split(", ").min_by_key(distance);
+    match nearest.filter(|known| distance(known) <= 1 + name.len() / 4) {
+        Some(known) => format!(" (did you mean '{known}'?)"),
+        None => String::new(),
+    }
+}
+
 /// What to set for a network of this many channels.
 fn channel_of(channels: usize) -> &'static str {
     match channels {
@@ -227,3 +241,16 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A result with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
+
+#[cfg(test)]
+mod tests {
+    use crate::ModelConfig;
+
+    #[test]
+    fn misspelt_names_are_told_what_is_meant() {
+        let said = |name: &str| ModelConfig::preset(name).unwrap_err().to_string();
+        assert!(said("compct").contains("(did you mean 'compact'?); choose one of"));
+        assert!(said("vit-tny").contains("(did you mean 'vit-tiny'?)"));
+        assert!(!said("something else").contains("mean"));
+    }
+}

@@ -1,6 +1,7 @@
 //! What several subcommands share.
 
 use std::io::{Cursor, Write};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +10,7 @@ use venule::candle_core::Device;
 use venule::data::{Dataset, Error, Sample, mask_image, probability_image};
 use venule::file::{Staged, sync_folder};
 use venule::image::{DynamicImage, ImageFormat};
-use venule::{Registry, Segmentation, Segmenter};
+use venule::{Registry, Segmentation, Segmenter, threads};
 use venule_lab::weights;
 
 use crate::output::{AnyResult, INTERRUPTED, check_name};
@@ -101,7 +102,8 @@ pub fn ids(set: &dyn Dataset) -> impl Iterator<Item = &str> {
     (0..set.len()).map(|index| set.id(index))
 }
 
-/// Writes pictures of a segmentation, such as `ID_mask.png`: first all of them beside their places, then one after the other into them.
+/// Writes pictures of a segmentation, such as `ID_mask.png`: first all of them beside their places, at the same time, then one after the
+/// other into them.
 pub fn write_pictures(
     folder: &Path,
     sample: &Sample,
@@ -123,10 +125,18 @@ pub fn write_pictures(
         })?;
         Ok::<_, venule::Error>(Staged::write(&path, |file| file.write_all(&bytes))?)
     };
-    let staged = kinds
-        .iter()
-        .map(stage)
-        .collect::<venule::Result<Vec<_>>>()?;
+    let staged: Vec<_> = if threads() > 1 && kinds.len() > 1 {
+        std::thread::scope(|scope| {
+            let work = kinds.iter().map(|kind| scope.spawn(|| stage(kind)));
+            let work: Vec<_> = work.collect();
+            let ended = work.into_iter().map(|work| work.join());
+            ended
+                .map(|ended| ended.unwrap_or_else(|panic| resume_unwind(panic)))
+                .collect::<venule::Result<_>>()
+        })?
+    } else {
+        kinds.iter().map(stage).collect::<venule::Result<_>>()?
+    };
     staged.into_iter().try_for_each(Staged::place)?;
     Ok(sync_folder(folder)?)
 }

@@ -222,6 +222,15 @@ impl System {
         }
     }
 
+    /// Whether it is weights of this project on the CPU.
+    pub fn is_on_cpu(&self) -> bool {
+        match self {
+            Self::Weights(system) => system.model().device().is_cpu(),
+            #[cfg(feature = "onnx")]
+            Self::Onnx(_) => false,
+        }
+    }
+
     /// Whether its threshold was chosen in training; that of a file of other makers is 0.5.
     pub fn has_threshold(&self) -> bool {
         match self {

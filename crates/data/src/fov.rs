@@ -52,7 +52,9 @@ pub fn detect_fov(image: &RgbImage) -> Result<Mask> {
     let (left, top) = (content.left as u32, content.top as u32);
     let (width, height) = (content.width as u32, content.height as u32);
     let part = imageops::crop_imm(image, left, top, width, height).to_image();
-    let found = detect(&part)?;
+    let Ok(found) = detect(&part) else {
+        return Err(error);
+    };
     let (width, height) = (image.width() as usize, image.height() as usize);
     Ok(Mask::from_fn(width, height, |x, y| {
         let (x, y) = (x.checked_sub(content.left), y.checked_sub(content.top));

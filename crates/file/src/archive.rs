@@ -49,7 +49,12 @@ impl<'a> Entry<'a> {
     /// A tensor error.
     pub fn tensor(name: String, tensor: &Tensor) -> candle_core::Result<Self> {
         // Here a failure is an error; the format's trait has no room for one.
-        let payload = Payload::Tensor(tensor.to_device(&Device::Cpu)?);
+        // A part of a device's storage is cut out there, since all of it would be moved.
+        let tensor = match tensor.device().is_cpu() {
+            true => tensor.clone(),
+            false => tensor.force_contiguous()?.to_device(&Device::Cpu)?,
+        };
+        let payload = Payload::Tensor(tensor);
         Ok(Self { name, payload })
     }
 

@@ -61,7 +61,7 @@ impl AdamWConfig {
 ///
 /// A variable without a gradient is left alone, moments and step count included. On the CPU, f32
 /// variables are updated in one fused pass over parameter, gradient and both moments. On other
-/// devices, and of other types, the variables of a group are updated as one vector, in a dozen operations.
+/// devices, and of other types, the variables of a group are updated as one vector, in a dozen operations beside its copies.
 ///
 /// ```
 /// use candle_core::{Device, Var};
@@ -113,7 +113,7 @@ impl AdamW {
                 weight_decay: group.weight_decay,
                 lr_scale: group.lr_scale,
                 slots,
-                joined: None,
+                joined: Vec::new(),
             });
         }
         Ok(Self {
@@ -270,7 +270,7 @@ impl AdamW {
             restored.push((step, moments));
         }
         for group in &mut self.groups {
-            group.joined = None;
+            group.joined.clear();
         }
         let slots = self.groups.iter_mut().flat_map(|group| &mut group.slots);
         for (slot, (step, moments)) in slots.zip(restored) {

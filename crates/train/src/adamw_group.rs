@@ -6,18 +6,18 @@ use candle_core::backprop::GradStore;
 use candle_core::{Tensor, Var};
 
 use crate::adamw_kernel::{Fused, Update};
-use crate::joined::{join, kind, split};
+use crate::joined::{alike, join, split};
 
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) weight_decay: f64,
     pub(crate) lr_scale: f64,
     pub(crate) slots: Vec<Slot>,
-    pub(crate) joined: Option<Joined>,
+    pub(crate) joined: Vec<Joined>,
 }
 
 /// Moments of several slots as one vector each, in the order of the slots.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Joined {
     members: Vec<usize>,
     first: Tensor,
@@ -57,24 +57,23 @@ impl Group {
         grads: &GradStore,
         update: impl Fn(u64) -> Update,
     ) -> candle_core::Result<()> {
-        // Slots that are one vector: of one type, device and step count.
-        let mut alike: Vec<((_, u64), Vec<usize>)> = Vec::new();
+        let mut elsewhere = Vec::new();
         for (index, slot) in self.slots.iter_mut().enumerate() {
             let Some(grad) = grads.get(slot.var.as_tensor()) else {
                 continue;
             };
-            slot.expect_shape(grad)?;
-            if slot.fuse {
-                slot.fused_step(grad, update(slot.step + 1))?;
-                continue;
-            }
-            let key = (kind(slot.var.as_tensor()), slot.step);
-            match alike.iter_mut().find(|(other, _)| *other == key) {
-                Some((_, members)) => members.push(index),
-                None => alike.push((key, vec![index])),
+            slot.expect_fit(grad)?;
+            match slot.fuse {
+                true => slot.fused_step(grad, update(slot.step + 1))?,
+                false => elsewhere.push(index),
             }
         }
-        for ((_, step), members) in alike {
+        // Those of one step count go together.
+        let slots = elsewhere.into_iter().map(|index| {
+            let slot = &self.slots[index];
+            (index, slot.var.as_tensor(), slot.step)
+        });
+        for (step, members) in alike(slots) {
             self.joined_step(grads, members, update(step + 1))?;
         }
         Ok(())
@@ -103,7 +102,8 @@ impl Group {
             slot.step += 1;
             slot.moments = Moments::Joined;
         }
-        self.joined = Some(Joined {
+        self.joined.retain(|joined| joined.members != members);
+        self.joined.push(Joined {
             members,
             first: next_first,
             second: next_second,
@@ -113,15 +113,18 @@ impl Group {
 
     /// The moments of these slots as one vector each: as the last step left them, if it was of the same slots.
     fn join(&mut self, members: &[usize]) -> candle_core::Result<Joined> {
-        if let Some(joined) = self.joined.take_if(|joined| joined.members == members) {
-            return Ok(joined);
+        if let Some(joined) = self.joined.iter().find(|joined| joined.members == members) {
+            return Ok(joined.clone());
         }
         // What was joined otherwise comes apart.
         let views = self.views()?;
-        self.joined = None;
-        for (slot, views) in self.slots.iter_mut().zip(views) {
-            if let (Moments::Joined, Some((first, second))) = (&slot.moments, views) {
-                slot.moments = Moments::Tensors { first, second };
+        let (apart, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.joined)
+            .into_iter()
+            .partition(|joined| joined.members.iter().any(|index| members.contains(index)));
+        self.joined = rest;
+        for index in apart.into_iter().flat_map(|joined| joined.members) {
+            if let Some((first, second)) = views[index].clone() {
+                self.slots[index].moments = Moments::Tensors { first, second };
             }
         }
         let mut moments = Vec::with_capacity(members.len());
@@ -145,7 +148,7 @@ impl Group {
     /// The moments of each slot that are tensors.
     pub(crate) fn views(&self) -> candle_core::Result<Vec<Option<(Tensor, Tensor)>>> {
         let mut views: Vec<_> = self.slots.iter().map(Slot::tensors).collect();
-        if let Some(joined) = &self.joined {
+        for joined in &self.joined {
             let shapes = || {
                 joined
                     .members
@@ -165,13 +168,17 @@ impl Group {
 }
 
 impl Slot {
-    fn expect_shape(&self, grad: &Tensor) -> candle_core::Result<()> {
-        if grad.dims() != self.var.dims() {
+    fn expect_fit(&self, grad: &Tensor) -> candle_core::Result<()> {
+        let of = |tensor: &Tensor| (tensor.shape().clone(), tensor.dtype());
+        let (found, expected) = (of(grad), of(self.var.as_tensor()));
+        if found != expected {
             candle_core::bail!(
-                "gradient of `{}` has shape {:?}, the variable {:?}",
+                "the gradient of `{}` is {:?} {:?}, the variable {:?} {:?}",
                 self.name,
-                grad.dims(),
-                self.var.dims()
+                found.1,
+                found.0,
+                expected.1,
+                expected.0
             );
         }
         Ok(())

@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Tensor, Var};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::joined::{join, kind, split};
+use crate::joined::{alike, join, split};
 use crate::{Error, Result};
 
 /// The settings of [`Ema`].
@@ -63,8 +63,9 @@ impl EmaConfig {
 pub struct Ema {
     config: EmaConfig,
     updates: u64,
-    averages: Vec<(String, Var, Tensor)>,
-    /// Averages of several variables as one vector, with the places of the variables; it stands above theirs.
+    /// Of each variable its average, but where that is a part of `joined`.
+    averages: Vec<(String, Var, Option<Tensor>)>,
+    /// Averages of several variables as one vector, with the places of the variables.
     joined: Vec<(Vec<usize>, Tensor)>,
 }
 
@@ -77,7 +78,13 @@ impl Ema {
         config.validate()?;
         let averages = params
             .iter()
-            .map(|(name, var)| Ok((name.clone(), var.clone(), var.copy()?.detach())))
+            .map(|(name, var)| {
+                Ok((
+                    name.clone(),
+                    var.clone(),
+                    Some(var.as_detached_tensor().force_contiguous()?),
+                ))
+            })
             .collect::<candle_core::Result<_>>()?;
         Ok(Self {
             config,
@@ -100,7 +107,7 @@ impl Ema {
             self.config.decay
         };
         for (_, var, average) in &self.averages {
-            if is_fused(var) {
+            if let Some(average) = average.as_ref().filter(|_| is_fused(var)) {
                 average.inplace_op2(var, &Lerp(1.0 - decay))?;
             }
         }
@@ -116,34 +123,36 @@ impl Ema {
         Ok(())
     }
 
-    /// Joins the averages that have no kernel, those of one type and device each.
+    /// Joins the averages that have no kernel.
     fn join(&mut self) -> candle_core::Result<()> {
-        let mut alike: Vec<(_, Vec<usize>)> = Vec::new();
-        for (index, (_, var, _)) in self.averages.iter().enumerate() {
-            let key = kind(var.as_tensor());
-            match alike.iter_mut().find(|(other, _)| *other == key) {
-                _ if is_fused(var) => {}
-                Some((_, members)) => members.push(index),
-                None => alike.push((key, vec![index])),
-            }
-        }
-        for (_, members) in alike {
-            let average = join(members.iter().map(|&index| &self.averages[index].2))?;
-            self.joined.push((members, average));
+        let places = self.averages.iter().enumerate();
+        let joined = places.filter(|(_, (_, var, _))| !is_fused(var));
+        let joined = joined.map(|(place, (_, var, _))| (place, var.as_tensor(), ()));
+        let joined = alike(joined).into_iter().map(|((), members)| {
+            let own = members.iter();
+            let own = own.filter_map(|&place| self.averages[place].2.as_ref());
+            Ok((members.clone(), join(own)?))
+        });
+        self.joined = joined.collect::<candle_core::Result<_>>()?;
+        // Storages of their own would be a copy beside it.
+        for &place in self.joined.iter().flat_map(|(members, _)| members) {
+            self.averages[place].2 = None;
         }
         Ok(())
     }
 
     /// The average of each variable.
     fn views(&self) -> candle_core::Result<Vec<Tensor>> {
-        let mut views: Vec<Tensor> = self.averages.iter().map(|(.., t)| t.clone()).collect();
+        let averages = self.averages.iter();
+        let mut views: Vec<_> = averages.map(|(.., average)| average.clone()).collect();
         for (members, average) in &self.joined {
             let shapes = members.iter().map(|&index| self.averages[index].1.shape());
             for (&index, view) in members.iter().zip(split(average, shapes)?) {
-                views[index] = view;
+                views[index] = Some(view);
             }
         }
-        Ok(views)
+        // Each is its own or a part.
+        Ok(views.into_iter().flatten().collect())
     }
 
     /// Exchanges the variables' values with the average; a second call undoes it exactly.
@@ -156,9 +165,9 @@ impl Ema {
         let views = self.views()?;
         self.joined.clear();
         for ((_, var, average), view) in self.averages.iter_mut().zip(views) {
-            let present = var.copy()?.detach();
+            let present = var.as_detached_tensor().force_contiguous()?;
             var.set(&view)?;
-            *average = present;
+            *average = Some(present);
         }
         Ok(())
     }
@@ -191,11 +200,16 @@ impl Ema {
                     reason: format!("`{name}` is missing or not {:?}", var.dims()),
                 });
             };
-            restored.push(tensor.to_device(var.device())?.copy()?.detach());
+            restored.push(
+                tensor
+                    .to_device(var.device())?
+                    .detach()
+                    .force_contiguous()?,
+            );
         }
         self.joined.clear();
         for ((_, _, average), tensor) in self.averages.iter_mut().zip(restored) {
-            *average = tensor;
+            *average = Some(tensor);
         }
         self.updates = updates;
         Ok(())

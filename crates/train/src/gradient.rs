@@ -4,7 +4,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, DType, Storage, Tensor, Var};
 use rayon::prelude::*;
 
-use crate::joined::{join, kind};
+use crate::joined::{alike, join};
 use crate::{BoxError, Communicator};
 
 /// Values that are summed over the ranks in one message, at least: 16 MiB.
@@ -21,21 +21,20 @@ const BUCKET: usize = 1 << 22;
 /// A tensor error.
 pub fn gradient_norm(grads: &GradStore, params: &[(String, Var)]) -> candle_core::Result<f64> {
     let mut sum = 0.0;
-    let mut elsewhere: Vec<(_, Vec<&Tensor>)> = Vec::new();
+    let mut elsewhere = Vec::new();
     for (_, var) in params {
         match grads.get(var.as_tensor()) {
             Some(grad) if grad.device().is_cpu() && grad.dtype() == DType::F32 => {
                 sum += sum_of_squares(grad)?;
             }
-            Some(grad) => match elsewhere.iter_mut().find(|(other, _)| *other == kind(grad)) {
-                Some((_, alike)) => alike.push(grad),
-                None => elsewhere.push((kind(grad), vec![grad])),
-            },
+            Some(grad) => elsewhere.push(grad),
             None => {}
         }
     }
-    for (_, alike) in elsewhere {
-        sum += scalar(&squares(&join(alike)?)?)?;
+    let places = elsewhere.iter().enumerate();
+    for ((), places) in alike(places.map(|(place, grad)| (place, *grad, ()))) {
+        let vector = join(places.into_iter().map(|place| elsewhere[place]))?;
+        sum += scalar(&squares(&vector)?)?;
     }
     Ok(sum.sqrt())
 }

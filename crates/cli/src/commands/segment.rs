@@ -89,7 +89,7 @@ pub struct Args {
     #[arg(long)]
     flips: bool,
     /// Photographs at work at the same time, each with memory of its own: while one is read or written, another is in the network
-    /// [default: 2 with --manifest, else 1]
+    /// [default: 2 with --manifest, on the CPU and with weights of this project, else 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     at_once: Option<u16>,
     /// CPU threads; 0 takes all
@@ -158,13 +158,9 @@ pub fn run(mut args: Args) -> AnyResult<ExitCode> {
             photograph::segment(&args, &segmenter, fov.as_ref(), item)
         })
     };
-    // What is typed by hand keeps its order.
-    let few = if manifest.is_some() && threads() > 1 {
-        2
-    } else {
-        1
-    };
-    let at_once = args.at_once.map_or(few, usize::from);
+    // What is typed by hand keeps its order; ONNX files have one plan at a time, and devices memory of their own.
+    let many = manifest.is_some() && segmenter.is_on_cpu() && threads() > 1;
+    let at_once = args.at_once.map_or(1 + usize::from(many), usize::from);
     at_once::for_each(&todo, at_once, &stop, work, |place, result| {
         let item = &items[place];
         tally.add(&result);
@@ -186,7 +182,7 @@ pub fn run(mut args: Args) -> AnyResult<ExitCode> {
             manifest.append(&row)?;
         }
         if args.json.is_some() {
-            rows.push(row);
+            rows.push((place, row));
         }
         if let Some(count) = &mut count {
             count.show(tally.done(), &tally.remark());
@@ -195,6 +191,8 @@ pub fn run(mut args: Args) -> AnyResult<ExitCode> {
     })?;
     drop(count);
     if let Some(path) = &args.json {
+        rows.sort_by_key(|(place, _)| *place);
+        let rows: Vec<Value> = rows.into_iter().map(|(_, row)| row).collect();
         write_atomic(path, &serde_json::to_vec_pretty(&rows)?)?;
         say!("all numbers: {}", path.display());
     }
@@ -345,7 +343,7 @@ fn header(args: &Args, segmenter: &System, items: &[Item]) -> AnyResult<Value> {
         "strict": args.strict,
         "write": kinds,
         "out": std::path::absolute(&args.out)?.to_string_lossy(),
-        "working_directory": folder,
+        (manifest::WORKING_DIRECTORY): folder,
     });
     Ok(manifest::header(&weights.to_string_lossy(), settings))
 }

@@ -24,13 +24,13 @@ use crate::draw::{Draw, Purpose};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ColorJitter {
-    /// Factor on all channels.
+    /// Factor on all channels, 0..=10.
     pub brightness: Jitter,
-    /// Factor on the distance from the image's mean luma.
+    /// Factor on the distance from the image's mean luma, 0..=10.
     pub contrast: Jitter,
-    /// Factor on the distance from each pixel's luma.
+    /// Factor on the distance from each pixel's luma, 0..=10.
     pub saturation: Jitter,
-    /// Turn of the hue in degrees.
+    /// Turn of the hue in degrees, within ±360.
     pub hue: Jitter,
 }
 
@@ -57,7 +57,7 @@ impl ColorJitter {
     /// Checks the settings.
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) for factors outside 0..=100 or a hue outside ±360.
+    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) for factors outside 0..=10 or a hue outside ±360.
     pub fn validate(&self) -> Result<()> {
         let (range, factors) = ((0.0, 10.0), "within 0 to 10");
         self.brightness

@@ -47,14 +47,25 @@ impl Disc {
     /// Whether a point lies inside.
     pub(super) fn contains(&self, x: f64, y: f64) -> bool {
         let [left, top, right, bottom] = self.cuts;
-        self.circle.depth(x, y) >= 0.0 && x >= left && y >= top && x <= right && y <= bottom
+        self.circle.contains(x, y) && x >= left && y >= top && x <= right && y <= bottom
     }
 }
 
 impl Circle {
-    /// How far inside the circle a point lies; negative outside.
-    fn depth(&self, x: f64, y: f64) -> f64 {
-        self.radius - (x - self.x).hypot(y - self.y)
+    /// The square of a point's distance from the centre: all comparisons are of squares, without a root for each point.
+    fn square_distance(&self, (x, y): (f64, f64)) -> f64 {
+        let (x, y) = (x - self.x, y - self.y);
+        x * x + y * y
+    }
+
+    fn contains(&self, x: f64, y: f64) -> bool {
+        self.square_distance((x, y)) <= self.radius * self.radius
+    }
+
+    /// Whether points lie no further from the circle than this.
+    fn near(&self, tolerance: f64) -> impl Fn(&(f64, f64)) -> bool {
+        let (inner, outer) = ((self.radius - tolerance).max(0.0), self.radius + tolerance);
+        move |&point| (inner * inner..=outer * outer).contains(&self.square_distance(point))
     }
 
     /// The circle that most of the outline lies on (RANSAC over a fixed set of triples, then least squares on its points).
@@ -71,8 +82,8 @@ impl Circle {
         );
         let tolerance = (0.01 * size.0.min(size.1) as f64).max(1.5);
         let close = |circle: &Circle, tolerance: f64| -> Vec<(f64, f64)> {
-            let near = |&&(x, y): &&(f64, f64)| circle.depth(x, y).abs() <= tolerance;
-            points.iter().filter(near).copied().collect()
+            let near = circle.near(tolerance);
+            points.iter().filter(|point| near(point)).copied().collect()
         };
         let mut best: Option<(usize, Circle)> = None;
         for start in 0..count {
@@ -89,8 +100,8 @@ impl Circle {
                 if !(least..=most).contains(&circle.radius) {
                     continue;
                 }
-                let near = |&&(x, y): &&(f64, f64)| circle.depth(x, y).abs() <= tolerance;
-                let votes = points.iter().filter(near).count();
+                let near = circle.near(tolerance);
+                let votes = points.iter().filter(|point| near(point)).count();
                 if best.is_none_or(|(most_votes, _)| votes > most_votes) {
                     best = Some((votes, circle));
                 }
@@ -163,7 +174,7 @@ fn cut(mask: &Mask, circle: Circle, side: Side) -> Option<f64> {
     };
     let inside = |column: usize, row: usize| {
         let (x, y) = place(column, row);
-        circle.depth(x as f64 + 0.5, y as f64 + 0.5) >= 0.0
+        circle.contains(x as f64 + 0.5, y as f64 + 0.5)
     };
     // Of each column that meets the circle: where the circle begins, and where brightness begins inside it.
     let begins: Vec<(usize, usize)> = (0..columns)

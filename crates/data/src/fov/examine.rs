@@ -259,11 +259,8 @@ impl Figures {
         let bright = AS_BRIGHT * inside.value();
         let pixels = image.pixels().zip(fov.data());
         let as_bright = pixels.filter(|(pixel, is_inside)| {
-            !**is_inside
-                && pixel
-                    .0
-                    .into_iter()
-                    .any(|channel| f64::from(channel) > bright)
+            let [r, g, b] = pixel.0;
+            !**is_inside && f64::from(r.max(g).max(b)) > bright
         });
         let bright_outside = as_bright.count() as f64 / inside.count.max(1.0);
         let (contrast, skew) = fine_structure(image, fov, bounds);

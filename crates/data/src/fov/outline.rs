@@ -9,6 +9,8 @@ const MAX_SIDE: usize = 640;
 
 /// How much lighter than the darkest corners the centre is, and whatever is no bar.
 const LIGHTER: f32 = 16.0;
+/// The photograph is at most so many times as large as its content.
+const LEAST_CONTENT: usize = 25;
 /// Of the content's sides, the margin that is left around it.
 const MARGIN: usize = 40;
 
@@ -88,7 +90,7 @@ impl Outline {
     }
 }
 
-/// The part of a photograph that is not dark, with a margin, if it is much smaller than the photograph.
+/// The largest part of a photograph that is not dark, with a margin, if it is much smaller than the photograph, and not tiny.
 pub(super) fn content(image: &RgbImage) -> Option<PixelBox> {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let scale = width.max(height).div_ceil(MAX_SIDE).max(1);
@@ -107,7 +109,9 @@ pub(super) fn content(image: &RgbImage) -> Option<PixelBox> {
     let (left, columns) = along(found.left, found.width, width);
     let (top, rows) = along(found.top, found.height, height);
     let is_smaller = 4 * columns <= 3 * width || 4 * rows <= 3 * height;
-    is_smaller.then_some(PixelBox {
+    // A reflex on black is no photograph.
+    let is_large = LEAST_CONTENT * columns * rows >= width * height;
+    (is_smaller && is_large).then_some(PixelBox {
         left,
         top,
         width: columns,
@@ -166,8 +170,11 @@ fn median(plane: &Plane, columns: std::ops::Range<usize>, rows: std::ops::Range<
     let mut values: Vec<f32> = rows
         .flat_map(|y| plane.row(y)[columns.clone()].iter().copied())
         .collect();
-    values.sort_by(f32::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
+    let middle = values.len() / 2;
+    match values.is_empty() {
+        true => 0.0,
+        false => *values.select_nth_unstable_by(middle, f32::total_cmp).1,
+    }
 }
 
 /// The largest 4-connected part of a mask and its number of pixels.

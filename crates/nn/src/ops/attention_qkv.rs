@@ -56,7 +56,7 @@ fn attention_qkv_elsewhere(qkv: &Tensor, heads: usize) -> Result<Tensor> {
     let weights = softmax(&scores)?;
     let value = weights.matmul(&v)?.transpose(1, 2)?;
     let value = value.reshape((b, t, heads * depth))?;
-    with_gradient([qkv], value, move |grad| {
+    with_gradient([qkv], value, move |grad, _| {
         let grad = grad.reshape((b, t, heads, depth))?.transpose(1, 2)?;
         let grad = grad.contiguous()?;
         let of_v = weights.t()?.matmul(&grad)?;

@@ -277,11 +277,11 @@ fn conv1x1_elsewhere(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Resu
         ))
     };
     match bias {
-        Some(bias) => with_gradient([x, weight, bias], value, move |grad| {
+        Some(bias) => with_gradient([x, weight, bias], value, move |grad, _| {
             let (of_x, of_weight, grad) = backward(grad)?;
             Ok([of_x, of_weight, grad.sum((0, 2))?])
         }),
-        None => with_gradient([x, weight], value, move |grad| {
+        None => with_gradient([x, weight], value, move |grad, _| {
             let (of_x, of_weight, _) = backward(grad)?;
             Ok([of_x, of_weight])
         }),

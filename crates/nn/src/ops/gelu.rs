@@ -38,7 +38,7 @@ pub fn gelu(x: &Tensor) -> Result<Tensor> {
 /// On a device or of a type without a kernel.
 fn gelu_elsewhere(x: &Tensor) -> Result<Tensor> {
     let plain = x.detach();
-    with_gradient([x], gelu_composed(&plain)?, move |grad| {
+    with_gradient([x], gelu_composed(&plain)?, move |grad, _| {
         Ok([(grad * gelu_slope(&plain)?)?])
     })
 }

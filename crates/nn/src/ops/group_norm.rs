@@ -158,20 +158,17 @@ fn group_norm_elsewhere(
         .reshape(planes)?
         .broadcast_mul(&plain_weight)?
         .broadcast_add(&bias.detach().reshape((1, c, 1))?)?;
+    // candle's relu makes 0 of NaN, which must show.
     let value = match relu {
-        true => value.relu()?,
+        true => value.le(0.0)?.where_cond(&value.zeros_like()?, &value)?,
         false => value,
     };
     let value = value.reshape((b, c, h, w))?;
-    // Where the maximum passes the gradient on.
-    let passes = match relu {
-        true => Some(value.gt(0.0)?.to_dtype(value.dtype())?),
-        false => None,
-    };
-    with_gradient([x, weight, bias], value, move |grad| {
-        let grad = match &passes {
-            Some(passes) => (grad * passes)?,
-            None => grad.clone(),
+    with_gradient([x, weight, bias], value, move |grad, value| {
+        // Where the maximum passes the gradient on.
+        let grad = match relu {
+            true => value.gt(0.0)?.where_cond(grad, &grad.zeros_like()?)?,
+            false => grad.clone(),
         };
         let grad = grad.reshape(planes)?;
         let of_normal = grad.broadcast_mul(&plain_weight)?.reshape(grouped)?;

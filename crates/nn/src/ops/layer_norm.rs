@@ -46,7 +46,7 @@ fn layer_norm_elsewhere(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) ->
     let value = normal
         .broadcast_mul(&plain_weight)?
         .broadcast_add(&bias.detach())?;
-    with_gradient([x, weight, bias], value, move |grad| {
+    with_gradient([x, weight, bias], value, move |grad, _| {
         let width = plain_weight.dim(0)?;
         let of_normal = grad.broadcast_mul(&plain_weight)?;
         let of_x = standardised_backward(&normal, &deviation, &of_normal)?;

@@ -126,11 +126,11 @@ fn linear_elsewhere(
         Ok((of_x, of_weight, grad))
     };
     match bias {
-        Some(bias) => with_gradient([x, weight, bias], value, move |grad| {
+        Some(bias) => with_gradient([x, weight, bias], value, move |grad, _| {
             let (of_x, of_weight, grad) = backward(grad)?;
             Ok([of_x, of_weight, grad.sum(0)?])
         }),
-        None => with_gradient([x, weight], value, move |grad| {
+        None => with_gradient([x, weight], value, move |grad, _| {
             let (of_x, of_weight, _) = backward(grad)?;
             Ok([of_x, of_weight])
         }),

@@ -1,5 +1,5 @@
-//! Differentiable operations, one file each: the CPU op for contiguous `f32`, and for every other type and device candle's operations with a
-//! gradient of their own. Nothing above knows which one ran.
+//! Differentiable operations, one file each: the CPU op for contiguous `f32`, and for every other type and device candle's operations, most with
+//! a gradient of their own. Nothing above knows which one ran.
 
 mod attention_qkv;
 mod checkpoint;

@@ -42,7 +42,7 @@ fn max_pool2x2_elsewhere(x: &Tensor) -> Result<Tensor> {
     let (top, left_of_top) = pair(&corner(0)?, &corner(1)?)?;
     let (bottom, left_of_bottom) = pair(&corner(2)?, &corner(3)?)?;
     let (value, is_top) = pair(&top, &bottom)?;
-    with_gradient([x], value, move |grad| {
+    with_gradient([x], value, move |grad, _| {
         let none = grad.zeros_like()?;
         let split = |first: &Tensor, grad: &Tensor| -> Result<(Tensor, Tensor)> {
             Ok((

@@ -1,6 +1,6 @@
 //! Finite differences in `f64` and golden values of the convolution-side ops.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 
 use super::conv::{conv3x3_composed, conv3x3_shifted};
 use super::testing::{agrees, gradients_agree, noise, slopes_agree};
@@ -45,6 +45,21 @@ fn normalisation_gradients_are_slopes() -> Result<()> {
     ];
     slopes_agree(&inputs, |t| group_norm(&t[0], 2, &t[1], &t[2], 1e-5))?;
     slopes_agree(&inputs, |t| group_norm_relu(&t[0], 2, &t[1], &t[2], 1e-5))
+}
+
+/// What is not a number shows in the result, whatever computes it.
+#[test]
+fn normalisation_hides_no_nan() -> Result<()> {
+    let x = noise(&[1, 4, 2, 3], 1, 1.0)?;
+    let weight = Tensor::new(&[1f32, f32::NAN, 1.0, 1.0], &Device::Cpu)?;
+    let bias = noise(&[4], 3, 1.0)?;
+    for dtype in [DType::F32, DType::F64] {
+        let [x, weight, bias] = [&x, &weight, &bias].map(|t| t.to_dtype(dtype));
+        let y = group_norm_relu(&x?, 2, &weight?, &bias?, 1e-5)?;
+        let values = y.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        assert_eq!(values.iter().filter(|value| value.is_nan()).count(), 6);
+    }
+    Ok(())
 }
 
 #[test]

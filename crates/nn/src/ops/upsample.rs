@@ -37,7 +37,7 @@ fn upsample2x_elsewhere(x: &Tensor) -> Result<Tensor> {
         .detach()
         .contiguous()?
         .upsample_bilinear2d(2 * h, 2 * w, false)?;
-    with_gradient([x], value, move |grad| {
+    with_gradient([x], value, move |grad, _| {
         // Each value takes part in four outputs a dimension; those beyond the border are the border's.
         let taps = [0.25f32, 0.75, 0.75, 0.25];
         let taps: Vec<f32> = taps.iter().flat_map(|a| taps.map(|b| a * b)).collect();

@@ -9,7 +9,7 @@ use candle_core::{
 };
 
 /// `value` as a function of one to three operands, with a gradient of its own: `backward` makes those of the operands, in their order, from
-/// that of the value.
+/// that of the value and the value.
 ///
 /// Candle would make a node of each operation inside, and run several kernels a node in the backward pass; a GPU waits for small kernels.
 /// `value` and what `backward` holds must have no graph: they are computed from detached operands.
@@ -19,7 +19,7 @@ pub(super) fn with_gradient<B, const N: usize>(
     backward: B,
 ) -> Result<Tensor>
 where
-    B: Fn(&Tensor) -> Result<[Tensor; N]> + Send + Sync + 'static,
+    B: Fn(&Tensor, &Tensor) -> Result<[Tensor; N]> + Send + Sync + 'static,
 {
     if !operands.iter().any(|operand| operand.track_op()) {
         return Ok(value);
@@ -30,7 +30,9 @@ where
     };
     let node = Node {
         value: Mutex::new(Some(value)),
-        backward: move |grad: &Tensor| Ok(backward(&grad.contiguous()?)?.to_vec()),
+        backward: move |grad: &Tensor, value: &Tensor| {
+            Ok(backward(&grad.contiguous()?, &value.detach())?.to_vec())
+        },
     };
     match operands.as_slice() {
         [x] => x.apply_op1(node),
@@ -85,19 +87,20 @@ impl<B> Node<B> {
     }
 }
 
-impl<B: Fn(&Tensor) -> Result<Vec<Tensor>>> Node<B> {
+impl<B: Fn(&Tensor, &Tensor) -> Result<Vec<Tensor>>> Node<B> {
     /// The gradients of those operands that are part of the graph.
     fn backward<const N: usize>(
         &self,
         operands: [&Tensor; N],
+        value: &Tensor,
         grad: &Tensor,
     ) -> Result<[Option<Tensor>; N]> {
-        let mut gradients = (self.backward)(grad)?.into_iter();
+        let mut gradients = (self.backward)(grad, value)?.into_iter();
         Ok(operands.map(|operand| gradients.next().filter(|_| operand.track_op())))
     }
 }
 
-impl<B: Fn(&Tensor) -> Result<Vec<Tensor>>> CustomOp1 for Node<B> {
+impl<B: Fn(&Tensor, &Tensor) -> Result<Vec<Tensor>>> CustomOp1 for Node<B> {
     fn name(&self) -> &'static str {
         "with_gradient"
     }
@@ -114,13 +117,13 @@ impl<B: Fn(&Tensor) -> Result<Vec<Tensor>>> CustomOp1 for Node<B> {
         self.metal()
     }
 
-    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let [of_x] = self.backward([x], grad)?;
+    fn bwd(&self, x: &Tensor, value: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let [of_x] = self.backward([x], value, grad)?;
         Ok(of_x)
     }
 }
 
-impl<B: Fn(&Tensor) -> Result<Vec<Tensor>>> CustomOp2 for Node<B> {
+impl<B: Fn(&Tensor, &Tensor) -> Result<Vec<Tensor>>> CustomOp2 for Node<B> {
     fn name(&self) -> &'static str {
         "with_gradient"
     }
@@ -159,15 +162,15 @@ impl<B: Fn(&Tensor) -> Result<Vec<Tensor>>> CustomOp2 for Node<B> {
         &self,
         x: &Tensor,
         y: &Tensor,
-        _: &Tensor,
+        value: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let [of_x, of_y] = self.backward([x, y], grad)?;
+        let [of_x, of_y] = self.backward([x, y], value, grad)?;
         Ok((of_x, of_y))
     }
 }
 
-impl<B: Fn(&Tensor) -> Result<Vec<Tensor>>> CustomOp3 for Node<B> {
+impl<B: Fn(&Tensor, &Tensor) -> Result<Vec<Tensor>>> CustomOp3 for Node<B> {
     fn name(&self) -> &'static str {
         "with_gradient"
     }
@@ -213,10 +216,10 @@ impl<B: Fn(&Tensor) -> Result<Vec<Tensor>>> CustomOp3 for Node<B> {
         x: &Tensor,
         y: &Tensor,
         z: &Tensor,
-        _: &Tensor,
+        value: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let [of_x, of_y, of_z] = self.backward([x, y, z], grad)?;
+        let [of_x, of_y, of_z] = self.backward([x, y, z], value, grad)?;
         Ok((of_x, of_y, of_z))
     }
 }
@@ -233,7 +236,7 @@ mod tests {
         let y = Tensor::new(&[[5f64, 6.0], [7.0, 8.0]], &Device::Cpu)?;
         // A view, which lies elsewhere in its storage than its own values would.
         let value = (x.detach() * &y)?.t()?;
-        let z = with_gradient([x.as_tensor(), &y], value, |grad| {
+        let z = with_gradient([x.as_tensor(), &y], value, |grad, _| {
             Ok([(grad * 2.0)?, (grad * 3.0)?])
         })?;
         assert_eq!(z.to_vec2::<f64>()?, [[5., 21.], [12., 32.]]);
@@ -247,7 +250,7 @@ mod tests {
     #[test]
     fn without_a_graph_it_is_the_value() -> Result<()> {
         let x = Tensor::zeros(3, DType::F64, &Device::Cpu)?;
-        let y = with_gradient([&x], x.clone(), |_| bail!("no gradient is asked for"))?;
+        let y = with_gradient([&x], x.clone(), |_, _| bail!("no gradient is asked for"))?;
         assert!(!y.track_op());
         Ok(())
     }

@@ -17,6 +17,8 @@ use crate::output::AnyResult;
 const MANIFEST: &str = "manifest";
 const KIND: &str = "venule segment";
 const SETTINGS: &str = "settings";
+/// The setting that says in which folder relative paths are meant.
+pub const WORKING_DIRECTORY: &str = "working_directory";
 const PROGRAM: &str = "program";
 
 /// The first line: what all results have in common. Photographs that are done are done only with the same `settings`.
@@ -279,11 +281,20 @@ fn expect_settings(path: &Path, found: &Map<String, Value>, header: &Value) -> A
         .and_then(Value::as_object)
         .unwrap_or(&empty);
     let here = header[SETTINGS].as_object().unwrap_or(&empty);
-    let other = |key: &&String| there.get(*key) != here.get(*key);
+    let of = |map: &Map<String, Value>, key: &str| map.get(key).cloned().unwrap_or(Value::Null);
+    let other = |key: &&String| {
+        let (there, here) = (of(&there, key), of(here, key));
+        // Where no path is relative, none is told.
+        let untold = *key == WORKING_DIRECTORY && (there.is_null() || here.is_null());
+        there != here && !untold
+    };
     let unknown = there.keys().filter(|key| !here.contains_key(*key));
     let differing = here.keys().filter(other).chain(unknown).map(|key| {
-        let value = |map: &Map<String, Value>| map.get(key).unwrap_or(&Value::Null).to_string();
-        format!("{key} is {} there and {} now", value(there), value(here))
+        format!(
+            "{key} is {} there and {} now",
+            of(there, key),
+            of(here, key)
+        )
     });
     let differing: Vec<String> = differing.collect();
     if !differing.is_empty() {
@@ -430,6 +441,20 @@ mod tests {
             error.contains("flips is true there and null now"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn relative_paths_are_meant_in_one_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.jsonl");
+        let open = |folder: Value| {
+            let header = header("w", json!({ WORKING_DIRECTORY: folder }));
+            Manifest::open(&path, &header, true, &[]).map(drop)
+        };
+        open(json!("/x")).unwrap();
+        let error = open(json!("/y")).unwrap_err().to_string();
+        assert!(error.contains("\"/x\" there and \"/y\" now"), "{error}");
+        assert!(open(Value::Null).is_ok() && open(json!("/x")).is_ok());
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! One photograph: from its file to its pictures and its row.
 
+use std::error::Error;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 use venule::Predict;
-use venule::data::{Mask, ReadOptions, Sample, check_orientation, read_photograph};
+use venule::data::{
+    Error as DataError, Mask, ReadOptions, Sample, check_orientation, read_photograph,
+};
 
 use super::Args;
 use super::list::Item;
@@ -36,7 +39,7 @@ pub fn segment(
     let notes: Vec<String> = photograph.notes.iter().map(ToString::to_string).collect();
     let mut sample = Sample::unlabelled(item.name.clone(), photograph.image);
     sample.fov = fov.cloned();
-    let result = segmenter.segment_sample(&sample)?;
+    let result = segmenter.segment_sample(&sample).map_err(with_flags)?;
     let warnings: Vec<String> = result.warnings.iter().map(ToString::to_string).collect();
     if args.strict && !warnings.is_empty() {
         return Err(format!("{} (--strict)", warnings.join("; ")).into());
@@ -65,6 +68,21 @@ pub fn segment(
         notes,
         warnings,
     })
+}
+
+/// An error with the flags that mend it.
+fn with_flags(error: venule::Error) -> Box<dyn Error + Send + Sync> {
+    let of_field_of_view = match &error {
+        venule::Error::Data(DataError::Sample { error, .. }) => {
+            matches!(**error, DataError::FieldOfViewNotFound { .. })
+        }
+        venule::Error::Data(error) => matches!(error, DataError::FieldOfViewNotFound { .. }),
+        _ => false,
+    };
+    match of_field_of_view {
+        true => format!("{error} (--fov FILE, --full-frame)").into(),
+        false => error.into(),
+    }
 }
 
 /// The row of a photograph that could not be segmented.

@@ -1,8 +1,8 @@
 //! Nothing that is read, and nothing that a human has drawn, is written over.
 
-use std::sync::OnceLock;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::list::Item;
 use crate::output::{AnyResult, check_name};
