@@ -6,6 +6,7 @@ mod circle;
 mod examine;
 mod hull;
 mod outline;
+mod sharpness;
 
 pub use examine::{FundusWarning, examine, examine_vessels};
 

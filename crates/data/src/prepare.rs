@@ -12,7 +12,7 @@ mod scale;
 mod vesselness;
 mod wiener;
 
-pub(crate) use filter::b_spline;
+pub(crate) use filter::{b_spline, window_sums};
 pub(crate) use resize::check_size;
 
 pub use channel::Channel;

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use image::RgbImage;
 
 use super::equivalent_diameter;
+use super::sharpness::sharpness;
 use crate::{Error, Mask, PixelBox, Result};
 
 /// Something odd about a photograph that can be segmented all the same.
@@ -46,6 +47,11 @@ pub enum FundusWarning {
         /// Standard deviation of brightness about its local mean, over the mean.
         contrast: f64,
     },
+    /// Fine structures are weak beside coarser ones: the photograph is out of focus, or was enlarged.
+    Blurred {
+        /// Standard deviation of the fine structures over that of coarser ones.
+        sharpness: f64,
+    },
     /// The field of view is so small that thin vessels cannot be seen.
     LowResolution {
         /// Its equivalent diameter in pixels.
@@ -65,6 +71,7 @@ impl FundusWarning {
             Self::Gray => "gray",
             Self::BrightVessels => "bright_vessels",
             Self::LowContrast { .. } => "low_contrast",
+            Self::Blurred { .. } => "blurred",
             Self::LowResolution { .. } => "low_resolution",
         }
     }
@@ -112,6 +119,11 @@ impl fmt::Display for FundusWarning {
                 "fine structures differ from their surroundings by {:.1} % of the brightness; vessels may be missed: use a sharper or better lit photograph",
                 100.0 * contrast
             ),
+            Self::Blurred { sharpness } => write!(
+                f,
+                "fine structures have {:.0} % of the contrast of coarser ones, and in sharp photographs about as much; thin vessels are missed: use a sharper photograph",
+                100.0 * sharpness
+            ),
             Self::LowResolution { diameter } => write!(
                 f,
                 "the field of view is {diameter:.0} pixels wide; thin vessels cannot be seen below 200: use the photograph at its original size"
@@ -136,6 +148,8 @@ const LEAST_REDDISH: f64 = 0.5;
 const MOST_GRAY: f64 = 0.04;
 /// Least contrast of fine structures.
 const LEAST_CONTRAST: f64 = 0.008;
+/// Least contrast of fine structures over that of coarser ones.
+const LEAST_SHARPNESS: f64 = 0.67;
 /// Least diameter in pixels.
 const LEAST_DIAMETER: f64 = 200.0;
 /// The diameter to which a field of view is reduced at most.
@@ -196,6 +210,10 @@ pub fn examine(image: &RgbImage, fov: &Mask) -> Result<Vec<FundusWarning>> {
         warnings.push(FundusWarning::LowContrast {
             contrast: seen.contrast,
         });
+    }
+    let sharpness = sharpness(image, bounds)?;
+    if let Some(sharpness) = sharpness.filter(|sharpness| *sharpness < LEAST_SHARPNESS) {
+        warnings.push(FundusWarning::Blurred { sharpness });
     }
     let diameter = equivalent_diameter(fov);
     if diameter < LEAST_DIAMETER {

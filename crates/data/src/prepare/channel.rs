@@ -63,7 +63,7 @@ impl Channel {
     }
 
     /// The channel at one place.
-    pub(super) fn plane(self, place: usize, image: &RgbImage) -> Plane {
+    pub(crate) fn plane(self, place: usize, image: &RgbImage) -> Plane {
         let (width, height) = image.dimensions();
         let mut pixels = image.pixels();
         Raster::from_fn(width as usize, height as usize, |_, _| {

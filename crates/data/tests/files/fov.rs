@@ -201,6 +201,25 @@ fn on_black(image: &RgbImage, size: (u32, u32), (left, top): (i64, i64)) -> RgbI
 }
 
 #[test]
+fn a_blurred_photograph_is_told() {
+    // Structures of several sizes, as a retina has them.
+    let image = RgbImage::from_fn(420, 420, |x, y| {
+        let (x, y) = (f64::from(x) - 210.0, f64::from(y) - 210.0);
+        if x.hypot(y) > 200.0 {
+            return Rgb([2; 3]);
+        }
+        let line = |period: f64, width: f64| x.rem_euclid(period) < width;
+        let vessel = line(61.0, 9.0) || line(23.0, 3.0) || (y / 2.0 + x).rem_euclid(37.0) < 3.0;
+        Rgb([180, if vessel { 60 } else { 90 }, 40])
+    });
+    let of = |image: &RgbImage| examine(image, &detect_fov(image).unwrap()).unwrap();
+    assert_eq!(of(&image), []);
+    let blurred = of(&image::imageops::blur(&image, 7.0));
+    let told = |w: &FundusWarning| matches!(w, FundusWarning::Blurred { .. });
+    assert!(blurred.iter().any(told), "{blurred:?}");
+}
+
+#[test]
 fn wide_bars_hide_no_field_of_view() {
     let image = retina(320, |light| [180.0, 90.0 * light, 40.0]);
     let alone = detect_fov(&image).unwrap();
