@@ -71,7 +71,9 @@ mod tests {
         }
         // Two that wait for each other come to their end.
         let (barrier, stop) = (Barrier::new(2), AtomicBool::new(false));
-        let wait = |_| drop(barrier.wait());
+        let wait = |_| {
+            barrier.wait();
+        };
         for_each(&[1, 2], 2, &stop, wait, |_, ()| Ok(())).unwrap();
     }
 

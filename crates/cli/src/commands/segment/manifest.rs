@@ -283,7 +283,7 @@ fn expect_settings(path: &Path, found: &Map<String, Value>, header: &Value) -> A
     let here = header[SETTINGS].as_object().unwrap_or(&empty);
     let of = |map: &Map<String, Value>, key: &str| map.get(key).cloned().unwrap_or(Value::Null);
     let other = |key: &&String| {
-        let (there, here) = (of(&there, key), of(here, key));
+        let (there, here) = (of(there, key), of(here, key));
         // Where no path is relative, none is told.
         let untold = *key == WORKING_DIRECTORY && (there.is_null() || here.is_null());
         there != here && !untold
