@@ -77,8 +77,8 @@ impl RunSummary {
     }
 }
 
-/// The runs in a folder and below it, best score first, those without a score behind them, and last those whose score is agreement. A folder whose log cannot be read is
-/// handed back as an error, beside the others.
+/// The runs in a folder and below it, best score first, those without a score behind them, and last those whose score is
+/// agreement. A folder whose log cannot be read is handed back as an error, beside the others.
 ///
 /// # Errors
 /// [`Error::Venule`](crate::Error::Venule) if `root` cannot be listed.

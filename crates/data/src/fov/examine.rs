@@ -121,7 +121,7 @@ impl fmt::Display for FundusWarning {
             ),
             Self::Blurred { sharpness } => write!(
                 f,
-                "fine structures have {:.0} % of the contrast of coarser ones, and in sharp photographs about as much; thin vessels are missed: use a sharper photograph",
+                "fine structures have {:.0} % of the contrast of coarser ones, where sharp photographs have about as much or more; thin vessels are missed: use a sharper photograph",
                 100.0 * sharpness
             ),
             Self::LowResolution { diameter } => write!(

@@ -31,8 +31,10 @@ pub fn upsample2x(x: &Tensor) -> Result<Tensor> {
 /// On a device or of a type without a kernel.
 fn upsample2x_elsewhere(x: &Tensor) -> Result<Tensor> {
     let (b, c, h, w) = x.dims4()?;
-    // Right for a contiguous map, but without a gradient.
-    #[allow(clippy::disallowed_methods)]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "right for a contiguous map; the gradient is this function's own"
+    )]
     let value = x
         .detach()
         .contiguous()?
