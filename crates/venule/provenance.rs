@@ -81,6 +81,9 @@ pub struct Provenance {
     /// The images that the stored threshold was chosen on. None where it was given, or no validation has chosen one.
     #[serde(default)]
     pub threshold_images: Vec<ImageRecord>,
+    /// The trained models that taught them, if any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub teachers: Vec<String>,
     /// The weights file that training started from, if any.
     pub pretrained: Option<String>,
     /// Seed of the run.
@@ -97,6 +100,7 @@ impl Provenance {
             unlabelled: Vec::new(),
             drawn: Vec::new(),
             threshold_images: Vec::new(),
+            teachers: Vec::new(),
             pretrained,
             seed,
             version: env!("CARGO_PKG_VERSION").to_owned(),

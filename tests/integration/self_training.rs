@@ -4,14 +4,14 @@ use std::error::Error as _;
 use std::path::Path;
 
 use venule::candle_core::Device;
-use venule::data::{Dataset, FovPolicy, InMemory, LabelCheck, Prepared, Sample};
+use venule::data::{Augment, Dataset, FovPolicy, InMemory, LabelCheck, Prepared, Sample};
 use venule::tasks::{Finetuning, FinetuningData};
 use venule::train::{BEST_FILE, FINAL_FILE, Outcome, Task, Trainer};
-use venule::{Error, ImageRecord, Recipe, Registry, Seen, Segmenter, SelfTraining};
+use venule::{Error, ImageRecord, Recipe, Registry, Seen, Segmenter, SelfTraining, VesselModel};
 use venule_lab::{FinetuneConfig, Place, RunFile};
 
 use crate::run_folders::labelled_folder;
-use crate::support::{photograph, photographs, recipe, short_run};
+use crate::support::{photograph, photographs, recipe, short_run, tiny_checkpoint, train};
 use crate::training::{assert_resumes, augmented};
 
 /// Two epochs of two steps, from bundled weights, on four photographs of 96 pixels without labels; two drawn ones beside them.
@@ -302,4 +302,139 @@ fn photographs_alone_make_the_epochs() {
     assert_eq!(task.samples_per_batch(), Some(2));
     assert_eq!(task.checkpoint().provenance.unlabelled, images);
     assert!(task.has_teacher());
+}
+
+/// An untrained model of the tiny kind, which finds something everywhere.
+fn teacher(seed: u64) -> (String, Segmenter) {
+    let checkpoint = tiny_checkpoint();
+    let model = VesselModel::new(&checkpoint.model, seed, &Device::Cpu).unwrap();
+    let segmenter = Segmenter::new(checkpoint, model).unwrap();
+    (format!("teacher {seed}"), segmenter)
+}
+
+/// Of photographs without labels alone, taught by these teachers.
+fn student(recipe: &Recipe, teachers: &[u64]) -> Finetuning {
+    let none = Box::new(InMemory::new(Vec::new()));
+    let data = data(none, photographs(96, 2));
+    let task = Finetuning::new(recipe, data, &Device::Cpu).unwrap();
+    let teachers = teachers.iter().map(|&seed| teacher(seed)).collect();
+    task.with_teachers(teachers).unwrap()
+}
+
+#[test]
+fn a_student_learns_what_its_teachers_find_in_the_mean() {
+    let mut recipe = settings();
+    recipe.augment = Augment::none();
+    recipe.self_training.unsure = 0.0;
+    recipe.crops_per_image = 8;
+    recipe.train = short_run(10, 5);
+    recipe.train.validate_every = 0;
+    let view = |index| {
+        let fov = FovPolicy::GivenOrDetect;
+        Prepared::from_sample(&photograph(96, index), &recipe.preprocess, fov).unwrap()
+    };
+    let found = |model: &VesselModel| model.predict(&view(0).image).unwrap().data().to_vec();
+    let [one, other] = [1, 2].map(|seed| found(teacher(seed).1.model()));
+    let apart = |map: &[f32], weight: f32| {
+        let mixed = one.iter().zip(&other);
+        let mixed = mixed.map(|(a, b)| weight * a + (1.0 - weight) * b);
+        let gaps = map.iter().zip(mixed).map(|(p, q)| (p - q).powi(2));
+        gaps.sum::<f32>() / map.len() as f32
+    };
+    let mut task = student(&recipe, &[1, 2]);
+    // No average of its own weights teaches.
+    assert!(!task.has_teacher());
+    let before = found(task.model());
+    let folder = tempfile::tempdir().unwrap();
+    train(&mut task, folder.path(), recipe.train.clone());
+    let after = found(task.model());
+    assert!(
+        apart(&after, 0.5) < 0.3 * apart(&before, 0.5),
+        "{} {}",
+        apart(&after, 0.5),
+        apart(&before, 0.5)
+    );
+    assert!(apart(&after, 0.5) < apart(&after, 1.0).min(apart(&after, 0.0)));
+    let said = Segmenter::from_file(folder.path().join(FINAL_FILE)).unwrap();
+    assert_eq!(
+        said.checkpoint().provenance.teachers,
+        ["teacher 1", "teacher 2"]
+    );
+}
+
+#[test]
+fn a_student_goes_on_as_if_it_had_not_been_stopped() {
+    let recipe = settings();
+    let make = || student(&recipe, &[1]);
+    assert_resumes(make, &recipe.train, 1, &[FINAL_FILE]);
+}
+
+#[test]
+fn teachers_that_cannot_teach_are_refused() {
+    let recipe = settings();
+    let labelled = FinetuningData {
+        unlabelled: None,
+        ..data(photographs(96, 1), photographs(96, 1))
+    };
+    let task = Finetuning::new(&recipe, labelled, &Device::Cpu).unwrap();
+    let error = task.with_teachers(vec![teacher(1)]).err().unwrap();
+    assert!(
+        error.to_string().contains("photographs without labels"),
+        "{error}"
+    );
+
+    let task = student(&recipe, &[]);
+    let fast = (
+        "bundled-fast".to_owned(),
+        Segmenter::bundled_fast().unwrap(),
+    );
+    let error = task.with_teachers(vec![fast]).err().unwrap().to_string();
+    assert!(
+        error.contains("bundled-fast") && error.contains("recipe.preprocess"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_run_file_names_teachers_and_another_teacher_is_another_run() {
+    let root = tempfile::tempdir().unwrap();
+    labelled_folder(root.path());
+    let files = [1, 2].map(|seed| {
+        let (_, teacher) = teacher(seed);
+        let file = root.path().join(format!("{seed}.safetensors"));
+        let dtype = venule::candle_core::DType::F32;
+        teacher
+            .checkpoint()
+            .save(&file, teacher.model(), dtype)
+            .unwrap();
+        file
+    });
+    let run = |teacher: &Path, resume: bool| {
+        let run = FinetuneConfig::preset("tiny").unwrap();
+        let mut run = run
+            .with_all([
+                ("recipe.preprocess", "{}"),
+                ("recipe.crop", "64"),
+                ("recipe.train.epochs", "2"),
+            ])
+            .unwrap();
+        run.recipe.preprocess = tiny_checkpoint().preprocess;
+        run.unlabelled = vec![root.path().join("train/images")];
+        run.teachers = vec![teacher.display().to_string()];
+        run.run.resume = resume;
+        let place = root.path().join("run");
+        Place::new(&place, &Registry::built_in()).finetune(&run)
+    };
+    run(&files[0], false).unwrap();
+    let taught = Segmenter::from_file(root.path().join("run").join(FINAL_FILE)).unwrap();
+    let provenance = &taught.checkpoint().provenance;
+    assert_eq!(provenance.teachers, [files[0].display().to_string()]);
+    assert_eq!(provenance.unlabelled.len(), 6);
+    let error = run(&files[1], true).unwrap_err();
+    assert!(error.to_string().contains("teacher"), "{error}");
+    let missing = run(&root.path().join("none.safetensors"), false).unwrap_err();
+    assert!(
+        missing.to_string().contains("none.safetensors"),
+        "{missing}"
+    );
 }

@@ -18,7 +18,7 @@ mod views;
 pub use start::StartParts;
 
 use held::HeldOut;
-use teacher::MeanTeacher;
+use teacher::Teacher;
 use views::training_views;
 
 use super::batches::Batches;
@@ -53,7 +53,7 @@ pub struct Finetuning {
     loss: Box<dyn Loss>,
     /// Of labelled photographs, if there are any; else the teacher's batches make the epochs.
     batches: Option<Batches>,
-    teacher: Option<MeanTeacher>,
+    teacher: Option<Teacher>,
     held: HeldOut,
     /// Set by hand, or found by validation.
     threshold: f32,
@@ -145,12 +145,7 @@ impl Finetuning {
         let cache_bytes = data.cache_bytes / if both { 2 } else { 1 };
         let loading = (data.fov, data.workers, cache_bytes);
         let mut teacher = match data.unlabelled {
-            Some(photographs) => Some(MeanTeacher::new(
-                recipe,
-                photographs,
-                loading,
-                batcher.clone(),
-            )?),
+            Some(photographs) => Some(Teacher::new(recipe, photographs, loading, batcher.clone())?),
             None => None,
         };
         let batches = match data.train.is_empty() {
@@ -307,7 +302,7 @@ impl Task for Finetuning {
 
     fn batches_per_epoch(&self) -> usize {
         let labelled = self.batches.as_ref().map(Batches::per_epoch);
-        let teacher = || self.teacher.as_ref().map_or(0, MeanTeacher::per_epoch);
+        let teacher = || self.teacher.as_ref().map_or(0, Teacher::per_epoch);
         labelled.unwrap_or_else(teacher)
     }
 
@@ -340,7 +335,8 @@ impl Task for Finetuning {
     }
 
     fn has_teacher(&self) -> bool {
-        self.teacher.is_some()
+        let own = |teacher: &Teacher| teacher.trained.is_empty();
+        self.teacher.as_ref().is_some_and(own)
     }
 
     fn teach(&mut self, position: Position) -> std::result::Result<(), BoxError> {

@@ -81,10 +81,15 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
     if !args.threshold_on.is_empty() {
         choose_threshold(&args, &segmenter, &mut checkpoint)?;
     }
-    if let Some(path) = checkpoint.provenance.pretrained.take() {
+    let provenance = &mut checkpoint.provenance;
+    for path in provenance
+        .pretrained
+        .iter_mut()
+        .chain(&mut provenance.teachers)
+    {
         // The folders of the machine it was trained on are nobody's concern.
-        let name = Path::new(&path).file_name().unwrap_or_default();
-        checkpoint.provenance.pretrained = Some(name.to_string_lossy().into_owned());
+        let name = Path::new(path).file_name().unwrap_or_default();
+        *path = name.to_string_lossy().into_owned();
     }
     match args.onnx {
         None => checkpoint.save(out, segmenter.model(), DType::F16)?,

@@ -12,6 +12,7 @@ use venule::{PartConfig, Recipe, Registry, check_threshold};
 
 use super::data_config::{self, DataConfig, Purpose, unlabelled};
 use super::run_file::RunFile;
+use super::start::weights;
 use super::synthetic_config::SyntheticConfig;
 use crate::{Error, Result};
 
@@ -57,6 +58,10 @@ pub struct FinetuneConfig {
     /// Which of its variables are taken: `all`, `all-but-head`, `encoder` or `decoder`. Default: all.
     #[serde(default)]
     pub from_parts: StartParts,
+    /// Trained segmentation models that say what there is in the photographs without labels, in the mean, each named as in `from`.
+    /// Default: none, which leaves that to the average of the model's own weights.
+    #[serde(default)]
+    pub teachers: Vec<String>,
     /// Weights for the encoder to start from. Default: none.
     pub pretrained: Option<PathBuf>,
     /// What is read of these weights. Default: all that is an encoder's, or an error.
@@ -171,6 +176,7 @@ impl RunFile for FinetuneConfig {
             fov: FovPolicy::default(),
             from: None,
             from_parts: StartParts::default(),
+            teachers: Vec::new(),
             pretrained: None,
             import: ImportSettings::default(),
             freeze: Freeze::default(),
@@ -196,11 +202,12 @@ impl RunFile for FinetuneConfig {
         self.recipe.augment.validate()?;
         self.recipe.color.validate()?;
         self.recipe.self_training.validate()?;
-        if !self.unlabelled.is_empty() && self.recipe.train.ema.is_none() {
+        let mean_teacher = !self.unlabelled.is_empty() && self.teachers.is_empty();
+        if mean_teacher && self.recipe.train.ema.is_none() {
             return Err(venule::Error::Config {
                 field: "recipe.train.ema",
                 value: "none".to_owned(),
-                expected: "photographs without labels are taught by the average of the weights: set a decay, such as { decay = 0.995 }",
+                expected: "photographs without labels are taught by the average of the weights: set a decay, such as { decay = 0.995 }, or name trained teachers",
             }
             .into());
         }
@@ -394,6 +401,11 @@ impl FinetuneConfig {
             cache_bytes: data_config::cache_bytes(self.cache_mib)?,
         };
         let task = Finetuning::from_registry(registry, &self.recipe, data, device)?;
+        let teachers = self.teachers.iter().map(|name| {
+            let teacher = weights(Path::new(name), registry, device)?;
+            Ok((name.clone(), teacher))
+        });
+        let task = task.with_teachers(teachers.collect::<Result<_>>()?)?;
         Ok(match self.threshold {
             Some(threshold) => task.with_threshold(threshold)?,
             None => task,

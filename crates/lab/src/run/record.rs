@@ -32,16 +32,18 @@ const COLUMNS: [&str; 8] = [
 ];
 
 /// Rows that a run which goes on must still have; test images and the weights it started from are not among them.
-const TRAINED_ON: [&str; 3] = ["train", "validation", UNLABELLED];
+const TRAINED_ON: [&str; 4] = ["train", "validation", UNLABELLED, TEACHER];
 /// The purpose of photographs that a fine-tuning learns from without labels.
 pub(super) const UNLABELLED: &str = "unlabelled";
+/// The purpose of the weights of a trained teacher, which is asked to the end.
+const TEACHER: &str = "teacher";
 /// The purpose of the weights that a run starts from.
 const PRETRAINED: &str = "pretrained";
 
 /// Writes into the run folder what a run is made of, when it starts and before its first step:
 ///
 /// - `run.toml`: the whole configuration; `--config run.toml` repeats the run;
-/// - `data.tsv`: a line for each image and for the weights it starts from, with purpose, id, files and their CRC-32;
+/// - `data.tsv`: a line for each image and for the weights it starts from or learns from, with purpose, id, files and their CRC-32;
 /// - `machine.json`: version and build of this crate, operating system, processor, threads, device.
 ///
 /// A run that is resumed must have the images it was begun with; else the error names the first that differs. The weights it
@@ -122,6 +124,15 @@ impl RunRecord {
     /// If the file cannot be read.
     pub fn with_weights(mut self, path: &Path) -> Result<Self> {
         self.add(PRETRAINED, "", [Some(path), None, None])?;
+        Ok(self)
+    }
+
+    /// Adds the weights of a trained teacher.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn with_teacher(mut self, path: &Path) -> Result<Self> {
+        self.add(TEACHER, "", [Some(path), None, None])?;
         Ok(self)
     }
 
@@ -215,6 +226,7 @@ fn difference(saved: &str, now: &str, wanted: impl Fn(&str) -> bool) -> Option<S
     fn name(row: &[(&str, &str)]) -> String {
         match cell(row, "purpose") {
             PRETRAINED => "the weights it starts from".to_owned(),
+            TEACHER => "the weights of its teacher".to_owned(),
             purpose => format!("{purpose} image '{}'", cell(row, "id")),
         }
     }

@@ -400,6 +400,9 @@ pub fn finetuning_record(
     if let Some(unlabelled) = &files.unlabelled {
         record = record.with_images(UNLABELLED, unlabelled)?;
     }
+    for teacher in run.teacher_files() {
+        record = record.with_teacher(teacher)?;
+    }
     match test {
         Some(test) => record.with_images(Purpose::Test.name(), test),
         None => Ok(record),

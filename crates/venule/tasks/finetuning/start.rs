@@ -1,10 +1,10 @@
-//! Starting from a whole segmentation model.
+//! Starting from a whole segmentation model, and learning from others.
 
 use serde::{Deserialize, Serialize};
 use venule_nn::Param;
 
 use super::Finetuning;
-use crate::{Error, ImageRecord, Result, Segmenter};
+use crate::{Error, ImageRecord, Provenance, Result, Segmenter};
 
 /// Which variables of a segmentation model a fine-tuning starts from; the others stay fresh.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,13 +100,9 @@ impl Finetuning {
                 param.var().set(&value.to_device(self.model.device())?)?;
             }
         }
-        let provenance = &mut self.checkpoint.provenance;
         let earlier = &start.checkpoint().provenance;
-        provenance.images = joined(&earlier.images, &provenance.images);
-        provenance.unlabelled = joined(&earlier.unlabelled, &provenance.unlabelled);
-        let mut drawn = earlier.drawn.clone();
-        drawn.retain(|name| !provenance.drawn.contains(name));
-        provenance.drawn.append(&mut drawn);
+        self.owe(earlier);
+        let provenance = &mut self.checkpoint.provenance;
         provenance.pretrained = Some(name.to_owned());
         if parts == StartParts::All && !self.fixed_threshold {
             self.threshold = start.checkpoint().threshold;
@@ -114,6 +110,78 @@ impl Finetuning {
             provenance.threshold_images = earlier.threshold_images.clone();
         }
         Ok(())
+    }
+
+    /// Learns from the photographs without labels what these trained models find there, in the mean, instead of what the average of its
+    /// own weights does: self-training of a fresh model (Xie et al. 2020), or several models distilled into one (Hinton et al. 2015).
+    ///
+    /// Their probabilities count as they are, without the calibration. The weights name the teachers, and the images that these were
+    /// trained on.
+    ///
+    /// ```
+    /// use venule::candle_core::Device;
+    /// use venule::data::{FovPolicy, InMemory};
+    /// use venule::synthetic::{SyntheticFundus, SyntheticSet};
+    /// use venule::tasks::{Finetuning, FinetuningData};
+    /// use venule::{Recipe, Segmenter};
+    /// # fn main() -> venule::Result<()> {
+    /// # #[cfg(feature = "bundled")] {
+    /// let photographs = InMemory::read(&SyntheticSet::new(SyntheticFundus::square(96), 1, 2)?)?;
+    /// let data = FinetuningData {
+    ///     train: Box::new(InMemory::new(Vec::new())),
+    ///     unlabelled: Some(Box::new(photographs)),
+    ///     validation: Box::new(InMemory::new(Vec::new())),
+    ///     fov: FovPolicy::GivenOrDetect,
+    ///     workers: 1,
+    ///     cache_bytes: 1 << 28,
+    /// };
+    /// let teacher = Segmenter::bundled_fast()?;
+    /// let mut recipe = Recipe { crop: 64, ..Recipe::preset("tiny")? };
+    /// recipe.preprocess = teacher.checkpoint().preprocess.clone();
+    /// let student = Finetuning::new(&recipe, data, &Device::Cpu)?
+    ///     .with_teachers(vec![("bundled-fast".to_owned(), teacher)])?;
+    /// assert_eq!(student.checkpoint().provenance.teachers, ["bundled-fast"]);
+    /// # } Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Config`] if there are no photographs to learn from without labels, or a teacher sees photographs in another way: its
+    /// preprocessing differs.
+    pub fn with_teachers(mut self, teachers: Vec<(String, Segmenter)>) -> Result<Self> {
+        let refused = |value: &str, expected| Error::Config {
+            field: "teachers",
+            value: value.to_owned(),
+            expected,
+        };
+        for (name, teacher) in teachers {
+            let Some(own) = &mut self.teacher else {
+                return Err(refused(
+                    &name,
+                    "teachers teach on photographs without labels; name some, as `unlabelled`",
+                ));
+            };
+            if teacher.checkpoint().preprocess != self.checkpoint.preprocess {
+                return Err(refused(
+                    &name,
+                    "a teacher sees photographs as the model does; set `recipe.preprocess` as the teacher has it",
+                ));
+            }
+            let provenance = teacher.checkpoint().provenance.clone();
+            own.trained.push(teacher);
+            self.owe(&provenance);
+            self.checkpoint.provenance.teachers.push(name);
+        }
+        Ok(self)
+    }
+
+    /// Adds what earlier weights were trained on.
+    fn owe(&mut self, earlier: &Provenance) {
+        let provenance = &mut self.checkpoint.provenance;
+        provenance.images = joined(&earlier.images, &provenance.images);
+        provenance.unlabelled = joined(&earlier.unlabelled, &provenance.unlabelled);
+        let mut drawn = earlier.drawn.clone();
+        drawn.retain(|name| !provenance.drawn.contains(name));
+        provenance.drawn.append(&mut drawn);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Learning from photographs without labels by a mean teacher.
+//! Learning from photographs without labels, by a mean teacher or by trained ones.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use venule_train::{BoxError, Position};
 
 use crate::predict::within;
 use crate::tasks::batches::{Batches, save_batch};
-use crate::{Error, Recipe, Result, SelfTraining, VesselModel};
+use crate::{Error, Recipe, Result, Segmenter, SelfTraining, VesselModel};
 
 /// Keeps the order, crops and intensities of these photographs apart from those of the labelled ones.
 const KEY: u64 = 0x7465_6163_6865_7221;
@@ -26,9 +26,11 @@ const FEWER: f64 = 0.25;
 const MORE: f64 = 4.0;
 const MOST: f64 = 0.5;
 
-/// A mean teacher with the photographs it teaches on.
-pub(super) struct MeanTeacher {
+/// A teacher with the photographs it teaches on.
+pub(super) struct Teacher {
     settings: SelfTraining,
+    /// Trained models, the mean of whose probabilities is the target; without any it is that of the model's own averaged weights.
+    pub(super) trained: Vec<Segmenter>,
     /// Of views in the photographs' own intensities.
     batches: Batches,
     batcher: Batcher,
@@ -112,7 +114,7 @@ pub(super) struct Watch {
     pub(super) agreement: f64,
 }
 
-impl MeanTeacher {
+impl Teacher {
     pub(super) fn new(
         recipe: &Recipe,
         photographs: Box<dyn Dataset>,
@@ -160,6 +162,7 @@ impl MeanTeacher {
         )?;
         Ok(Self {
             settings,
+            trained: Vec::new(),
             per_epoch: loader.batches(),
             batches: Batches::new(loader, batcher.clone()),
             batcher,
@@ -226,7 +229,7 @@ impl MeanTeacher {
         Ok((weak, strong))
     }
 
-    /// Asks the teacher, whose weights the model has now, what to learn at this position.
+    /// Asks the mean teacher, whose weights the model has now, what to learn at this position.
     pub(super) fn teach(
         &mut self,
         model: &VesselModel,
@@ -238,23 +241,32 @@ impl MeanTeacher {
         };
         self.begin(model, threshold)?;
         let (weak, strong) = self.views(own)?;
-        let (weak, strong) = (self.batcher.batch(&weak)?, self.batcher.batch(&strong)?);
-        let targets = {
-            let _frozen = model.store().no_grad();
-            let seen = |images: &Tensor| {
-                let logits = model.forward(images, Mode::Eval)?;
-                candle_nn::ops::sigmoid(&logits)
-            };
-            let mirrored = seen(&weak.images.flip(&[3])?.contiguous()?)?.flip(&[3])?;
-            ((seen(&weak.images)? + mirrored)? * 0.5)?.detach()
-        };
-        self.lesson = Some(Lesson {
+        let weak = self.batcher.batch(&weak)?;
+        let targets = targets(model, &weak.images)?;
+        self.lesson = Some(self.lesson(position, targets, &strong)?);
+        Ok(())
+    }
+
+    /// What the trained teachers find, in the mean.
+    fn ask_trained(&mut self, own: Position, position: Position) -> Result<Lesson> {
+        let (weak, strong) = self.views(own)?;
+        let weak = self.batcher.batch(&weak)?;
+        let mut found = Vec::with_capacity(self.trained.len());
+        for teacher in &self.trained {
+            found.push(targets(teacher.model(), &weak.images)?);
+        }
+        let targets = Tensor::stack(&found, 0)?.mean(0)?;
+        self.lesson(position, targets, &strong)
+    }
+
+    fn lesson(&self, position: Position, targets: Tensor, strong: &[Prepared]) -> Result<Lesson> {
+        let strong = self.batcher.batch(strong)?;
+        Ok(Lesson {
             position,
             images: strong.images,
             counted: self.counted(&targets, &strong.valid)?,
             targets,
-        });
-        Ok(())
+        })
     }
 
     /// The pixels of the field of view but for the share of which the teacher is least sure.
@@ -287,11 +299,16 @@ impl MeanTeacher {
         model: &VesselModel,
         position: Position,
     ) -> std::result::Result<Option<(Tensor, f64, usize)>, BoxError> {
-        if self.own(position).is_none() {
+        let Some(own) = self.own(position) else {
             return Ok(None);
-        }
-        let lesson = self.lesson.take().filter(|it| it.position == position);
-        let lesson = lesson.ok_or("nothing was taught for this step")?;
+        };
+        let lesson = match self.trained.is_empty() {
+            true => {
+                let lesson = self.lesson.take().filter(|it| it.position == position);
+                lesson.ok_or("nothing was taught for this step")?
+            }
+            false => self.ask_trained(own, position)?,
+        };
         let seed = mix(&[
             position.seed,
             KEY,
@@ -362,4 +379,12 @@ impl MeanTeacher {
         let batch = self.batcher.batch(&strong)?;
         save_batch(batch, "unlabelled_", position, folder)
     }
+}
+
+/// The probabilities that a model finds, in the mean of the views and their mirror images; no gradient reaches it.
+fn targets(model: &VesselModel, images: &Tensor) -> candle_core::Result<Tensor> {
+    let _frozen = model.store().no_grad();
+    let seen = |images: &Tensor| candle_nn::ops::sigmoid(&model.forward(images, Mode::Eval)?);
+    let mirrored = seen(&images.flip(&[3])?.contiguous()?)?.flip(&[3])?;
+    Ok(((seen(images)? + mirrored)? * 0.5)?.detach())
 }
