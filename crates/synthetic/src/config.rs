@@ -35,7 +35,7 @@ pub struct SyntheticFundus {
     pub base_color: [f32; 3],
     /// Chance that the picture has no colour, as a red-free photograph, 0–1.
     pub gray: f32,
-    /// Mean share of vessel pixels in the field of view, 0.02–0.16.
+    /// Mean share of vessel pixels in the field of view, 0.02–0.2.
     pub vessel_share: f32,
     /// Width of the main vessels, 0.5–2; 1 is usual.
     pub calibre: f32,
@@ -43,14 +43,22 @@ pub struct SyntheticFundus {
     pub contrast: f32,
     /// Darkness of arteries as a share of that of veins, 0.3–1.2; 0.8 is usual.
     pub artery_darkness: f32,
+    /// Brightness of the reflex along the middle of wide vessels, 0–2; 1 is usual.
+    pub reflex: f32,
     /// How much vessels wind, 0–3; 1 is usual.
     pub tortuosity: f32,
+    /// How far beyond the edge of a vessel its label reaches, 0–2 pixels: human annotators draw outside the edge, by half a pixel in
+    /// DRIVE. It is that of vessels at least 4 pixels wide in a field of 45°; thinner ones have less in proportion, and other fields by
+    /// the square of their angle, since narrow ones are photographed with more pixels to a degree.
+    pub label_margin: f32,
     /// How uneven the retina between the vessels is, 0–3; 1 is usual.
     pub texture: f32,
     /// Chance that vessels of the choroid show between those of the retina, which no label holds, 0–1.
     pub choroid: f32,
     /// Chance of the sheen of a young retina: bright streaks beside the vessels, 0–1.
     pub reflections: f32,
+    /// Chance of a rim: the light fades over the last pixels before the border of the field of view, 0–1.
+    pub rim: f32,
     /// How much the light falls off and leans to one side, 0–2; 1 is usual.
     pub illumination: f32,
     /// Standard deviation of the optical blur in pixels of a DRIVE photograph, 0–5.
@@ -88,10 +96,13 @@ impl SyntheticFundus {
             calibre: 1.0,
             contrast: 1.0,
             artery_darkness: 0.8,
+            reflex: 1.0,
             tortuosity: 1.0,
+            label_margin: 0.0,
             texture: 1.0,
             choroid: 0.3,
             reflections: 0.0,
+            rim: 0.0,
             illumination: 1.0,
             blur: 0.75,
             sharpness_gradient: 0.0,
@@ -177,8 +188,8 @@ impl SyntheticFundus {
             (
                 "SyntheticFundus::vessel_share",
                 self.vessel_share,
-                0.02..=0.16,
-                "between 0.02 and 0.16",
+                0.02..=0.2,
+                "between 0.02 and 0.2",
             ),
             (
                 "SyntheticFundus::calibre",
@@ -199,11 +210,24 @@ impl SyntheticFundus {
                 "between 0.3 and 1.2",
             ),
             (
+                "SyntheticFundus::reflex",
+                self.reflex,
+                0.0..=2.0,
+                "between 0 and 2",
+            ),
+            (
                 "SyntheticFundus::tortuosity",
                 self.tortuosity,
                 0.0..=3.0,
                 three,
             ),
+            (
+                "SyntheticFundus::label_margin",
+                self.label_margin,
+                0.0..=2.0,
+                "between 0 and 2 pixels",
+            ),
+            ("SyntheticFundus::rim", self.rim, 0.0..=1.0, unit),
             ("SyntheticFundus::texture", self.texture, 0.0..=3.0, three),
             ("SyntheticFundus::choroid", self.choroid, 0.0..=1.0, unit),
             (

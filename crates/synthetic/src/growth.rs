@@ -303,7 +303,7 @@ impl Growth<'_> {
             }
             self.occupancy.mark(bud.kind, next, id);
             if from_centre < scene.view_radius {
-                self.area += STEP * 2.0 * bud.radius;
+                self.area += STEP * 2.0 * self.scene.labelled(bud.radius);
             }
         }
         Stop::Done

@@ -7,8 +7,8 @@
 //! 1. A scene: the optic disc, the macula, the field of view, the colours of one eye and one camera.
 //! 2. Vessels: arteries and veins grow from the disc as arcades around the macula. A vessel of radius r parts into two of radii a
 //!    and b with r³ = a³ + b³ (Murray, 1926).
-//! 3. The background: choroid, uneven light, and, by chance, exudates, drusen and haemorrhages.
-//! 4. The camera: blur, border of the view, noise, tone curve, JPEG.
+//! 3. The background: choroid, uneven light, and, by chance, exudates, drusen, haemorrhages and the sheen of nerve fibres.
+//! 4. The camera: a rim of fading light, blur, border of the view, noise, tone curve, JPEG.
 //!
 //! Every number comes from a stream of ChaCha8 that is keyed by seed, index and stage. The same configuration, seed and index give the
 //! same bytes.
@@ -36,6 +36,7 @@ mod occupancy;
 mod photograph;
 mod random;
 mod range;
+mod rim;
 mod scene;
 mod set;
 mod sheen;

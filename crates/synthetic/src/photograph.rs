@@ -3,7 +3,7 @@ use venule_data::{LabelCheck, Mask, Result, Sample};
 use crate::random::{Random, Stage};
 use crate::scene::Scene;
 use crate::tree::Tree;
-use crate::{SyntheticFundus, background, camera, growth, lesions, sheen, vessels};
+use crate::{SyntheticFundus, background, camera, growth, lesions, rim, sheen, vessels};
 
 /// Makes photograph `index` of the endless set that `seed` stands for, with its exact label and field of view.
 ///
@@ -20,6 +20,7 @@ pub fn synthetic_fundus(config: &SyntheticFundus, seed: u64, index: usize) -> Re
     let mut chances = stream(Stage::Chances);
     let gray = chances.chance(config.gray);
     let reflects = chances.chance(config.reflections);
+    let rimmed = chances.chance(config.rim);
     let fov = Mask::from_fn(config.width, config.height, |x, y| scene.sees(x, y));
 
     let mut random = stream(Stage::Vessels);
@@ -41,6 +42,9 @@ pub fn synthetic_fundus(config: &SyntheticFundus, seed: u64, index: usize) -> Re
                 *value *= (-scene.contrast * depth).exp();
             }
         }
+    }
+    if rimmed {
+        rim::paint(&mut planes, &scene, &mut stream(Stage::Rim));
     }
     let image = camera::expose(planes, &scene, config, gray, &mut stream(Stage::Camera))?;
     Ok(Sample {
@@ -68,7 +72,7 @@ fn grow_vessels(
     const ATTEMPTS: usize = 5;
     let spread = 0.09 * config.variation * random.normal().clamp(-1.6, 1.6);
     let share = config.vessel_share * (1.0 + spread);
-    let reflex = random.range(0.1, 0.45);
+    let reflex = config.reflex * random.range(0.1, 0.45);
     let mut attempt = 1;
     loop {
         let (tree, found) = grow_tree(share, scene, fov, random);

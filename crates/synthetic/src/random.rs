@@ -12,6 +12,7 @@ pub(super) enum Stage {
     Look,
     Chances,
     Sheen,
+    Rim,
 }
 
 /// Seeded numbers; every draw of the generator goes through here.

@@ -57,14 +57,20 @@ pub struct SyntheticRange {
     pub contrast: Interval,
     /// [`SyntheticFundus::artery_darkness`].
     pub artery_darkness: Interval,
+    /// [`SyntheticFundus::reflex`].
+    pub reflex: Interval,
     /// [`SyntheticFundus::tortuosity`].
     pub tortuosity: Interval,
+    /// [`SyntheticFundus::label_margin`].
+    pub label_margin: Interval,
     /// [`SyntheticFundus::texture`].
     pub texture: Interval,
     /// Chance that choroidal vessels show.
     pub choroid: f32,
     /// Chance of the sheen of a young retina.
     pub reflections: f32,
+    /// Chance of a rim along the border of the field of view.
+    pub rim: f32,
     /// [`SyntheticFundus::illumination`].
     pub illumination: Interval,
     /// [`SyntheticFundus::blur`].
@@ -105,14 +111,17 @@ impl SyntheticRange {
             green_share: [0.36, 0.62],
             blue_share: [0.25, 0.75],
             gray: 0.05,
-            vessel_share: [0.09, 0.13],
-            calibre: [0.85, 1.15],
+            vessel_share: [0.12, 0.19],
+            calibre: [0.8, 1.15],
             contrast: [0.6, 1.4],
             artery_darkness: [0.6, 0.9],
+            reflex: [0.5, 2.0],
             tortuosity: [0.6, 1.6],
+            label_margin: [0.3, 0.7],
             texture: [0.7, 1.6],
             choroid: 0.35,
-            reflections: 0.15,
+            reflections: 0.5,
+            rim: 0.7,
             illumination: [0.6, 1.4],
             blur: [0.5, 1.3],
             sharpness_gradient: [0.0, 0.5],
@@ -145,10 +154,13 @@ impl SyntheticRange {
             calibre: one(look.calibre),
             contrast: one(look.contrast),
             artery_darkness: one(look.artery_darkness),
+            reflex: one(look.reflex),
             tortuosity: one(look.tortuosity),
+            label_margin: one(look.label_margin),
             texture: one(look.texture),
             choroid: look.choroid,
             reflections: look.reflections,
+            rim: look.rim,
             illumination: one(look.illumination),
             blur: one(look.blur),
             sharpness_gradient: one(look.sharpness_gradient),
@@ -232,7 +244,7 @@ impl SyntheticRange {
         }))
     }
 
-    fn intervals(&self) -> [(&'static str, Interval); 16] {
+    fn intervals(&self) -> [(&'static str, Interval); 18] {
         [
             ("aspect", self.aspect),
             ("fov_diameter", self.fov_diameter),
@@ -244,7 +256,9 @@ impl SyntheticRange {
             ("calibre", self.calibre),
             ("contrast", self.contrast),
             ("artery_darkness", self.artery_darkness),
+            ("reflex", self.reflex),
             ("tortuosity", self.tortuosity),
+            ("label_margin", self.label_margin),
             ("texture", self.texture),
             ("illumination", self.illumination),
             ("blur", self.blur),
@@ -277,10 +291,13 @@ impl SyntheticRange {
             vessel_share: pick_linear(self.vessel_share),
             calibre: pick_linear(self.calibre),
             artery_darkness: pick_linear(self.artery_darkness),
+            reflex: pick_linear(self.reflex),
             tortuosity: pick_linear(self.tortuosity),
+            label_margin: pick_linear(self.label_margin),
             texture: pick_linear(self.texture),
             choroid: self.choroid,
             reflections: self.reflections,
+            rim: self.rim,
             illumination: pick_linear(self.illumination),
             blur: pick_linear(self.blur),
             sharpness_gradient: pick_linear(self.sharpness_gradient),

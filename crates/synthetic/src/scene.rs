@@ -32,6 +32,8 @@ pub(super) struct Scene {
     pub(super) has_lesions: bool,
     /// Width of the main vessels, 1 is usual.
     pub(super) calibre: f32,
+    /// How far a label reaches beyond a vessel at least 4 pixels wide, in image pixels.
+    pub(super) label_margin: f32,
     /// Darkness of arteries over that of veins.
     pub(super) artery_darkness: f32,
 }
@@ -96,8 +98,20 @@ impl Scene {
             contrast: config.contrast * (0.18 * vary * random.normal().clamp(-2.0, 2.0)).exp(),
             has_lesions: random.chance(config.lesions),
             calibre: config.calibre,
+            label_margin: config.label_margin * (config.field_angle / 45.0).powi(2),
             artery_darkness: config.artery_darkness,
         }
+    }
+
+    /// How far the label of a vessel of this radius reaches beyond it, both in image pixels: less for thin ones, which are drawn as a
+    /// line.
+    pub(super) fn margin(&self, radius: f32) -> f32 {
+        self.label_margin * (radius / 2.0).min(1.0)
+    }
+
+    /// The radius of the label of a vessel of this radius, both in reference pixels.
+    pub(super) fn labelled(&self, radius: f32) -> f32 {
+        radius + self.margin(radius * self.scale) / self.scale
     }
 
     /// Looks nearer to the disc, from where the vessels come: a part of the way, 1 for all of it.

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use venule_data::{
-    Augment, AugmentedSet, Dataset, Error, FovPolicy, Loader, LoaderConfig, PreparedSet,
+    Augment, AugmentedSet, Dataset, Error, FovPolicy, Loader, LoaderConfig, Mask, PreparedSet,
     Preprocess, Sample,
 };
 
@@ -10,6 +10,7 @@ use super::growth::grow;
 use super::random::{Random, Stage};
 use super::scene::Scene;
 use super::tree::Tree;
+use super::vessels;
 use super::{SyntheticFundus, SyntheticRange, SyntheticSet, SyntheticStream, synthetic_fundus};
 
 /// Vessel share in the field of view, after checking that no label lies outside it.
@@ -352,6 +353,14 @@ fn every_field_of_a_look_changes_the_picture() {
             ..plain.clone()
         },
         SyntheticFundus {
+            rim: 1.0,
+            ..plain.clone()
+        },
+        SyntheticFundus {
+            reflex: 2.0,
+            ..plain.clone()
+        },
+        SyntheticFundus {
             illumination: 2.0,
             ..plain.clone()
         },
@@ -368,6 +377,48 @@ fn every_field_of_a_look_changes_the_picture() {
     for look in &looks {
         assert_ne!(picture(look), picture(&plain), "{look:?}");
     }
+}
+
+#[test]
+fn a_margin_widens_the_label_and_not_the_vessel() {
+    let (mut scene, tree) = tree(3);
+    let fov = Mask::from_fn(scene.width, scene.height, |x, y| scene.sees(x, y));
+    let exact = vessels::draw(&tree, &scene, &fov, 0.3);
+    scene.label_margin = 0.8;
+    let wide = vessels::draw(&tree, &scene, &fov, 0.3);
+    assert_eq!((&exact.artery, &exact.vein), (&wide.artery, &wide.vein));
+    let both = exact.label.data().iter().zip(wide.label.data());
+    assert!(both.clone().all(|(exact, wide)| *wide || !*exact));
+    let added = wide.label.count() as f32 / exact.label.count() as f32;
+    assert!((1.2..1.8).contains(&added), "{added}");
+}
+
+#[test]
+fn a_rim_darkens_the_border_alone() {
+    let plain = SyntheticFundus::square(128);
+    let rimmed = SyntheticFundus {
+        rim: 1.0,
+        jpeg_quality: None,
+        ..plain.clone()
+    };
+    let plain = SyntheticFundus {
+        jpeg_quality: None,
+        ..plain
+    };
+    let [plain, rimmed] = [plain, rimmed].map(|look| synthetic_fundus(&look, 4, 0).unwrap());
+    let fov = plain.fov.unwrap();
+    let (mut darker, mut inner) = (0, 0);
+    for (x, y, pixel) in plain.image.enumerate_pixels() {
+        let other = rimmed.image.get_pixel(x, y);
+        let border = f32::hypot(x as f32 - 63.5, y as f32 - 63.5) > 50.0;
+        if !border {
+            assert_eq!(pixel, other, "at {x}, {y}");
+            inner += 1;
+        } else if fov.data()[(y * 128 + x) as usize] {
+            darker += i32::from(pixel[1] > other[1]);
+        }
+    }
+    assert!(darker > 100 && inner > 1000, "{darker}, {inner}");
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub(super) struct Vessels {
 pub(super) fn share(tree: &Tree, scene: &Scene, fov: &Mask) -> f32 {
     let mut label = Mask::filled(scene.width, scene.height, false);
     for_each_pixel(tree, scene, |at, _, gap, radius| {
-        label.data_mut()[at] |= is_labelled(gap, radius) && fov.data()[at];
+        label.data_mut()[at] |= is_labelled(gap, radius, scene) && fov.data()[at];
     });
     label.count() as f32 / fov.count().max(1) as f32
 }
@@ -33,7 +33,7 @@ pub(super) fn draw(tree: &Tree, scene: &Scene, fov: &Mask, reflex: f32) -> Vesse
         vein: vec![0.0; width * height],
     };
     for_each_pixel(tree, scene, |at, kind, gap, radius| {
-        vessels.label.data_mut()[at] |= is_labelled(gap, radius) && fov.data()[at];
+        vessels.label.data_mut()[at] |= is_labelled(gap, radius, scene) && fov.data()[at];
         let layer = match kind {
             Kind::Artery => &mut vessels.artery,
             Kind::Vein => &mut vessels.vein,
@@ -44,13 +44,14 @@ pub(super) fn draw(tree: &Tree, scene: &Scene, fov: &Mask, reflex: f32) -> Vesse
     vessels
 }
 
-/// A pixel's coverage is ½ + radius − distance of its centre from the axis.
-fn is_labelled(gap: f32, radius: f32) -> bool {
-    radius >= LEAST_RADIUS && gap < radius
+/// A pixel's coverage is ½ + radius − distance of its centre from the axis; annotators go beyond the edge.
+fn is_labelled(gap: f32, radius: f32, scene: &Scene) -> bool {
+    radius >= LEAST_RADIUS && gap < radius + scene.margin(radius)
 }
 
-/// Calls `paint(pixel, kind, distance from the axis, radius)` for every pixel that a vessel touches, lengths in pixels.
+/// Calls `paint(pixel, kind, distance from the axis, radius)` for every pixel that a vessel or its label touches, lengths in pixels.
 fn for_each_pixel(tree: &Tree, scene: &Scene, mut paint: impl FnMut(usize, Kind, f32, f32)) {
+    let beyond = scene.label_margin.max(0.5);
     for segment in &tree.segments {
         let pieces = segment.points.len().saturating_sub(1).max(1) as f32;
         let radius = |i: usize| {
@@ -64,7 +65,7 @@ fn for_each_pixel(tree: &Tree, scene: &Scene, mut paint: impl FnMut(usize, Kind,
                 to: ends[1],
                 radius: (radius(i), radius(i + 1)),
             };
-            capsule.for_each_pixel(scene.width, scene.height, |at, gap, radius| {
+            capsule.for_each_pixel(scene.width, scene.height, beyond, |at, gap, radius| {
                 paint(at, segment.kind, gap, radius);
             });
         }
@@ -79,8 +80,15 @@ struct Capsule {
 }
 
 impl Capsule {
-    fn for_each_pixel(&self, width: usize, height: usize, mut paint: impl FnMut(usize, f32, f32)) {
-        let margin = self.radius.0.max(self.radius.1) + 1.0;
+    /// Every pixel whose centre is less than the radius and `beyond` from the axis.
+    fn for_each_pixel(
+        &self,
+        width: usize,
+        height: usize,
+        beyond: f32,
+        mut paint: impl FnMut(usize, f32, f32),
+    ) {
+        let margin = self.radius.0.max(self.radius.1) + beyond + 0.5;
         let span = |axis: usize, limit: usize| {
             let (a, b) = (self.from[axis], self.to[axis]);
             let low = (a.min(b) - margin).floor().max(0.0) as usize;
@@ -95,7 +103,7 @@ impl Capsule {
                 let t = ((dx * along[0] + dy * along[1]) / square).clamp(0.0, 1.0);
                 let radius = self.radius.0 + (self.radius.1 - self.radius.0) * t;
                 let gap = (dx - t * along[0]).hypot(dy - t * along[1]);
-                if gap < radius + 0.5 {
+                if gap < radius + beyond {
                     paint(y * width + x, gap, radius);
                 }
             }

@@ -15,5 +15,5 @@ pub const COMPACT: &[u8] = include_bytes!("../compact.safetensors");
 pub const UNET: &[u8] = include_bytes!("../unet.safetensors");
 
 /// A segmentation weights file of the `unet` preset, in half precision, trained on synthetic photographs alone: no photograph of a
-/// patient and no human label stands behind it.
+/// patient and no human label is behind its weights; labels chose settings, such as its threshold.
 pub const LABEL_FREE: &[u8] = include_bytes!("../label_free.safetensors");
