@@ -412,11 +412,7 @@ fn a_run_file_names_teachers_and_another_teacher_is_another_run() {
     let run = |teacher: &Path, resume: bool| {
         let run = FinetuneConfig::preset("tiny").unwrap();
         let mut run = run
-            .with_all([
-                ("recipe.preprocess", "{}"),
-                ("recipe.crop", "64"),
-                ("recipe.train.epochs", "2"),
-            ])
+            .with_all([("recipe.crop", "64"), ("recipe.train.epochs", "2")])
             .unwrap();
         run.recipe.preprocess = tiny_checkpoint().preprocess;
         run.unlabelled = vec![root.path().join("train/images")];

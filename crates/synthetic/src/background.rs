@@ -2,6 +2,7 @@ use super::SyntheticFundus;
 use super::noise::{RingNoise, add_lattice_noise};
 use super::random::Random;
 use super::scene::Scene;
+use super::tree::Point;
 
 /// Red, green and blue planes, 0–255 and beyond before the camera clips them.
 pub(super) type Planes = [Vec<f32>; 3];
@@ -287,15 +288,19 @@ impl Fibres {
         }
         // Strongest above and below the disc, where the fibres are thickest.
         let steep = (point[1] / away).powi(2);
-        // The fibres bend around the macula as the arcades do.
-        let bend = point[1].signum() * 0.0022 * away * point[0].max(0.0) / away;
-        let angle = point[1].atan2(point[0]) + bend;
         self.strength
-            * (0.4 + self.streaks.at(angle))
+            * (0.4 + self.streaks.at(fibre_angle(point)))
             * (0.25 + steep)
             * (-away / self.reach).exp()
             * 2.0
     }
+}
+
+/// The angle at which the nerve fibre of a place leaves the disc: fibres bend around the macula as the arcades do.
+pub(super) fn fibre_angle(point: Point) -> f32 {
+    let away = point[0].hypot(point[1]);
+    let bend = point[1].signum() * 0.0022 * away * point[0].max(0.0) / away.max(1.0);
+    point[1].atan2(point[0]) + bend
 }
 
 /// 0 below `from`, 1 above `to` (or the other way round), smooth between.

@@ -1,6 +1,6 @@
 use venule_data::{Plane, Result, gaussian_blur};
 
-use super::background::Planes;
+use super::background::{Planes, fibre_angle};
 use super::noise::add_lattice_noise;
 use super::random::Random;
 use super::scene::Scene;
@@ -24,7 +24,7 @@ pub(super) fn paint(
     let depths = (0..size).map(depth).collect();
     let depths = Plane::new(scene.width, scene.height, depths)?;
     let near = gaussian_blur(&depths, 2.2 * scene.scale).into_data();
-    let fibres = Fibres::new(random);
+    let bundles = Bundles::new(random);
     for at in 0..size {
         let shows = (place[at] + 0.2).clamp(0.0, 1.2);
         if shows == 0.0 {
@@ -33,7 +33,7 @@ pub(super) fn paint(
         let ridge = (1.0 - 4.0 * ridges[at].abs()).max(0.0);
         let around = (near[at] * 12.0).min(1.0);
         let pixel = [at % scene.width, at / scene.width].map(|place| place as f32 + 0.5);
-        let streaks = fibres.at(scene.to_retina(pixel));
+        let streaks = bundles.at(scene.to_retina(pixel));
         let gain = shows
             * (beside * (near[at] - depths.data()[at]).max(0.0)
                 + glints * ridge * around
@@ -47,14 +47,14 @@ pub(super) fn paint(
 }
 
 /// Bundles of nerve fibres: short streaks, bright and dark, that fan out from the disc and bend around the macula.
-struct Fibres {
+struct Bundles {
     /// Streaks by angle (along a row) and distance from the disc (by row).
     streaks: Vec<f32>,
     strength: f32,
     reach: f32,
 }
 
-impl Fibres {
+impl Bundles {
     /// Angles around the disc, and reference pixels of distance that a row stands for.
     const ANGLES: usize = 1440;
     const ROW: f32 = 8.0;
@@ -77,9 +77,8 @@ impl Fibres {
         if row as usize + 1 >= Self::ROWS {
             return 0.0;
         }
-        let bend = point[1].signum() * 0.0022 * away * point[0].max(0.0) / away.max(1.0);
-        let angle = (point[1].atan2(point[0]) + bend) / std::f32::consts::TAU;
-        let column = angle.rem_euclid(1.0) * Self::ANGLES as f32;
+        let turns = fibre_angle(point) / std::f32::consts::TAU;
+        let column = turns.rem_euclid(1.0) * Self::ANGLES as f32;
         let value =
             |row: usize, column: usize| self.streaks[row * Self::ANGLES + column % Self::ANGLES];
         let (r, c) = (row as usize, column as usize);

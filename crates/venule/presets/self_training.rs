@@ -2,9 +2,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// How a fine-tuning learns from photographs without labels: by a mean teacher (Tarvainen & Valpola 2017).
+/// How a fine-tuning learns from photographs without labels: by a mean teacher (Tarvainen & Valpola 2017), or by trained ones.
 ///
-/// The teacher is the average of the weights (`train.ema`). It sees a crop as it is, and mirrored; the mean of both is the target,
+/// The mean teacher is the average of the weights (`train.ema`); `Finetuning::with_teachers` sets others in its place. It sees a crop as it is, and mirrored; the mean of both is the target,
 /// probabilities and not a mask, since masks thicken vessels. The model sees the same crop in the intensities that `augment` draws, and
 /// learns the target by binary cross entropy.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

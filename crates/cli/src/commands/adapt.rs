@@ -70,8 +70,8 @@ fn configuration(args: &Args, registry: &Registry) -> AnyResult<FinetuneConfig> 
         }
     };
     match (&run.from, &args.weights) {
-        (None, _) => {
-            return Err("random weights cannot teach; set `from` in the run file, or train with `finetune` and `recipe.self_training.from_epoch`".into());
+        (None, _) if run.teachers.is_empty() => {
+            return Err("random weights cannot teach; set `from` or `teachers` in the run file, or train with `finetune` and `recipe.self_training.from_epoch`".into());
         }
         (Some(from), Some(weights)) if from != weights => {
             return Err(format!("the run in {} goes on with {from}; leave out --weights {weights}, or give another --save-dir", args.save_dir.display()).into());

@@ -10,6 +10,7 @@ use venule::file::{crc32c, write_atomic};
 use venule::train::{BoxError, Callback, StartInfo};
 
 use super::run_file::{RunFile, unread};
+use super::start::explained;
 use crate::Result;
 
 /// The configuration of a run, in its folder.
@@ -123,7 +124,7 @@ impl RunRecord {
     /// # Errors
     /// If the file cannot be read.
     pub fn with_weights(mut self, path: &Path) -> Result<Self> {
-        self.add(PRETRAINED, "", [Some(path), None, None])?;
+        self.add_weights(PRETRAINED, path)?;
         Ok(self)
     }
 
@@ -132,7 +133,7 @@ impl RunRecord {
     /// # Errors
     /// If the file cannot be read.
     pub fn with_teacher(mut self, path: &Path) -> Result<Self> {
-        self.add(TEACHER, "", [Some(path), None, None])?;
+        self.add_weights(TEACHER, path)?;
         Ok(self)
     }
 
@@ -164,6 +165,11 @@ impl RunRecord {
                 Ok(())
             }
         }
+    }
+
+    fn add_weights(&mut self, purpose: &str, path: &Path) -> Result<()> {
+        let added = self.add(purpose, "", [Some(path), None, None]);
+        added.map(drop).map_err(|error| explained(path, error))
     }
 
     /// Adds a row; the checksum of its first file.

@@ -168,7 +168,7 @@ pub fn weights_checksum(from: &Path) -> Result<Checksum> {
 }
 
 /// The error of weights that cannot be read, or a better one for what is no file: a name that is misspelt, or the folder of a run.
-fn explained(from: &Path, error: Error) -> Error {
+pub(super) fn explained(from: &Path, error: Error) -> Error {
     if from.is_dir() {
         let files = [BEST_FILE, FINAL_FILE].map(|file| from.join(file));
         return match files.into_iter().find(|file| file.is_file()) {

@@ -101,7 +101,7 @@ impl Finetuning {
             }
         }
         let earlier = &start.checkpoint().provenance;
-        self.owe(earlier);
+        self.add_images_of(earlier);
         let provenance = &mut self.checkpoint.provenance;
         provenance.pretrained = Some(name.to_owned());
         if parts == StartParts::All && !self.fixed_threshold {
@@ -168,14 +168,14 @@ impl Finetuning {
             }
             let provenance = teacher.checkpoint().provenance.clone();
             own.trained.push(teacher);
-            self.owe(&provenance);
+            self.add_images_of(&provenance);
             self.checkpoint.provenance.teachers.push(name);
         }
         Ok(self)
     }
 
     /// Adds what earlier weights were trained on.
-    fn owe(&mut self, earlier: &Provenance) {
+    fn add_images_of(&mut self, earlier: &Provenance) {
         let provenance = &mut self.checkpoint.provenance;
         provenance.images = joined(&earlier.images, &provenance.images);
         provenance.unlabelled = joined(&earlier.unlabelled, &provenance.unlabelled);
