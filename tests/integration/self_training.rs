@@ -433,4 +433,9 @@ fn a_run_file_names_teachers_and_another_teacher_is_another_run() {
         missing.to_string().contains("none.safetensors"),
         "{missing}"
     );
+    let misspelt = run(Path::new("bundeld-fast"), false).unwrap_err();
+    assert!(
+        misspelt.to_string().contains("did you mean 'bundled-fast'"),
+        "{misspelt}"
+    );
 }
