@@ -439,3 +439,32 @@ fn a_run_file_names_teachers_and_another_teacher_is_another_run() {
         "{misspelt}"
     );
 }
+
+#[test]
+fn a_run_goes_on_with_the_built_in_teachers_that_it_was_begun_with() {
+    let root = tempfile::tempdir().unwrap();
+    labelled_folder(root.path());
+    let place = root.path().join("run");
+    let run = |teachers: &[&str], steps: &str| {
+        let run = FinetuneConfig::preset("unet").unwrap();
+        let small = [
+            ("recipe.crop", "64"),
+            ("recipe.train.epochs", "4"),
+            ("recipe.train.max_steps", steps),
+            ("run.resume", "true"),
+        ];
+        let mut run = run.with_all(small).unwrap();
+        run.unlabelled = vec![root.path().join("train/images")];
+        run.teachers = teachers.iter().map(|&name| name.to_owned()).collect();
+        Place::new(&place, &Registry::built_in()).finetune(&run)
+    };
+    run(&["label-free"], "1").unwrap();
+    for others in [&["bundled-fast"][..], &["label-free", "bundled-fast"]] {
+        let error = run(others, "2").unwrap_err().to_string();
+        assert!(error.contains("a teacher"), "{error}");
+    }
+    // Nor alone: a student of random weights cannot teach itself.
+    let error = run(&[], "2").unwrap_err().to_string();
+    assert!(error.contains("random weights cannot teach"), "{error}");
+    assert_eq!(run(&["label-free"], "2").unwrap().steps, 2);
+}

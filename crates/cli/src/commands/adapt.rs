@@ -69,14 +69,10 @@ fn configuration(args: &Args, registry: &Registry) -> AnyResult<FinetuneConfig> 
             run
         }
     };
-    match (&run.from, &args.weights) {
-        (None, _) if run.teachers.is_empty() => {
-            return Err("random weights cannot teach; set `from` or `teachers` in the run file, or train with `finetune` and `recipe.self_training.from_epoch`".into());
-        }
-        (Some(from), Some(weights)) if from != weights => {
-            return Err(format!("the run in {} goes on with {from}; leave out --weights {weights}, or give another --save-dir", args.save_dir.display()).into());
-        }
-        _ => {}
+    if let (Some(from), Some(weights)) = (&run.from, &args.weights)
+        && from != weights
+    {
+        return Err(format!("the run in {} goes on with {from}; leave out --weights {weights}, or give another --save-dir", args.save_dir.display()).into());
     }
     if !args.data_dir.is_empty() {
         run.unlabelled.clone_from(&args.data_dir);
@@ -99,5 +95,10 @@ fn configuration(args: &Args, registry: &Registry) -> AnyResult<FinetuneConfig> 
         }
     };
     run.skip_unreadable |= args.skip_unreadable;
-    Ok(args.run.finish(args.run.over(run)?)?)
+    let run = args.run.finish(args.run.over(run)?)?;
+    // The last word has --set.
+    if run.from.is_none() && run.teachers.is_empty() {
+        return Err("random weights cannot teach; set `from` or `teachers` in the run file, or train with `finetune` and `recipe.self_training.from_epoch`".into());
+    }
+    Ok(run)
 }

@@ -220,6 +220,15 @@ impl RunFile for FinetuneConfig {
             }
             .into());
         }
+        let labelled = !self.data.is_empty() || self.synthetic.is_some();
+        if mean_teacher && !labelled && self.from.is_none() {
+            return Err(venule::Error::Config {
+                field: "from",
+                value: "none".to_owned(),
+                expected: "random weights cannot teach: start from trained ones, name trained `teachers`, or put labelled photographs or [synthetic] beside those without labels",
+            }
+            .into());
+        }
         if let (Some(from), Some(pretrained)) = (&self.from, &self.pretrained) {
             return Err(venule::Error::Config {
                 field: "from",

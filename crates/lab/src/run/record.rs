@@ -10,7 +10,7 @@ use venule::file::{crc32c, write_atomic};
 use venule::train::{BoxError, Callback, StartInfo};
 
 use super::run_file::{RunFile, unread};
-use super::start::explained;
+use super::start::{explained, is_built_in, weights_checksum};
 use crate::Result;
 
 /// The configuration of a run, in its folder.
@@ -128,12 +128,17 @@ impl RunRecord {
         Ok(self)
     }
 
-    /// Adds the weights of a trained teacher.
+    /// Adds the weights of a trained teacher: a file, or built-in weights by their name.
     ///
     /// # Errors
-    /// If the file cannot be read.
-    pub fn with_teacher(mut self, path: &Path) -> Result<Self> {
-        self.add_weights(TEACHER, path)?;
+    /// If there are no such weights.
+    pub fn with_teacher(mut self, weights: &Path) -> Result<Self> {
+        if is_built_in(weights) {
+            let (name, sum) = (weights.display(), weights_checksum(weights)?);
+            self.data += &format!("{TEACHER}\t{name}\t\t{sum}\t\t\t\t\n");
+        } else {
+            self.add_weights(TEACHER, weights)?;
+        }
         Ok(self)
     }
 
@@ -232,7 +237,7 @@ fn difference(saved: &str, now: &str, wanted: impl Fn(&str) -> bool) -> Option<S
     fn name(row: &[(&str, &str)]) -> String {
         match cell(row, "purpose") {
             PRETRAINED => "the weights it starts from".to_owned(),
-            TEACHER => "the weights of its teacher".to_owned(),
+            TEACHER => "a teacher".to_owned(),
             purpose => format!("{purpose} image '{}'", cell(row, "id")),
         }
     }

@@ -85,12 +85,6 @@ impl FinetuneConfig {
         from.map(|from| weights(from, registry, device)).transpose()
     }
 
-    /// The files of teachers that are not built in.
-    pub(super) fn teacher_files(&self) -> impl Iterator<Item = &Path> {
-        let all = self.teachers.iter().map(Path::new);
-        all.filter(|teacher| !is_built_in(teacher))
-    }
-
     /// The file of weights to start from, if there is one: a whole model, or a pretrained encoder.
     pub(super) fn weights_file(&self) -> Option<&Path> {
         let from = self.from.as_deref().map(Path::new);
@@ -199,6 +193,6 @@ pub(super) fn explained(from: &Path, error: Error) -> Error {
     }
 }
 
-fn is_built_in(name: &Path) -> bool {
+pub(super) fn is_built_in(name: &Path) -> bool {
     BUILT_IN.iter().any(|built_in| name == Path::new(built_in))
 }

@@ -9,6 +9,7 @@ use std::time::Instant;
 use venule::candle_core::Device;
 use venule::data::{Dataset, Error as DataError, FolderSet, write_png};
 use venule::file::{check_writable, write_atomic};
+use venule::tasks::Finetuning;
 use venule::train::{
     Communicator, Error as TrainError, JsonLines, LOG_FILE, Outcome, Report, RunOptions, Task,
     TrainConfig, Trainer, latest_checkpoint,
@@ -232,8 +233,12 @@ impl<'a> Place<'a> {
             self.say(format!("left out: {error}"));
         }
         if let Some(unlabelled) = &files.unlabelled {
+            let taught = match run.teachers.is_empty() {
+                true => String::new(),
+                false => format!(", taught by {}", run.teachers.join(" and ")),
+            };
             self.say(format!(
-                "{} photographs to learn from without labels",
+                "{} photographs to learn from without labels{taught}",
                 unlabelled.len()
             ));
         }
@@ -277,7 +282,7 @@ impl<'a> Place<'a> {
         self.say(format!("{parameters} parameters"));
         let report = self.train(&mut task, &run.recipe.train, &run.run, record)?;
         if report.outcome != Outcome::Interrupted && self.is_first() {
-            self.test(run, test, task.validates(), &report)?;
+            self.test(run, test, &task, &report)?;
         }
         Ok(report)
     }
@@ -287,9 +292,10 @@ impl<'a> Place<'a> {
         &self,
         run: &FinetuneConfig,
         test: Option<FolderSet>,
-        validated: bool,
+        task: &Finetuning,
         report: &Report,
     ) -> Result<()> {
+        let validated = task.validates();
         match &report.best {
             Some(best) => self.say(format!(
                 "best {} {:.4} after epoch {}",
@@ -303,9 +309,10 @@ impl<'a> Place<'a> {
             None if run.threshold.is_some() || report.final_path.is_none() => {
                 self.say("no validation took place");
             }
-            None => self.say(
-                "no validation took place: the threshold is 0.5; `export --threshold-on` chooses another",
-            ),
+            None => self.say(format!(
+                "no validation took place: the threshold is {}; `export --threshold-on` chooses another",
+                task.checkpoint().threshold
+            )),
         }
         let (best, last) = (report.best_path.as_ref(), report.final_path.as_ref());
         // Agreement with itself tells a teacher's health, not which weights find more.
@@ -400,8 +407,8 @@ pub fn finetuning_record(
     if let Some(unlabelled) = &files.unlabelled {
         record = record.with_images(UNLABELLED, unlabelled)?;
     }
-    for teacher in run.teacher_files() {
-        record = record.with_teacher(teacher)?;
+    for teacher in &run.teachers {
+        record = record.with_teacher(Path::new(teacher))?;
     }
     match test {
         Some(test) => record.with_images(Purpose::Test.name(), test),

@@ -148,21 +148,32 @@ impl Finetuning {
     /// [`Error::Config`] if there are no photographs to learn from without labels, or a teacher sees photographs in another way: its
     /// preprocessing differs.
     pub fn with_teachers(mut self, teachers: Vec<(String, Segmenter)>) -> Result<Self> {
-        let refused = |value: &str, expected| Error::Config {
+        let refused = |value: String, expected| Error::Config {
             field: "teachers",
-            value: value.to_owned(),
+            value,
             expected,
         };
         for (name, teacher) in teachers {
             let Some(own) = &mut self.teacher else {
                 return Err(refused(
-                    &name,
+                    name,
                     "teachers teach on photographs without labels; name some, as `unlabelled`",
                 ));
             };
-            if teacher.checkpoint().preprocess != self.checkpoint.preprocess {
+            let (its, here) = (
+                &teacher.checkpoint().preprocess,
+                &self.checkpoint.preprocess,
+            );
+            if its != here {
+                let sizes = match its.resize == here.resize {
+                    true => String::new(),
+                    false => format!(
+                        ", whose photographs have the size {:?} and not {:?}",
+                        its.resize, here.resize
+                    ),
+                };
                 return Err(refused(
-                    &name,
+                    name + &sizes,
                     "a teacher sees photographs as the model does; set `recipe.preprocess` as the teacher has it",
                 ));
             }
