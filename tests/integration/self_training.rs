@@ -461,7 +461,7 @@ fn a_run_goes_on_with_the_built_in_teachers_that_it_was_begun_with() {
     run(&["label-free"], "1").unwrap();
     for others in [&["bundled-fast"][..], &["label-free", "bundled-fast"]] {
         let error = run(others, "2").unwrap_err().to_string();
-        assert!(error.contains("a teacher"), "{error}");
+        assert!(error.contains("the teacher bundled-fast"), "{error}");
     }
     // Nor alone: a student of random weights cannot teach itself.
     let error = run(&[], "2").unwrap_err().to_string();

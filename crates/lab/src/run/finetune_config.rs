@@ -220,15 +220,6 @@ impl RunFile for FinetuneConfig {
             }
             .into());
         }
-        let labelled = !self.data.is_empty() || self.synthetic.is_some();
-        if mean_teacher && !labelled && self.from.is_none() {
-            return Err(venule::Error::Config {
-                field: "from",
-                value: "none".to_owned(),
-                expected: "random weights cannot teach: start from trained ones, name trained `teachers`, or put labelled photographs or [synthetic] beside those without labels",
-            }
-            .into());
-        }
         if let (Some(from), Some(pretrained)) = (&self.from, &self.pretrained) {
             return Err(venule::Error::Config {
                 field: "from",
@@ -392,6 +383,7 @@ impl FinetuneConfig {
         device: &Device,
     ) -> Result<Finetuning> {
         self.validate()?;
+        self.expect_a_teacher()?;
         let labelled: [Box<dyn Dataset>; 2] = [Box::new(files.train), Box::new(files.validation)];
         let [train, validation] = match &self.synthetic {
             Some(synthetic) => {
@@ -419,6 +411,21 @@ impl FinetuneConfig {
             Some(threshold) => task.with_threshold(threshold)?,
             None => task,
         })
+    }
+
+    /// Refuses random weights that would learn from themselves alone.
+    fn expect_a_teacher(&self) -> Result<()> {
+        let labelled = !self.data.is_empty() || self.synthetic.is_some();
+        let taught = !self.teachers.is_empty() || self.from.is_some();
+        if !self.unlabelled.is_empty() && !labelled && !taught {
+            return Err(venule::Error::Config {
+                field: "from",
+                value: "none".to_owned(),
+                expected: "random weights cannot teach: start from trained ones, name trained `teachers`, or put labelled photographs or [synthetic] beside those without labels",
+            }
+            .into());
+        }
+        Ok(())
     }
 
     fn frozen(&self, mut task: Finetuning) -> Result<Finetuning> {

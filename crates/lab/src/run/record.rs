@@ -237,7 +237,8 @@ fn difference(saved: &str, now: &str, wanted: impl Fn(&str) -> bool) -> Option<S
     fn name(row: &[(&str, &str)]) -> String {
         match cell(row, "purpose") {
             PRETRAINED => "the weights it starts from".to_owned(),
-            TEACHER => "a teacher".to_owned(),
+            TEACHER if cell(row, "id").is_empty() => "the file of a teacher".to_owned(),
+            TEACHER => format!("the teacher {}", cell(row, "id")),
             purpose => format!("{purpose} image '{}'", cell(row, "id")),
         }
     }
