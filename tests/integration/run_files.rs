@@ -211,6 +211,23 @@ fn what_a_run_file_may_not_say() {
         "[[data]]\nname = 'drive'\nimages = 'y'",
         "have the name 'folder'",
     );
+    refused("unlabelled = 'clinic'", r#"write it as a list, ["clinic"]"#);
+    refused(
+        "unlabelled = ['clinic']\nteachers = ['bundled', 'label-free', 'bundled']",
+        "each teacher is asked once",
+    );
+    refused(
+        "[synthetic]\nphotographs = 0",
+        "synthetic photographs in an epoch is 0",
+    );
+    for (range, said) in [
+        ("blur = [2, 1]", "synthetic.range.blur is [2, 1]"),
+        ("rim = 2", "synthetic.range.rim is 2"),
+        ("red = [100, 300]", "synthetic.range.red is 300"),
+        ("width = [9000, 9000]", "synthetic.range.width is 9000"),
+    ] {
+        refused(&format!("[synthetic.range]\n{range}"), said);
+    }
     let missing = FinetuneConfig::load("nowhere/run.toml")
         .unwrap_err()
         .to_string();

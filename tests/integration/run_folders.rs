@@ -1,5 +1,6 @@
 //! What trainings leave in their folders, and what they make of what they find there.
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -272,6 +273,9 @@ fn a_run_goes_on_only_with_the_images_it_was_begun_with() {
         error.contains("the label of train image 'folder_2'"),
         "{error}"
     );
+    // It names the folder, and no part of the program.
+    let named = error.starts_with(&folder.display().to_string());
+    assert!(named && !error.contains("callback"), "{error}");
     assert_eq!(text(&folder, "data.tsv"), before);
     fs::write(masks.join("2.png"), old).unwrap();
     // The same images somewhere else, and other settings: the old settings are kept.
@@ -396,6 +400,8 @@ fn a_run_goes_on_without_the_file_of_the_encoder_it_started_from() {
     finetune_in(&resuming(&without), &parts).unwrap();
     finetune_in(&resuming(&run), &parts).unwrap();
     assert_eq!(row(&parts), recorded);
+    let started = |folder: &Path| FinetuneConfig::load(folder.join("run.toml")).unwrap();
+    assert_eq!(started(&parts).pretrained, Some(encoder.clone()));
     let provenance = |folder: &Path| {
         let segmenter = Segmenter::from_file(folder.join(FINAL_FILE)).unwrap();
         segmenter.checkpoint().provenance.clone()
@@ -405,6 +411,36 @@ fn a_run_goes_on_without_the_file_of_the_encoder_it_started_from() {
     assert_eq!(provenance(&parts), provenance(&whole));
     // Anew it cannot begin without it.
     assert!(finetune_in(&resuming(&run), &scratch.path("anew")).is_err());
+}
+
+#[test]
+fn test_images_that_a_start_was_trained_on_are_warned_of() {
+    let scratch = Scratch::new();
+    let mut first = scratch.run();
+    first.data[0].train = vec!["test".to_owned()];
+    (first.data[0].validation, first.data[0].test) = (Vec::new(), Vec::new());
+    finetune_in(&first, &scratch.path("first")).unwrap();
+    let start = scratch.path("first").join(FINAL_FILE);
+    let said = |run: &FinetuneConfig, name: &str| {
+        let lines = RefCell::new(Vec::new());
+        let registry = Registry::built_in();
+        let folder = scratch.path(name);
+        let place = Place {
+            say: &|line: &str| lines.borrow_mut().push(line.to_owned()),
+            ..Place::new(&folder, &registry)
+        };
+        place.finetune(run).unwrap();
+        let mut lines = lines.into_inner();
+        lines.retain(|line| line.contains("trained on 1 of the 1 images of the test"));
+        lines
+    };
+    assert!(said(&scratch.run(), "alone").is_empty());
+    let run = FinetuneConfig {
+        from: Some(start.display().to_string()),
+        ..scratch.run()
+    };
+    // Before the training, and beside its numbers.
+    assert_eq!(said(&run, "started").len(), 2);
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod system;
 
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use commands::{
@@ -52,7 +53,16 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    output::exit(match Program::parse().command {
+    let program = Program::try_parse().unwrap_or_else(|error| {
+        let hint = hint(&error);
+        // Help comes this way too, and has none; the code stays clap's.
+        let _ = error.print();
+        if let Some(hint) = hint {
+            eprintln!("\n  tip: {hint}");
+        }
+        std::process::exit(error.exit_code())
+    });
+    output::exit(match program.command {
         Some(Command::Segment(args)) => segment::run(args),
         Some(Command::Evaluate(args)) => evaluate::run(args),
         Some(Command::Score(args)) => score::run(args),
@@ -73,9 +83,54 @@ fn main() -> ExitCode {
     })
 }
 
+/// What is meant by a command line that is not understood, where that can be told.
+fn hint(error: &clap::Error) -> Option<String> {
+    let said = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    match error.kind() {
+        ErrorKind::InvalidSubcommand => {
+            let photograph = said(ContextKind::InvalidSubcommand)?;
+            let path = std::path::Path::new(photograph);
+            let named = path.extension().is_some() || path.exists();
+            named
+                .then(|| format!("'venule segment {photograph}' finds the vessels in a photograph"))
+        }
+        ErrorKind::ValueValidation => {
+            let (whole, part) = said(ContextKind::InvalidValue)?.split_once(',')?;
+            let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+            (digits(whole) && digits(part) && !part.is_empty())
+                .then(|| format!("a decimal number has a point, not a comma: {whole}.{part}"))
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_meant_is_said() {
+        for (line, meant) in [
+            (&["venule", "eye.jpg"][..], Some("venule segment eye.jpg")),
+            (&["venule", "segmnt"], None),
+            (
+                &["venule", "segment", "a.png", "--threshold", "0,4"],
+                Some("0.4"),
+            ),
+            (&["venule", "segment", "a.png", "--threshold", "much"], None),
+            (&["venule", "--help"], None),
+        ] {
+            let error = Program::try_parse_from(line).err().unwrap();
+            let hint = hint(&error);
+            match meant {
+                Some(meant) => assert!(hint.as_ref().unwrap().contains(meant), "{hint:?}"),
+                None => assert_eq!(hint, None, "{line:?}"),
+            }
+        }
+    }
 
     #[test]
     fn the_command_line_is_sound() {

@@ -26,6 +26,7 @@ mod count;
 mod curve;
 mod dataset_summary;
 mod error;
+mod known;
 mod log;
 mod progress;
 pub mod report;
@@ -41,6 +42,7 @@ pub use count::Count;
 pub use curve::{LearningCurve, learning_curve_svg};
 pub use dataset_summary::{Agreement, DatasetSummary};
 pub use error::{Error, Result};
+pub use known::known_images;
 pub use log::read_log;
 pub use progress::ProgressBar;
 pub use run::{

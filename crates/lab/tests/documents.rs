@@ -1,8 +1,11 @@
 //! The rules of the documents: their tables are what `results/` holds, they are short, and their links lead somewhere.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+
+use serde_json::Value;
 use venule_lab::tables::{fill, render};
+use venule_lab::venule::synthetic::SyntheticRange;
 
 const MOST_WORDS: usize = 25;
 const MOST_LINES: [(&str, usize); 2] = [("README.md", 150), ("docs/results.md", 150)];
@@ -303,6 +306,43 @@ fn sentences_are_short_and_without_dates() {
         "at most {MOST_WORDS} words a sentence, and no dates:\n{}",
         faults.join("\n")
     );
+}
+
+#[test]
+fn the_guide_names_every_range_of_synthetic_photographs() {
+    let text = serde_json::to_string(&SyntheticRange::any_camera()).unwrap();
+    let mut expected: BTreeMap<String, Value> = serde_json::from_str(&text).unwrap();
+    let guide = read("docs/training.md");
+    let (_, section) = guide
+        .split_once("### The looks of synthetic photographs")
+        .unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    for row in rows {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let names: Vec<&str> = cells[1]
+            .split(", ")
+            .map(|name| name.trim_matches('`'))
+            .collect();
+        let values: Vec<&str> = cells[2].split(", ").collect();
+        assert_eq!(names.len(), values.len(), "{row}");
+        for (name, value) in names.into_iter().zip(values) {
+            let expected = expected.remove(name).unwrap();
+            let number = |text: &str| text.parse::<f64>().unwrap();
+            match value.split_once('–') {
+                Some((low, high)) => {
+                    let ends = [number(low), number(high)];
+                    let range = expected.as_array().unwrap();
+                    assert!(
+                        range.iter().map(|end| end.as_f64().unwrap()).eq(ends),
+                        "{name}"
+                    );
+                }
+                None => assert_eq!(expected.as_f64(), Some(number(value)), "{name}"),
+            }
+        }
+    }
+    assert!(expected.is_empty(), "not in the guide: {expected:?}");
 }
 
 #[test]

@@ -1,9 +1,10 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use venule::data::{Dataset, DatasetSpec, FolderSet, FovPolicy, Resize, Split};
+use venule::data::{DatasetSpec, FolderSet, FovPolicy, Resize, Split};
 use venule::file::{create_folder, write_atomic};
-use venule::{Evaluated, ImageRecord, Predict, Protocol, Seen, parse_device, set_threads};
+use venule::{Evaluated, ImageRecord, Predict, Protocol, parse_device, set_threads};
+use venule_lab::known_images;
 use venule_lab::report::{self, Entry, KeptMasks, Picture, ThresholdOrigin};
 
 use crate::output::{AnyResult, check_tables, say};
@@ -276,36 +277,11 @@ fn warn_of_known_images(
     origin: ThresholdOrigin,
     set: &Set,
 ) -> AnyResult<()> {
+    let prefix = format!("{}_", set.spec.layout);
+    let stored = origin == ThresholdOrigin::Stored;
     let provenance = segmenter.provenance();
-    let images = ImageRecord::of(&set.images, &format!("{}_", set.spec.layout))?;
-    let note = |what: &str, seen: &dyn Fn(&ImageRecord) -> Seen| {
-        let (mut known, mut unknown) = (Vec::new(), false);
-        for (index, image) in images.iter().enumerate() {
-            match seen(image) {
-                Seen::Yes => known.push(set.images.id(index)),
-                Seen::No => {}
-                Seen::Unknown => unknown = true,
-            }
-        }
-        if let Some(first) = known.first() {
-            say!(
-                "note: {name} {what} {} of the {} images of {} ('{first}' is the first)",
-                known.len(),
-                set.images.len(),
-                set.name
-            );
-        } else if unknown {
-            say!(
-                "note: {name} names images without their checksums: whether it {what} some of {} is not known",
-                set.name
-            );
-        }
-    };
-    note("was trained on", &|image| provenance.trained_on(image));
-    if origin == ThresholdOrigin::Stored {
-        note("had its threshold chosen on", &|image| {
-            provenance.chose_threshold_on(image)
-        });
+    for note in known_images(provenance, &set.images, &prefix, &set.name, stored)? {
+        say!("note: {name} {note}");
     }
     Ok(())
 }

@@ -228,6 +228,15 @@ impl RunFile for FinetuneConfig {
             }
             .into());
         }
+        let mut teachers = self.teachers.iter().enumerate();
+        if let Some((_, twin)) = teachers.find(|(at, name)| self.teachers[..*at].contains(name)) {
+            return Err(venule::Error::Config {
+                field: "teachers",
+                value: format!("{twin}, more than once"),
+                expected: "each teacher is asked once, and counts as the others do",
+            }
+            .into());
+        }
         data_config::cache_bytes(self.cache_mib)?;
         self.synthetic
             .iter()

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::Crc;
 use serde_json::json;
+use toml::Table;
 use venule::candle_core::{Device, DeviceLocation};
 use venule::data::FolderSet;
 use venule::file::{crc32c, write_atomic};
@@ -19,6 +20,12 @@ pub const RUN_FILE: &str = "run.toml";
 pub const TEST_FILE: &str = "test.json";
 const DATA_FILE: &str = "data.tsv";
 const MACHINE_FILE: &str = "machine.json";
+
+/// The settings of what a run starts from.
+const START: [&str; 4] = ["from", "from_parts", "pretrained", "import"];
+
+/// The name of this callback.
+pub(super) const RECORD: &str = "run_record";
 
 /// Columns of the data table; each file stands before the CRC-32 of its bytes.
 const COLUMNS: [&str; 8] = [
@@ -191,6 +198,19 @@ impl RunRecord {
         Ok(cells.swap_remove(3))
     }
 
+    /// Takes the settings of what a run started from out of its saved configuration, in place of those given now: it is not read again.
+    fn keep_start(&mut self, saved: &str) -> Result<(), toml::de::Error> {
+        let (mut run, saved): (Table, Table) = (self.run.parse()?, saved.parse()?);
+        for key in START {
+            match saved.get(key) {
+                Some(value) => run.insert(key.to_owned(), value.clone()),
+                None => run.remove(key),
+            };
+        }
+        self.run = run.to_string();
+        Ok(())
+    }
+
     /// Takes the weights that a run started from out of its saved table, in place of those that settings name now.
     fn keep_pretrained(&mut self, saved: &str) {
         let pretrained = |line: &&str| line.split('\t').next() == Some(PRETRAINED);
@@ -294,7 +314,7 @@ fn numbered(path: &Path) -> PathBuf {
 
 impl Callback for RunRecord {
     fn name(&self) -> &str {
-        "run_record"
+        RECORD
     }
 
     fn on_start(&mut self, info: &StartInfo<'_>) -> std::result::Result<(), BoxError> {
@@ -311,6 +331,9 @@ impl Callback for RunRecord {
                 .into());
             }
             self.keep_pretrained(&text);
+            if let Some(saved) = saved(RUN_FILE) {
+                self.keep_start(&saved)?;
+            }
         }
         for (file, text) in [
             (RUN_FILE, &self.run),

@@ -266,8 +266,13 @@ fn is_other_choice(whole: &Table, change: &Table) -> bool {
     whole.len() == 1 && change.len() == 1 && change.keys().all(|key| !whole.contains_key(key))
 }
 
-/// Adds the most similar known key to serde's message about an unknown one.
+/// Adds to serde's message what is to be written: the most similar known key for an unknown one, a list for a single text.
 fn with_suggestion(message: &str) -> String {
+    if let Some((_, found)) = message.split_once("invalid type: string \"")
+        && let Some((text, "expected a sequence")) = found.trim_end().split_once("\", ")
+    {
+        return format!("{}; write it as a list, [\"{text}\"]", message.trim_end());
+    }
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     match quoted.as_slice() {
         [found, known @ ..] if message.contains("unknown") && !known.is_empty() => {

@@ -1,8 +1,9 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use venule::data::{Dataset, InMemory, JoinedSet};
+use venule::data::{Dataset, Error as DataError, InMemory, JoinedSet};
 use venule::nn::mix;
 use venule::synthetic::{SyntheticRange, SyntheticStream};
 
+use super::run_file::unread;
 use crate::Result;
 
 /// Synthetic photographs that a fine-tuning draws as it goes on, beside its data sets or in their place: no file, no label by a human.
@@ -70,6 +71,20 @@ impl Default for SyntheticConfig {
     }
 }
 
+/// What a run file calls a field of a synthetic photograph or of their range.
+fn setting(field: &str) -> String {
+    match field.strip_prefix("SyntheticFundus::").unwrap_or(field) {
+        "height" => "the height that synthetic.range.width and aspect come to".to_owned(),
+        "base_color[0]" => "synthetic.range.red".to_owned(),
+        "base_color[1]" => "the green that synthetic.range.red and green_share come to".to_owned(),
+        "base_color[2]" => {
+            "the blue that synthetic.range.green_share and blue_share come to".to_owned()
+        }
+        field if field.contains(' ') => field.to_owned(),
+        field => format!("synthetic.range.{field}"),
+    }
+}
+
 /// Keeps the photographs to choose on apart from those to train on.
 const HELD_OUT: u64 = 0x0068_656c_6430_7574;
 
@@ -90,8 +105,20 @@ impl SyntheticConfig {
         }
     }
 
+    /// Checks the range and the numbers of photographs, which the errors call as the file does.
     pub(super) fn validate(&self) -> Result<()> {
-        SyntheticStream::new(self.range.clone(), 0, self.photographs)?;
+        let stream = SyntheticStream::new(self.range.clone(), 0, self.photographs);
+        stream.map_err(|error| match error {
+            DataError::InvalidConfig {
+                field,
+                found,
+                expected,
+            } => unread(format!(
+                "{} is {found}; expected {expected}",
+                setting(field)
+            )),
+            other => other.into(),
+        })?;
         // They are in memory.
         if self.validation > 1000 {
             return Err(venule::Error::Config {

@@ -14,12 +14,12 @@ use venule::train::{
     Communicator, Error as TrainError, JsonLines, LOG_FILE, Outcome, Report, RunOptions, Task,
     TrainConfig, Trainer, latest_checkpoint,
 };
-use venule::{Protocol, Registry, Segmenter};
+use venule::{Protocol, Provenance, Registry, Segmenter};
 
-use super::record::UNLABELLED;
+use super::record::{RECORD, UNLABELLED};
 use super::{FinetuneConfig, PretrainConfig, Purpose, RunRecord, TEST_FILE, TrainingFiles};
 use crate::report::{json, summary};
-use crate::{LearningCurve, ProgressBar, Result, TensorBoard};
+use crate::{Error, LearningCurve, ProgressBar, Result, TensorBoard, known_images};
 
 /// Where a training runs and how it is watched.
 ///
@@ -164,7 +164,14 @@ impl<'a> Place<'a> {
             }
         }
         let started = Instant::now();
-        let report = trainer.fit(task)?;
+        let report = trainer.fit(task).map_err(|error| match error {
+            // It is the folder that is refused, not a part of the program that fails.
+            TrainError::Callback { callback, source } if callback == RECORD => Error::RunFile {
+                path: self.folder.to_owned(),
+                reason: source.to_string(),
+            },
+            other => other.into(),
+        })?;
         let log = self.folder.join(LOG_FILE);
         self.say(format!("{} steps; log: {}", report.steps, log.display()));
         if let (Some(spent), Some(joined)) = (report.communication, &self.communicator) {
@@ -280,6 +287,10 @@ impl<'a> Place<'a> {
         self.say_notes(&all);
         let parameters = task.model().store().element_count();
         self.say(format!("{parameters} parameters"));
+        if let Some(test) = &test {
+            // Those of a start or a teacher; the run's own were told apart above.
+            self.warn_of_known_images(&task.checkpoint().provenance, test)?;
+        }
         let report = self.train(&mut task, &run.recipe.train, &run.run, record)?;
         if report.outcome != Outcome::Interrupted && self.is_first() {
             self.test(run, test, &task, &report)?;
@@ -339,6 +350,7 @@ impl<'a> Place<'a> {
             fov: run.fov,
             ..Protocol::default()
         };
+        self.warn_of_known_images(&segmenter.checkpoint().provenance, &test)?;
         let evaluated = protocol.evaluate(&segmenter, &test, |_, _| Ok(()))?;
         let numbers = summary(&evaluated.report);
         self.say_notes(&test);
@@ -351,6 +363,14 @@ impl<'a> Place<'a> {
             let numbers = json(&evaluated, run.recipe.train.seed)?;
             write_atomic(&path, format!("{numbers:#}").as_bytes())?;
             self.say(format!("all numbers: {}", path.display()));
+        }
+        Ok(())
+    }
+
+    /// Says which test images prove nothing, since the weights know them: from those that they started from, or from a teacher.
+    fn warn_of_known_images(&self, provenance: &Provenance, test: &FolderSet) -> Result<()> {
+        for note in known_images(provenance, test, "", "the test", true)? {
+            self.say(format!("warning: what is trained here {note}"));
         }
         Ok(())
     }

@@ -108,10 +108,16 @@ fn parse(mut from: impl BufRead, name: &str) -> AnyResult<Vec<PathBuf>> {
         if size > LARGEST {
             return Err(refuse("a list holds at most 1 GiB of paths; make several of it").into());
         }
-        paths.push(PathBuf::from(
-            file_name(line).map_err(|what| refuse(&what))?,
-        ));
+        let path = PathBuf::from(file_name(line).map_err(|what| refuse(&what))?);
+        paths.push(unquoted(&path).unwrap_or(path));
     }
+}
+
+/// The path that stands in double quotes, as file managers copy it, where that is a file and the whole is none.
+fn unquoted(path: &Path) -> Option<PathBuf> {
+    let inner = path.to_str()?.strip_prefix('"')?.strip_suffix('"')?;
+    let inner = Path::new(inner);
+    (inner.is_file() && !path.exists()).then(|| inner.to_owned())
 }
 
 /// As the system has it: on Unix any bytes are one.
@@ -134,6 +140,19 @@ mod tests {
 
     fn list(text: &[u8]) -> Result<Vec<PathBuf>, String> {
         parse(text, "photos.txt").map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_path_in_quotes_is_the_file_that_it_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("an eye.png");
+        std::fs::write(&file, "").unwrap();
+        let quoted = format!("\"{}\"", file.display());
+        assert_eq!(list(quoted.as_bytes()).unwrap(), [file]);
+        // A file that is called so is meant, and what names none stays as it was written.
+        let odd = folder.path().join("\"b\"");
+        let name = format!("\"{}\"", odd.display());
+        assert_eq!(list(name.as_bytes()).unwrap(), [PathBuf::from(name)]);
     }
 
     #[test]
