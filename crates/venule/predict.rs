@@ -1,6 +1,6 @@
 use image::RgbImage;
 use venule_data::{
-    FundusWarning, Mask, Plane, Sample, examine, examine_vessels, overlay, resize_plane,
+    FundusWarning, Mask, Plane, Preprocess, Sample, examine, examine_vessels, overlay, resize_plane,
 };
 
 use crate::Result;
@@ -111,6 +111,15 @@ pub trait Predict {
     /// As [`predict`](Self::predict).
     fn segment_sample(&self, sample: &Sample) -> Result<Segmentation> {
         self.predict(sample)?.segmentation(self.threshold())
+    }
+}
+
+/// What a network says of the pixels that it has `seen`; 0 in the dark border, if that was kept from it. Both are of its size.
+pub(crate) fn seen_only(map: Plane, preprocess: &Preprocess, seen: &Mask) -> Result<Plane> {
+    match preprocess.dark_border > 0.0 {
+        true => within(map, seen),
+        // Outside the field of view the map is cut off at the photograph's own size.
+        false => Ok(map),
     }
 }
 

@@ -7,6 +7,7 @@ use venule_data::{FovPolicy, Mask, Plane, Planes, Resize, Sample};
 use venule_mae::VitConfig;
 
 use crate::model::VIT;
+use crate::predict::seen_only;
 use crate::{
     Cancel, Checkpoint, Error, PartConfig, Predict, Prediction, Registry, Result, Segmentation,
     VesselModel,
@@ -218,6 +219,17 @@ impl Segmenter {
         Ok(self)
     }
 
+    /// Keeps the dark border of the field of view from the network, or not, whatever the checkpoint says
+    /// ([`Preprocess::dark_border`](venule_data::Preprocess::dark_border)); it finds no vessels there.
+    ///
+    /// # Errors
+    /// If the share is out of range.
+    pub fn with_dark_border(mut self, share: f32) -> Result<Self> {
+        self.checkpoint.preprocess.dark_border = share;
+        self.checkpoint.preprocess.validate()?;
+        Ok(self)
+    }
+
     /// Lets the encoder see the photograph in windows of at most this many patches a side
     /// ([`VitConfig::window`](venule_mae::VitConfig::window)), or at once.
     ///
@@ -305,13 +317,14 @@ impl Segmenter {
         fov: FovPolicy,
         cancel: &Cancel,
     ) -> Result<Prediction> {
-        let (input, fov) = self.prepare(sample, fov, cancel)?;
+        let (input, seen, fov) = self.prepare(sample, fov, cancel)?;
         let probability = match self.flips {
             true => mean_of_mirrored(&input, |views| {
                 self.model.predict_batch_until(views, cancel)
             })?,
             false => self.model.predict_until(&input, cancel)?,
         };
+        let probability = seen_only(probability, &self.checkpoint.preprocess, &seen)?;
         Ok(Prediction { probability, fov })
     }
 
@@ -348,28 +361,37 @@ impl Segmenter {
             .iter()
             .map(|sample| self.prepare(sample, self.checkpoint.fov, &Cancel::new()))
             .collect();
-        let (inputs, fovs): (Vec<Planes>, Vec<Mask>) = prepared?.into_iter().unzip();
+        let prepared = prepared?.into_iter();
+        let (inputs, fovs): (Vec<Planes>, Vec<_>) = prepared
+            .map(|(input, seen, fov)| (input, (seen, fov)))
+            .unzip();
         let maps = self.model.predict_batch(&inputs)?;
         let predictions = maps.into_iter().zip(fovs);
         samples
             .iter()
             .zip(predictions)
-            .map(|(sample, (probability, fov))| {
+            .map(|(sample, (map, (seen, fov)))| {
+                let probability = seen_only(map, &self.checkpoint.preprocess, &seen)?;
                 self.segmentation(sample, self.calibrated(probability, fov)?)
             })
             .collect()
     }
 
-    /// The network's input, and the field of view at native size.
-    fn prepare(&self, sample: &Sample, fov: FovPolicy, cancel: &Cancel) -> Result<(Planes, Mask)> {
+    /// The network's input, the pixels that it sees there, and the field of view at native size.
+    fn prepare(
+        &self,
+        sample: &Sample,
+        fov: FovPolicy,
+        cancel: &Cancel,
+    ) -> Result<(Planes, Mask, Mask)> {
         sample.check_sizes()?;
         cancel.check()?;
         let fov = fov.resolve(sample)?;
         cancel.check()?;
         let preprocess = self.checkpoint.preprocess.for_sample(sample);
-        let input = preprocess.apply(&sample.image, &fov);
-        let input = input.map_err(|error| error.of_sample(&sample.id))?;
-        Ok((input, fov))
+        let input = preprocess.apply_seen(&sample.image, &fov);
+        let (input, seen) = input.map_err(|error| error.of_sample(&sample.id))?;
+        Ok((input, seen, fov))
     }
 
     /// What the weights file says.

@@ -3,6 +3,7 @@
 mod channel;
 mod clahe;
 mod crop;
+mod dark_border;
 mod filter;
 mod prepared;
 mod prepared_set;

@@ -7,6 +7,7 @@ use venule_onnx::OnnxNetwork;
 use venule_seg::TiledInference;
 
 use crate::checkpoint::Settings;
+use crate::predict::seen_only;
 use crate::segmenter::{check_threshold, mean_of_mirrored};
 use crate::{Calibration, Predict, Prediction, Provenance, Result, Segmentation};
 
@@ -223,14 +224,15 @@ impl Predict for OnnxSegmenter {
         sample.check_sizes()?;
         let fov = self.settings.fov.resolve(sample)?;
         let preprocess = self.settings.preprocess.for_sample(sample);
-        let input = preprocess.apply(&sample.image, &fov);
-        let input = input.map_err(|error| error.of_sample(&sample.id))?;
+        let input = preprocess.apply_seen(&sample.image, &fov);
+        let (input, seen) = input.map_err(|error| error.of_sample(&sample.id))?;
         let probability = match self.flips {
             false => self.map(&input)?,
             true => mean_of_mirrored(&input, |views| {
                 views.iter().map(|view| self.map(view)).collect()
             })?,
         };
+        let probability = seen_only(probability, &preprocess, &seen)?;
         let probability = self.settings.calibration.apply(probability, &fov)?;
         Ok(Prediction { probability, fov })
     }

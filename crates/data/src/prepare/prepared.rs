@@ -49,7 +49,7 @@ pub struct Prepared {
     pub image: Planes,
     /// Vessel pixels, if known.
     pub label: Option<Mask>,
-    /// Pixels that count.
+    /// Pixels that are seen and count: the field of view, without its [dark border](Preprocess::dark_border) if that is left out.
     pub fov: Mask,
     /// Per-pixel weights for a loss, e.g. [`vesselness`], if wanted.
     pub weights: Option<Plane>,
@@ -83,15 +83,15 @@ impl Prepared {
         }
         sample.check_label(&native)?;
         let preprocess = preprocess.for_sample(sample);
-        let image = preprocess
-            .apply(&sample.image, &native)
+        let (image, seen) = preprocess
+            .apply_seen(&sample.image, &native)
             .map_err(|error| error.of_sample(&sample.id))?;
         let fit = |label: &Mask| preprocess.fit_label(label, &native);
         Ok(Self {
             id: sample.id.clone(),
             image,
             label: sample.label.as_ref().map(fit).transpose()?,
-            fov: preprocess.fit_mask(&native, &native)?,
+            fov: seen,
             weights: None,
         })
     }

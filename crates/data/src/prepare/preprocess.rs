@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::channel::Channel;
 use super::clahe::Clahe;
+use super::dark_border::without_dark_border;
 use super::resize::{resize_mask, resize_plane};
 use super::scale::Resize;
 use super::wiener::{check_window, wiener};
@@ -22,8 +23,8 @@ const LARGEST_ENLARGED: usize = 1 << 26;
 /// How a photograph becomes the network's input. Stored in checkpoints, so that inference repeats training.
 ///
 /// The steps, in this order: one channel or red, green and blue; resize; Wiener filter; CLAHE; standardise (or normalise by given
-/// numbers, or divide by 255); zero outside the field of view. The filters come after the resize, so they see the size the network
-/// sees; they act on one channel alone.
+/// numbers, or divide by 255); zero outside the field of view and in its dark border. The filters come after the resize, so they see the size
+/// the network sees; they act on one channel alone.
 ///
 /// The default is the green channel at native size, standardised. The published square protocol is
 /// `Preprocess { resize: Some(Resize::Square(512)), ..Preprocess::default() }`.
@@ -54,6 +55,10 @@ pub struct Preprocess {
     /// otherwise values are levels / 255. Default: true. A channel that is constant there becomes all zero.
     /// [`Channel::NormalizedRgb`] has numbers of its own instead.
     pub standardize: bool,
+    /// Whether the dark ring along the border of the field of view is left out, and how dark it is: rings one pixel wide are not seen
+    /// from the border on while their mean level is below this share, 0–1, of that further inside. The light fades there, and a mask
+    /// drawn around it encloses a ring that looks like a vessel. Default: 0, all is seen.
+    pub dark_border: f32,
 }
 
 impl Default for Preprocess {
@@ -64,6 +69,7 @@ impl Default for Preprocess {
             wiener: None,
             clahe: None,
             standardize: true,
+            dark_border: 0.0,
         }
     }
 }
@@ -91,6 +97,14 @@ impl Preprocess {
         }
         if let Some(window) = self.wiener {
             check_window(window)?;
+        }
+        // NaN is not within.
+        if !(0.0..=1.0).contains(&self.dark_border) {
+            return Err(Error::InvalidConfig {
+                field: "Preprocess::dark_border",
+                found: self.dark_border.to_string(),
+                expected: "a share of the level further inside, between 0 and 1",
+            });
         }
         self.clahe.map_or(Ok(()), |clahe| clahe.validate())
     }
@@ -160,13 +174,35 @@ impl Preprocess {
     }
 
     /// The network's input for a photograph and its field of view (both native size), of [`Channel::count`] channels; 0 outside the
-    /// field of view.
+    /// field of view and in its [dark border](Self::dark_border).
     ///
     /// # Errors
     /// [`Error::SizeMismatch`] if the field of view has another size, [`Error::EmptyFieldOfView`] if it holds no
     /// pixel, [`Error::SmallFieldOfView`] if it would have to be enlarged more than 16 times or the photograph beyond 67 million
     /// pixels, [`Error::InvalidConfig`] for settings out of range.
     pub fn apply(&self, image: &RgbImage, fov: &Mask) -> Result<Planes> {
+        Ok(self.apply_seen(image, fov)?.0)
+    }
+
+    /// As [`apply`](Self::apply), and beside the input the pixels that are seen, at its size: the field of view without its
+    /// [dark border](Self::dark_border). What a network says elsewhere means nothing.
+    ///
+    /// ```
+    /// use venule_data::{Mask, Preprocess};
+    /// // Two pixels beside the border are dark.
+    /// let level = |x| if x < 12 { 20 } else { 90 };
+    /// let photo = image::RgbImage::from_fn(100, 80, |x, _| image::Rgb([90, level(x), 10]));
+    /// let fov = Mask::from_fn(100, 80, |x, _| x >= 10);
+    /// let preprocess = Preprocess { dark_border: 0.7, ..Preprocess::default() };
+    /// let (input, seen) = preprocess.apply_seen(&photo, &fov)?;
+    /// assert_eq!(input.size(), (100, 80));
+    /// assert_eq!(seen, Mask::from_fn(100, 80, |x, _| x >= 12));
+    /// # Ok::<(), venule_data::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    pub fn apply_seen(&self, image: &RgbImage, fov: &Mask) -> Result<(Planes, Mask)> {
         self.validate()?;
         let size = (image.width() as usize, image.height() as usize);
         fov.expect_size("the field of view", size)?;
@@ -182,29 +218,32 @@ impl Preprocess {
                 return Err(Error::SmallFieldOfView { diameter, wanted });
             }
         }
-        let fitted = (target != size).then(|| self.fit_mask(fov, fov));
-        let fitted = fitted.transpose()?;
-        let fov = fitted.as_ref().unwrap_or(fov);
         let mut planes = self.channel.extract(image);
-        for (place, plane) in planes.iter_mut().enumerate() {
-            if target != size {
+        if target != size {
+            for plane in &mut planes {
                 *plane = resize_plane(plane, target)?;
             }
+        }
+        let mut seen = self.fit_mask(fov, fov)?;
+        if self.dark_border > 0.0 {
+            seen = without_dark_border(seen, &planes, self.dark_border);
+        }
+        for (place, plane) in planes.iter_mut().enumerate() {
             if let Some(window) = self.wiener {
                 *plane = wiener(plane, window)?;
             }
             if let Some(clahe) = self.clahe {
                 *plane = equalize(plane, &clahe)?;
             }
-            let (shift, scale) = self.shift_and_scale(place, plane, fov)?;
-            for (value, &inside) in plane.data_mut().iter_mut().zip(fov.data()) {
+            let (shift, scale) = self.shift_and_scale(place, plane, &seen)?;
+            for (value, &inside) in plane.data_mut().iter_mut().zip(seen.data()) {
                 *value = match inside {
                     true => ((f64::from(*value) - shift) * scale) as f32,
                     false => 0.0,
                 };
             }
         }
-        Planes::new(planes)
+        Ok((Planes::new(planes)?, seen))
     }
 
     /// What is taken from each value of the channel at this place, and what the rest is multiplied by.
@@ -479,6 +518,10 @@ mod tests {
                 ..Preprocess::default()
             },
             Preprocess {
+                dark_border: 1.5,
+                ..Preprocess::default()
+            },
+            Preprocess {
                 resize: Some(Resize::Square(0)),
                 ..Preprocess::default()
             },
@@ -505,6 +548,7 @@ mod tests {
             wiener: Some(5),
             clahe: Some(Clahe::default()),
             standardize: false,
+            dark_border: 0.7,
         };
         let text = serde_json::to_string(&all).unwrap();
         assert_eq!(serde_json::from_str::<Preprocess>(&text).unwrap(), all);

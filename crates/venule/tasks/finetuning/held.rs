@@ -1,11 +1,11 @@
 //! The labelled images that an epoch and a threshold are chosen on.
 
 use image::RgbImage;
-use venule_data::{Dataset, FovPolicy, Mask, Planes, Prepared, Preprocess, overlay};
+use venule_data::{Dataset, FovPolicy, Mask, Plane, Planes, Prepared, Preprocess, overlay};
 use venule_metrics::{Confusion, ScoredImage, ThresholdSweep};
 use venule_train::{BoxError, Picture};
 
-use crate::predict::within;
+use crate::predict::{seen_only, within};
 use crate::tasks::pictures::picture;
 use crate::{Error, ImageRecord, Result, VesselModel};
 
@@ -14,6 +14,7 @@ const SHOWN: usize = 4;
 
 /// The validation images, in memory.
 pub(super) struct HeldOut {
+    preprocess: Preprocess,
     images: Vec<Held>,
     records: Vec<ImageRecord>,
 }
@@ -21,6 +22,8 @@ pub(super) struct HeldOut {
 /// A validation image: the network's input, and the truth at native size.
 struct Held {
     input: Planes,
+    /// The pixels that the network sees.
+    seen: Mask,
     label: Mask,
     fov: Mask,
     /// Its name and the photograph itself, if it is one of those that pictures are made of.
@@ -46,18 +49,20 @@ impl HeldOut {
             let sample = images.load(index)?;
             let fov = policy.resolve(&sample)?;
             // Checks sizes and label as for a training image.
-            let input = Prepared::from_sample(&sample, preprocess, policy)?.image;
+            let prepared = Prepared::from_sample(&sample, preprocess, policy)?;
             let Some(label) = sample.label else {
                 return Err(Error::Unlabelled { id: sample.id });
             };
             held.push(Held {
-                input,
+                input: prepared.image,
+                seen: prepared.fov,
                 label,
                 fov,
                 shown: (index < SHOWN).then_some((sample.id, sample.image)),
             });
         }
         Ok(Self {
+            preprocess: preprocess.clone(),
             images: held,
             records: ImageRecord::of(images, "")?,
         })
@@ -80,7 +85,7 @@ impl HeldOut {
         let mut at_half = Confusion::default();
         let mut at_fixed = Confusion::default();
         for held in &self.images {
-            let map = within(model.predict(&held.input)?, &held.fov)?;
+            let map = self.found(model, held)?;
             let (width, height) = map.size();
             let (scores, label, valid) = (map.data(), held.label.data(), Some(held.fov.data()));
             sweep.update(&ScoredImage::new(width, height, scores, label, valid)?)?;
@@ -99,6 +104,12 @@ impl HeldOut {
         }))
     }
 
+    /// The probabilities that the model finds in an image, at native size.
+    fn found(&self, model: &VesselModel, held: &Held) -> Result<Plane> {
+        let map = model.predict(&held.input)?;
+        within(seen_only(map, &self.preprocess, &held.seen)?, &held.fov)
+    }
+
     /// The vessels found in the first images, over the photographs.
     pub(super) fn pictures(
         &self,
@@ -110,7 +121,7 @@ impl HeldOut {
             let Some((id, photo)) = &held.shown else {
                 continue;
             };
-            let map = within(model.predict(&held.input)?, &held.fov)?;
+            let map = self.found(model, held)?;
             let found = map.map(|&p| p > threshold);
             let over = overlay(photo, &found, Some(&held.label), Some(&held.fov))?;
             pictures.push(picture(format!("validation/{id}"), over)?);
