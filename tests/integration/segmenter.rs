@@ -4,9 +4,9 @@ use venule::candle_core::{DType, Device};
 use venule::data::{FovPolicy, Mask, Plane, Sample, read_image};
 use venule::image::{DynamicImage, Rgb, RgbImage, imageops};
 use venule::metrics::Confusion;
-use venule::{Checkpoint, Error, ImageRecord, Segmentation, Segmenter, VesselModel};
+use venule::{Checkpoint, Error, ImageRecord, Predict, Segmentation, Segmenter, VesselModel};
 
-use crate::support::{photograph, preset, segmenter};
+use crate::support::{darken_border, photograph, preset, segmenter};
 
 fn resized(width: u32, height: u32) -> RgbImage {
     let photo = photograph(128, 0).image;
@@ -214,6 +214,37 @@ fn a_batch_gives_what_single_photographs_give() {
         }
     }
     assert!(segmenter().segment_batch(&[]).unwrap().is_empty());
+}
+
+#[test]
+fn no_vessels_are_found_in_a_dark_border_that_is_left_out() {
+    let mut sample = photograph(128, 0);
+    let depth = darken_border(&mut sample);
+    let fov = sample.fov.clone().unwrap();
+    let with = |share: f32| segmenter().with_dark_border(share).unwrap();
+    let in_border = |found: &Segmentation| {
+        let pixels = found.probability.data().iter().zip(depth.data());
+        let border = pixels.filter(|(_, depth)| (1.0..=2.0).contains(*depth));
+        border.map(|(&p, _)| p).fold(0f32, f32::max)
+    };
+    let all = with(0.0).segment_sample(&sample).unwrap();
+    assert!(in_border(&all) > 0.0);
+    let found = with(0.6).segment_sample(&sample).unwrap();
+    assert_eq!(in_border(&found), 0.0);
+    // It is still part of the field of view, further inside it is the same retina, and a batch does the same.
+    assert_eq!(found.fov, fov);
+    assert!(varies(&found));
+    let batch = with(0.6).segment_batch(&[sample.clone()]).unwrap();
+    assert_eq!(batch[0].probability, found.probability);
+    // A border that is not dark is seen.
+    let bright = photograph(128, 0);
+    let [whole, part] =
+        [0.0, 0.6].map(|share| with(share).segment_sample(&bright).unwrap().probability);
+    assert_eq!(whole, part);
+    for share in [-0.1, 1.1, f32::NAN] {
+        let error = segmenter().with_dark_border(share).unwrap_err().to_string();
+        assert!(error.contains("dark_border"), "{error}");
+    }
 }
 
 /// The process's largest resident memory in MiB so far, where the system tells it.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use venule::candle_core::{Device, Tensor};
 use venule::data::{
-    Augment, ColorJitter, FovPolicy, InMemory, Preprocess, Sample, mask_image, write_png,
+    Augment, ColorJitter, FovPolicy, InMemory, Plane, Preprocess, Sample, mask_image, write_png,
 };
 use venule::loss::LossConfig;
 use venule::nn::Noise;
@@ -23,6 +23,29 @@ pub fn photograph(size: usize, index: usize) -> Sample {
 }
 
 /// A preset's architecture.
+/// Makes the first two rings along the border of its field of view dark; the distance of each pixel from the border.
+pub fn darken_border(sample: &mut Sample) -> Plane {
+    let fov = sample.fov.as_ref().unwrap();
+    let (width, height) = fov.size();
+    let outside: Vec<(usize, usize)> = (0..width * height)
+        .map(|at| (at % width, at / width))
+        .filter(|&(x, y)| fov.get(x, y) == Some(&false))
+        .collect();
+    let depth = Plane::from_fn(width, height, |x, y| {
+        let distance = |&(a, b): &(usize, usize)| (a as f32 - x as f32).hypot(b as f32 - y as f32);
+        outside.iter().map(distance).fold(f32::INFINITY, f32::min)
+    });
+    for (x, y, pixel) in sample.image.enumerate_pixels_mut() {
+        if depth
+            .get(x as usize, y as usize)
+            .is_some_and(|&depth| depth <= 2.0)
+        {
+            pixel.0 = pixel.0.map(|level| level / 5);
+        }
+    }
+    depth
+}
+
 pub fn preset(name: &str) -> ModelConfig {
     ModelConfig::preset(name).unwrap()
 }

@@ -1,6 +1,7 @@
 //! Starting from a whole segmentation model, and learning from others.
 
 use serde::{Deserialize, Serialize};
+use venule_data::Preprocess;
 use venule_nn::Param;
 
 use super::Finetuning;
@@ -160,10 +161,12 @@ impl Finetuning {
                     "teachers teach on photographs without labels; name some, as `unlabelled`",
                 ));
             };
-            let (its, here) = (
-                &teacher.checkpoint().preprocess,
-                &self.checkpoint.preprocess,
-            );
+            let here = &self.checkpoint.preprocess;
+            // What of the border is seen changes nothing about the rest.
+            let its = &Preprocess {
+                dark_border: here.dark_border,
+                ..teacher.checkpoint().preprocess.clone()
+            };
             if its != here {
                 let sizes = match its.resize == here.resize {
                     true => String::new(),
