@@ -114,9 +114,9 @@ pub trait Predict {
     }
 }
 
-/// What a network says of the pixels that it has `seen`; 0 in the dark border, if that was kept from it. Both are of its size.
+/// What a network says of the pixels that it has `seen`; 0 elsewhere, if a dark rim may be kept from it. Both are of its size.
 pub(crate) fn seen_only(map: Plane, preprocess: &Preprocess, seen: &Mask) -> Result<Plane> {
-    match preprocess.dark_border > 0.0 {
+    match preprocess.dark_rim > 0.0 {
         true => within(map, seen),
         // Outside the field of view the map is cut off at the photograph's own size.
         false => Ok(map),

@@ -219,13 +219,14 @@ impl Segmenter {
         Ok(self)
     }
 
-    /// Keeps the dark border of the field of view from the network, or not, whatever the checkpoint says
-    /// ([`Preprocess::dark_border`](venule_data::Preprocess::dark_border)); it finds no vessels there.
+    /// Keeps the dark rim of the field of view from the network, or not, whatever the checkpoint says
+    /// ([`Preprocess::dark_rim`](venule_data::Preprocess::dark_rim)); it finds no vessels there, at the size at which it sees the
+    /// photograph.
     ///
     /// # Errors
     /// If the share is out of range.
-    pub fn with_dark_border(mut self, share: f32) -> Result<Self> {
-        self.checkpoint.preprocess.dark_border = share;
+    pub fn with_dark_rim(mut self, share: f32) -> Result<Self> {
+        self.checkpoint.preprocess.dark_rim = share;
         self.checkpoint.preprocess.validate()?;
         Ok(self)
     }

@@ -55,11 +55,11 @@ fn checksum(bytes: &[u8]) -> Checksum {
     Checksum::of_file(file.path()).unwrap()
 }
 
-/// Of the network: a calibration and the dark border are no part of version 0.1.
+/// Of the network: a calibration and the dark rim are no part of version 0.1.
 fn probabilities(weights: &[u8]) -> Checksum {
     let (mut checkpoint, model) = Checkpoint::parse("weights", weights, &Device::Cpu).unwrap();
     checkpoint.calibration = Calibration::default();
-    checkpoint.preprocess.dark_border = 0.0;
+    checkpoint.preprocess.dark_rim = 0.0;
     let segmenter = Segmenter::new(checkpoint, model).unwrap();
     let photograph = &photographs(1).samples()[0].image.clone();
     let found = segmenter.segment(photograph).unwrap();

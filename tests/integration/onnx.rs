@@ -11,7 +11,7 @@ use venule::{
     Provenance, Segmenter, VesselModel,
 };
 
-use crate::support::{darken_border, photograph, preset};
+use crate::support::{darken_rim, photograph, preset};
 
 /// Largest difference of probabilities that is allowed.
 const CLOSE: f32 = 1e-4;
@@ -157,14 +157,14 @@ fn windows_positions_registers_and_taps_are_the_encoders() {
 fn a_photograph_is_segmented_as_by_the_segmenter() {
     let folder = tempfile::tempdir().unwrap();
     let config = preset("tiny");
-    // What the file says of the border is applied too.
+    // What the file says of the rim is applied too.
     let preprocess = Preprocess {
-        dark_border: 0.9,
+        dark_rim: 0.9,
         ..Preprocess::default()
     };
     let checkpoint = checkpoint(&config, preprocess);
     let mut sample = photograph(100, 0);
-    darken_border(&mut sample);
+    darken_rim(&mut sample);
     for size in [InputSize::Dynamic, InputSize::fixed(100, 100).unwrap()] {
         let path = folder.path().join(format!("{size}.onnx"));
         checkpoint.save_onnx(&path, &model(&config), size).unwrap();

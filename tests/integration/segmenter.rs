@@ -6,7 +6,7 @@ use venule::image::{DynamicImage, Rgb, RgbImage, imageops};
 use venule::metrics::Confusion;
 use venule::{Checkpoint, Error, ImageRecord, Predict, Segmentation, Segmenter, VesselModel};
 
-use crate::support::{darken_border, photograph, preset, segmenter};
+use crate::support::{darken_rim, photograph, preset, segmenter};
 
 fn resized(width: u32, height: u32) -> RgbImage {
     let photo = photograph(128, 0).image;
@@ -217,33 +217,39 @@ fn a_batch_gives_what_single_photographs_give() {
 }
 
 #[test]
-fn no_vessels_are_found_in_a_dark_border_that_is_left_out() {
+fn no_vessels_are_found_in_a_dark_rim_that_is_left_out() {
     let mut sample = photograph(128, 0);
-    let depth = darken_border(&mut sample);
+    let depth = darken_rim(&mut sample);
     let fov = sample.fov.clone().unwrap();
-    let with = |share: f32| segmenter().with_dark_border(share).unwrap();
-    let in_border = |found: &Segmentation| {
+    let with = |share: f32| segmenter().with_dark_rim(share).unwrap();
+    let in_rim = |found: &Segmentation| {
         let pixels = found.probability.data().iter().zip(depth.data());
-        let border = pixels.filter(|(_, depth)| (1.0..=2.0).contains(*depth));
-        border.map(|(&p, _)| p).fold(0f32, f32::max)
+        let rim = pixels.filter(|(_, depth)| (1.0..=2.0).contains(*depth));
+        rim.map(|(&p, _)| p).fold(0f32, f32::max)
     };
     let all = with(0.0).segment_sample(&sample).unwrap();
-    assert!(in_border(&all) > 0.0);
+    assert!(in_rim(&all) > 0.0);
     let found = with(0.6).segment_sample(&sample).unwrap();
-    assert_eq!(in_border(&found), 0.0);
+    assert_eq!(in_rim(&found), 0.0);
     // It is still part of the field of view, further inside it is the same retina, and a batch does the same.
     assert_eq!(found.fov, fov);
     assert!(varies(&found));
     let batch = with(0.6).segment_batch(&[sample.clone()]).unwrap();
     assert_eq!(batch[0].probability, found.probability);
-    // A border that is not dark is seen.
+    // A rim that is not dark is seen.
     let bright = photograph(128, 0);
     let [whole, part] =
         [0.0, 0.6].map(|share| with(share).segment_sample(&bright).unwrap().probability);
     assert_eq!(whole, part);
+    for (bundled, share) in [
+        (Segmenter::bundled(), 0.6),
+        (Segmenter::bundled_fast(), 0.6),
+    ] {
+        assert_eq!(bundled.unwrap().checkpoint().preprocess.dark_rim, share);
+    }
     for share in [-0.1, 1.1, f32::NAN] {
-        let error = segmenter().with_dark_border(share).unwrap_err().to_string();
-        assert!(error.contains("dark_border"), "{error}");
+        let error = segmenter().with_dark_rim(share).unwrap_err().to_string();
+        assert!(error.contains("dark_rim"), "{error}");
     }
 }
 

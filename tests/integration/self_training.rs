@@ -393,6 +393,21 @@ fn teachers_that_cannot_teach_are_refused() {
         error.contains("bundled-fast") && error.contains("recipe.preprocess"),
         "{error}"
     );
+    // A teacher is not shown a rim that it must not see; one that sees it may be kept from it.
+    let with = |dark_rim: f32| {
+        let mut recipe = settings();
+        recipe.preprocess = Segmenter::bundled_fast()
+            .unwrap()
+            .checkpoint()
+            .preprocess
+            .clone();
+        recipe.preprocess.dark_rim = dark_rim;
+        let fast = Segmenter::bundled_fast().unwrap();
+        student(&recipe, &[]).with_teachers(vec![("bundled-fast".to_owned(), fast)])
+    };
+    let error = with(0.0).err().unwrap().to_string();
+    assert!(error.contains("dark_rim is 0.6 and not 0"), "{error}");
+    assert!(with(0.6).is_ok() && with(0.9).is_ok());
 }
 
 #[test]
@@ -455,6 +470,7 @@ fn a_run_goes_on_with_the_built_in_teachers_that_it_was_begun_with() {
         ];
         let mut run = run.with_all(small).unwrap();
         run.unlabelled = vec![root.path().join("train/images")];
+        run.recipe.preprocess.dark_rim = 0.6; // as bundled-fast has it
         run.teachers = teachers.iter().map(|&name| name.to_owned()).collect();
         Place::new(&place, &Registry::built_in()).finetune(&run)
     };

@@ -22,9 +22,8 @@ pub fn photograph(size: usize, index: usize) -> Sample {
     synthetic_fundus(&SyntheticFundus::square(size), 5, index).unwrap()
 }
 
-/// A preset's architecture.
 /// Makes the first two rings along the border of its field of view dark; the distance of each pixel from the border.
-pub fn darken_border(sample: &mut Sample) -> Plane {
+pub fn darken_rim(sample: &mut Sample) -> Plane {
     let fov = sample.fov.as_ref().unwrap();
     let (width, height) = fov.size();
     let outside: Vec<(usize, usize)> = (0..width * height)
@@ -46,6 +45,7 @@ pub fn darken_border(sample: &mut Sample) -> Plane {
     depth
 }
 
+/// A preset's architecture.
 pub fn preset(name: &str) -> ModelConfig {
     ModelConfig::preset(name).unwrap()
 }

@@ -83,6 +83,11 @@ fn main() -> ExitCode {
     })
 }
 
+/// Endings of photographs' names.
+const IMAGES: [&str; 10] = [
+    "png", "jpg", "jpeg", "tif", "tiff", "gif", "bmp", "ppm", "pgm", "gz",
+];
+
 /// What is meant by a command line that is not understood, where that can be told.
 fn hint(error: &clap::Error) -> Option<String> {
     let said = |kind| match error.get(kind) {
@@ -100,7 +105,8 @@ fn hint(error: &clap::Error) -> Option<String> {
         ErrorKind::ValueValidation => {
             let (whole, part) = said(ContextKind::InvalidValue)?.split_once(',')?;
             let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-            (digits(whole) && digits(part) && !part.is_empty())
+            // Three digits may as well be thousands.
+            (digits(whole) && digits(part) && !part.is_empty() && part.len() != 3)
                 .then(|| format!("a decimal number has a point, not a comma: {whole}.{part}"))
         }
         _ => None,
@@ -115,6 +121,11 @@ mod tests {
     fn what_is_meant_is_said() {
         for (line, meant) in [
             (&["venule", "eye.jpg"][..], Some("venule segment eye.jpg")),
+            (
+                &["venule", "an eye.TIF"],
+                Some("venule segment \"an eye.TIF\""),
+            ),
+            (&["venule", "run.toml"], None),
             (&["venule", "segmnt"], None),
             (
                 &["venule", "segment", "a.png", "--threshold", "0,4"],

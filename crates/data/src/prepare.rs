@@ -3,7 +3,7 @@
 mod channel;
 mod clahe;
 mod crop;
-mod dark_border;
+mod dark_rim;
 mod filter;
 mod prepared;
 mod prepared_set;

@@ -26,8 +26,8 @@ pub(super) fn description(checkpoint: &Checkpoint, size: InputSize) -> String {
         // Writing to a string does not fail.
         let _ = write!(text, "\n{}. {step}", index + 1);
     }
-    if checkpoint.preprocess.dark_border > 0.0 {
-        text += "\nSet the probability to 0 in what was left out of the field of view.";
+    if checkpoint.preprocess.dark_rim > 0.0 {
+        text += "\nSet the probability to 0 outside the field of view that is left, before anything is resampled.";
     }
     let calibration = checkpoint.calibration;
     if !calibration.is_identity() {
@@ -67,10 +67,10 @@ fn preparation(preprocess: &Preprocess) -> Vec<String> {
             "Unless the field of view's area is that of a circle {diameter} pixels wide, within 5 % of the width, resize image and field of view so that it is."
         )),
     }
-    if preprocess.dark_border > 0.0 {
+    if preprocess.dark_rim > 0.0 {
         steps.push(format!(
-            "Leave out the dark border: count rings one pixel wide from the border of the field of view inwards, by the distance to the nearest pixel outside it, rounded up. With d the diameter of a circle of the field of view's area, take the mean level of the rings beyond 0.02 d up to 0.03 d. From here on the field of view is without the first rings whose mean level is below {} of that; if that would be more than 0.02 d, nothing is left out.",
-            preprocess.dark_border
+            "Leave out the dark rim, unless the field of view fills the frame: count rings one pixel wide from the border of the field of view inwards, by the distance to the nearest pixel outside it, rounded up. With d the diameter of a circle of the field of view's area, w = 0.02 d rounded up, and v the larger of 0.03 d rounded up and w + 2, take the mean level, over all channels, of the rings w + 1 to v. From here on the field of view is without the first rings whose mean level is below {} of that; if these are more than w rings, it stays as it is.",
+            preprocess.dark_rim
         ));
     }
     if let Some(side) = preprocess.wiener {

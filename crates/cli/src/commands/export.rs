@@ -47,16 +47,16 @@ pub struct Args {
     /// faster
     #[arg(long)]
     fov_diameter: Option<f32>,
-    /// In use, leave out the dark ring along the border of the field of view, as long as its level is below this share of that further
+    /// In use, leave out the dark rim along the border of the field of view, as long as its level is below this share of that further
     /// inside, such as 0.7, and find no vessels in it; 0: see all
     #[arg(long)]
-    dark_border: Option<f32>,
+    dark_rim: Option<f32>,
     /// In use, let the encoder see windows of at most this many patches a side, such as the side of its training crops: faster
     /// on large photographs; 0: each photograph at once [default: what the weights say]
     #[arg(long)]
     window: Option<usize>,
     /// Write the encoder alone, in the layout of timm and MAE, which both load as it is
-    #[arg(long, conflicts_with_all = ["threshold_on", "fov_diameter", "dark_border", "window", "onnx"])]
+    #[arg(long, conflicts_with_all = ["threshold_on", "fov_diameter", "dark_rim", "window", "onnx"])]
     encoder: bool,
 }
 
@@ -80,8 +80,8 @@ pub fn run(args: Args) -> AnyResult<ExitCode> {
     if let Some(diameter) = args.fov_diameter {
         segmenter = segmenter.with_resize(Some(Resize::FovDiameter(diameter)))?;
     }
-    if let Some(share) = args.dark_border {
-        segmenter = segmenter.with_dark_border(share)?;
+    if let Some(share) = args.dark_rim {
+        segmenter = segmenter.with_dark_rim(share)?;
     }
     segmenter = support::with_window(segmenter, args.window)?;
     let mut checkpoint = segmenter.checkpoint().clone();

@@ -45,11 +45,11 @@ impl FovPolicy {
 pub struct Prepared {
     /// The sample's name, for messages.
     pub id: String,
-    /// The network's input, of one or three channels; 0 outside the field of view.
+    /// The network's input, of one or three channels; 0 where nothing is seen.
     pub image: Planes,
     /// Vessel pixels, if known.
     pub label: Option<Mask>,
-    /// Pixels that are seen and count: the field of view, without its [dark border](Preprocess::dark_border) if that is left out.
+    /// Pixels that are seen and count: the field of view, without its [dark rim](Preprocess::dark_rim) if that is left out.
     pub fov: Mask,
     /// Per-pixel weights for a loss, e.g. [`vesselness`], if wanted.
     pub weights: Option<Plane>,

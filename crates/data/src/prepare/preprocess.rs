@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::channel::Channel;
 use super::clahe::Clahe;
-use super::dark_border::without_dark_border;
+use super::dark_rim::without_dark_rim;
 use super::resize::{resize_mask, resize_plane};
 use super::scale::Resize;
 use super::wiener::{check_window, wiener};
@@ -23,7 +23,7 @@ const LARGEST_ENLARGED: usize = 1 << 26;
 /// How a photograph becomes the network's input. Stored in checkpoints, so that inference repeats training.
 ///
 /// The steps, in this order: one channel or red, green and blue; resize; Wiener filter; CLAHE; standardise (or normalise by given
-/// numbers, or divide by 255); zero outside the field of view and in its dark border. The filters come after the resize, so they see the size
+/// numbers, or divide by 255); zero outside the field of view and in its dark rim. The filters come after the resize, so they see the size
 /// the network sees; they act on one channel alone.
 ///
 /// The default is the green channel at native size, standardised. The published square protocol is
@@ -51,14 +51,15 @@ pub struct Preprocess {
     pub wiener: Option<usize>,
     /// [Contrast-limited histogram equalisation](Clahe) of the whole frame, rounded to 8 bits. Default: none.
     pub clahe: Option<Clahe>,
-    /// Whether to shift and scale each channel to mean 0 and (population) standard deviation 1 inside the field of view;
+    /// Whether to shift and scale each channel to mean 0 and (population) standard deviation 1 over the pixels that are seen;
     /// otherwise values are levels / 255. Default: true. A channel that is constant there becomes all zero.
     /// [`Channel::NormalizedRgb`] has numbers of its own instead.
     pub standardize: bool,
-    /// Whether the dark ring along the border of the field of view is left out, and how dark it is: rings one pixel wide are not seen
-    /// from the border on while their mean level is below this share, 0–1, of that further inside. The light fades there, and a mask
-    /// drawn around it encloses a ring that looks like a vessel. Default: 0, all is seen.
-    pub dark_border: f32,
+    /// Whether the dark rim along the border of the field of view is left out, and how dark it is. From the border on, rings one pixel
+    /// wide are not seen while their mean level is below this share, 0–1, of that between 2 % and 3 % of the diameter inside; where that
+    /// would be more than 2 %, none is left out. The light fades there, and a mask drawn around it encloses a ring that looks like a
+    /// vessel. Default: 0, all is seen.
+    pub dark_rim: f32,
 }
 
 impl Default for Preprocess {
@@ -69,7 +70,7 @@ impl Default for Preprocess {
             wiener: None,
             clahe: None,
             standardize: true,
-            dark_border: 0.0,
+            dark_rim: 0.0,
         }
     }
 }
@@ -99,10 +100,10 @@ impl Preprocess {
             check_window(window)?;
         }
         // NaN is not within.
-        if !(0.0..=1.0).contains(&self.dark_border) {
+        if !(0.0..=1.0).contains(&self.dark_rim) {
             return Err(Error::InvalidConfig {
-                field: "Preprocess::dark_border",
-                found: self.dark_border.to_string(),
+                field: "Preprocess::dark_rim",
+                found: self.dark_rim.to_string(),
                 expected: "a share of the level further inside, between 0 and 1",
             });
         }
@@ -174,7 +175,7 @@ impl Preprocess {
     }
 
     /// The network's input for a photograph and its field of view (both native size), of [`Channel::count`] channels; 0 outside the
-    /// field of view and in its [dark border](Self::dark_border).
+    /// field of view and in its [dark rim](Self::dark_rim).
     ///
     /// # Errors
     /// [`Error::SizeMismatch`] if the field of view has another size, [`Error::EmptyFieldOfView`] if it holds no
@@ -185,7 +186,7 @@ impl Preprocess {
     }
 
     /// As [`apply`](Self::apply), and beside the input the pixels that are seen, at its size: the field of view without its
-    /// [dark border](Self::dark_border). What a network says elsewhere means nothing.
+    /// [dark rim](Self::dark_rim). What a network says elsewhere means nothing.
     ///
     /// ```
     /// use venule_data::{Mask, Preprocess};
@@ -193,7 +194,7 @@ impl Preprocess {
     /// let level = |x| if x < 12 { 20 } else { 90 };
     /// let photo = image::RgbImage::from_fn(100, 80, |x, _| image::Rgb([90, level(x), 10]));
     /// let fov = Mask::from_fn(100, 80, |x, _| x >= 10);
-    /// let preprocess = Preprocess { dark_border: 0.7, ..Preprocess::default() };
+    /// let preprocess = Preprocess { dark_rim: 0.7, ..Preprocess::default() };
     /// let (input, seen) = preprocess.apply_seen(&photo, &fov)?;
     /// assert_eq!(input.size(), (100, 80));
     /// assert_eq!(seen, Mask::from_fn(100, 80, |x, _| x >= 12));
@@ -224,9 +225,12 @@ impl Preprocess {
                 *plane = resize_plane(plane, target)?;
             }
         }
-        let mut seen = self.fit_mask(fov, fov)?;
-        if self.dark_border > 0.0 {
-            seen = without_dark_border(seen, &planes, self.dark_border);
+        let mut seen = match target == size {
+            true => fov.clone(),
+            false => resize_mask(fov, target)?,
+        };
+        if self.dark_rim > 0.0 {
+            seen = without_dark_rim(seen, &planes, self.dark_rim);
         }
         for (place, plane) in planes.iter_mut().enumerate() {
             if let Some(window) = self.wiener {
@@ -518,7 +522,7 @@ mod tests {
                 ..Preprocess::default()
             },
             Preprocess {
-                dark_border: 1.5,
+                dark_rim: 1.5,
                 ..Preprocess::default()
             },
             Preprocess {
@@ -548,7 +552,7 @@ mod tests {
             wiener: Some(5),
             clahe: Some(Clahe::default()),
             standardize: false,
-            dark_border: 0.7,
+            dark_rim: 0.7,
         };
         let text = serde_json::to_string(&all).unwrap();
         assert_eq!(serde_json::from_str::<Preprocess>(&text).unwrap(), all);

@@ -199,8 +199,8 @@ impl RunRecord {
     }
 
     /// Takes the settings of what a run started from out of its saved configuration, in place of those given now: it is not read again.
-    fn keep_start(&mut self, saved: &str) -> Result<(), toml::de::Error> {
-        let (mut run, saved): (Table, Table) = (self.run.parse()?, saved.parse()?);
+    fn keep_start(&mut self, saved: &Table) -> Result<(), toml::de::Error> {
+        let mut run: Table = self.run.parse()?;
         for key in START {
             match saved.get(key) {
                 Some(value) => run.insert(key.to_owned(), value.clone()),
@@ -331,7 +331,7 @@ impl Callback for RunRecord {
                 .into());
             }
             self.keep_pretrained(&text);
-            if let Some(saved) = saved(RUN_FILE) {
+            if let Some(saved) = saved(RUN_FILE).and_then(|text| text.parse().ok()) {
                 self.keep_start(&saved)?;
             }
         }

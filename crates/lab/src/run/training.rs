@@ -7,8 +7,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use venule::candle_core::Device;
-use venule::data::{Dataset, Error as DataError, FolderSet, write_png};
-use venule::file::{check_writable, write_atomic};
+use venule::data::{Dataset, Error as DataError, FolderSet, Preprocess, write_png};
+use venule::file::{Error as FileError, check_writable, write_atomic};
 use venule::tasks::Finetuning;
 use venule::train::{
     Communicator, Error as TrainError, JsonLines, LOG_FILE, Outcome, Report, RunOptions, Task,
@@ -17,6 +17,7 @@ use venule::train::{
 use venule::{Protocol, Provenance, Registry, Segmenter};
 
 use super::record::{RECORD, UNLABELLED};
+use super::start::weights;
 use super::{FinetuneConfig, PretrainConfig, Purpose, RunRecord, TEST_FILE, TrainingFiles};
 use crate::report::{json, summary};
 use crate::{Error, LearningCurve, ProgressBar, Result, TensorBoard, known_images};
@@ -164,14 +165,7 @@ impl<'a> Place<'a> {
             }
         }
         let started = Instant::now();
-        let report = trainer.fit(task).map_err(|error| match error {
-            // It is the folder that is refused, not a part of the program that fails.
-            TrainError::Callback { callback, source } if callback == RECORD => Error::RunFile {
-                path: self.folder.to_owned(),
-                reason: source.to_string(),
-            },
-            other => other.into(),
-        })?;
+        let report = trainer.fit(task).map_err(|error| self.explained(error))?;
         let log = self.folder.join(LOG_FILE);
         self.say(format!("{} steps; log: {}", report.steps, log.display()));
         if let (Some(spent), Some(joined)) = (report.communication, &self.communicator) {
@@ -183,6 +177,22 @@ impl<'a> Place<'a> {
             ));
         }
         Ok(report)
+    }
+
+    /// The error of a training; what the record says of the folder is said of the folder, and not of a part of the program.
+    fn explained(&self, error: TrainError) -> Error {
+        match error {
+            TrainError::Callback { callback, source } if callback == RECORD => {
+                match source.downcast::<FileError>() {
+                    Ok(error) => (*error).into(),
+                    Err(source) => Error::RunFile {
+                        path: self.folder.to_owned(),
+                        reason: source.to_string(),
+                    },
+                }
+            }
+            other => other.into(),
+        }
     }
 
     /// Pretrains, and writes a picture of reconstructions.
@@ -276,6 +286,7 @@ impl<'a> Place<'a> {
                 if let Some(path) = run.weights_file() {
                     record = record.with_weights(path)?;
                 }
+                self.say_of_start(run)?;
                 let (task, import) = run.task_of(files.clone(), self.registry, &self.device)?;
                 if let (Some(path), Some(import)) = (&run.pretrained, import) {
                     self.say(format!("encoder from {}: {import}", path.display()));
@@ -289,13 +300,32 @@ impl<'a> Place<'a> {
         self.say(format!("{parameters} parameters"));
         if let Some(test) = &test {
             // Those of a start or a teacher; the run's own were told apart above.
-            self.warn_of_known_images(&task.checkpoint().provenance, test)?;
+            let chosen = !task.validates();
+            let provenance = &task.checkpoint().provenance;
+            self.warn_of_known_images("the start or a teacher", provenance, test, chosen)?;
         }
         let report = self.train(&mut task, &run.recipe.train, &run.run, record)?;
         if report.outcome != Outcome::Interrupted && self.is_first() {
             self.test(run, test, &task, &report)?;
         }
         Ok(report)
+    }
+
+    /// Says that a run sees photographs in another way than the model that it starts from did.
+    fn say_of_start(&self, run: &FinetuneConfig) -> Result<()> {
+        let Some(from) = &run.from else {
+            return Ok(());
+        };
+        let start = weights(Path::new(from), self.registry, &self.device)?;
+        let [its, here] = [&start.checkpoint().preprocess, &run.recipe.preprocess];
+        if its != here {
+            self.say(format!(
+                "note: {from} sees photographs by {}, this run by {}; [recipe.preprocess] says how",
+                seen_by(its),
+                seen_by(here)
+            ));
+        }
+        Ok(())
     }
 
     /// Tests the weights of a fine-tuning that has ended.
@@ -350,7 +380,8 @@ impl<'a> Place<'a> {
             fov: run.fov,
             ..Protocol::default()
         };
-        self.warn_of_known_images(&segmenter.checkpoint().provenance, &test)?;
+        let provenance = &segmenter.checkpoint().provenance;
+        self.warn_of_known_images("what is tested", provenance, &test, run.threshold.is_none())?;
         let evaluated = protocol.evaluate(&segmenter, &test, |_, _| Ok(()))?;
         let numbers = summary(&evaluated.report);
         self.say_notes(&test);
@@ -367,10 +398,19 @@ impl<'a> Place<'a> {
         Ok(())
     }
 
-    /// Says which test images prove nothing, since the weights know them: from those that they started from, or from a teacher.
-    fn warn_of_known_images(&self, provenance: &Provenance, test: &FolderSet) -> Result<()> {
-        for note in known_images(provenance, test, "", "the test", true)? {
-            self.say(format!("warning: what is trained here {note}"));
+    /// Says which test images prove nothing, since the weights know them: from those that they started from, or from a teacher. `chosen`:
+    /// those that the threshold was chosen on, too.
+    fn warn_of_known_images(
+        &self,
+        what: &str,
+        provenance: &Provenance,
+        test: &FolderSet,
+        chosen: bool,
+    ) -> Result<()> {
+        if self.is_first() {
+            for note in known_images(provenance, test, "", "the test", chosen)? {
+                self.say(format!("warning: {what} {note}"));
+            }
         }
         Ok(())
     }
@@ -397,6 +437,11 @@ impl<'a> Place<'a> {
         }
         Ok(Some(test).filter(|test| !test.is_empty()))
     }
+}
+
+/// Settings of the preprocessing, as JSON.
+fn seen_by(preprocess: &Preprocess) -> String {
+    serde_json::to_string(preprocess).unwrap_or_default()
 }
 
 /// What a pretraining on these photographs is made of.

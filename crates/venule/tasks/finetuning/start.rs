@@ -147,7 +147,7 @@ impl Finetuning {
     ///
     /// # Errors
     /// [`Error::Config`] if there are no photographs to learn from without labels, or a teacher sees photographs in another way: its
-    /// preprocessing differs.
+    /// preprocessing differs, but for a lower [`dark_rim`](Preprocess::dark_rim).
     pub fn with_teachers(mut self, teachers: Vec<(String, Segmenter)>) -> Result<Self> {
         let refused = |value: String, expected| Error::Config {
             field: "teachers",
@@ -162,13 +162,18 @@ impl Finetuning {
                 ));
             };
             let here = &self.checkpoint.preprocess;
-            // What of the border is seen changes nothing about the rest.
+            // A teacher may be kept from a rim that it would see, and not the other way round.
+            let its = &teacher.checkpoint().preprocess;
             let its = &Preprocess {
-                dark_border: here.dark_border,
-                ..teacher.checkpoint().preprocess.clone()
+                dark_rim: its.dark_rim.max(here.dark_rim),
+                ..its.clone()
             };
             if its != here {
                 let sizes = match its.resize == here.resize {
+                    true if its.dark_rim > here.dark_rim => format!(
+                        ", whose dark_rim is {} and not {}",
+                        its.dark_rim, here.dark_rim
+                    ),
                     true => String::new(),
                     false => format!(
                         ", whose photographs have the size {:?} and not {:?}",
@@ -177,7 +182,7 @@ impl Finetuning {
                 };
                 return Err(refused(
                     name + &sizes,
-                    "a teacher sees photographs as the model does; set `recipe.preprocess` as the teacher has it",
+                    "a teacher sees photographs as the model does; set `recipe.preprocess` as the teacher has it, or `dark_rim` higher",
                 ));
             }
             let provenance = teacher.checkpoint().provenance.clone();

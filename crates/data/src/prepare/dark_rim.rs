@@ -1,18 +1,18 @@
-//! The ring along the border of a field of view in which the light fades.
+//! The rim along the border of a field of view, in which the light fades.
 
 use image::GrayImage;
 use imageproc::distance_transform::{Norm, distance_transform};
 
 use crate::{Mask, Plane, equivalent_diameter};
 
-/// The widest border, as a share of the diameter. Where the light fades over more than that, it is the photograph that is dark outside.
+/// The widest rim, as a share of the diameter. Where the light fades over more than that, it is the photograph that is dark outside.
 const WIDEST: f64 = 0.02;
-/// How far inside, as a share of the diameter, the level that borders are compared with is taken from: up to here from the widest border.
+/// How far inside, as a share of the diameter, the level that rings are compared with is taken from: up to here from the widest rim.
 const INSIDE: f64 = 0.03;
 
 /// A field of view without the rings one pixel wide, counted from its border, whose mean level is below `share` of that further inside.
 /// Where it ends with the frame there is no border. `planes` are levels, 0 for black, of its size.
-pub(super) fn without_dark_border(fov: Mask, planes: &[Plane], share: f32) -> Mask {
+pub(super) fn without_dark_rim(fov: Mask, planes: &[Plane], share: f32) -> Mask {
     let (width, height) = fov.size();
     let outside = fov.data().iter().map(|&inside| 255 * u8::from(!inside));
     let outside = GrayImage::from_vec(width as u32, height as u32, outside.collect());
@@ -30,6 +30,7 @@ pub(super) fn without_dark_border(fov: Mask, planes: &[Plane], share: f32) -> Ma
         }
     }
     let diameter = equivalent_diameter(&fov);
+    // Distances are bytes; beyond some 6,700 pixels the shares are smaller.
     let at = |part: f64| ((part * diameter).ceil() as usize).clamp(1, 200);
     let (widest, inside) = (at(WIDEST), at(INSIDE).max(at(WIDEST) + 2));
     let mean = |rings: &[(f64, usize)]| {
@@ -78,7 +79,7 @@ mod tests {
         };
         // Rings follow the pixels of the mask, a circle does not: up to one pixel between.
         let left_out = |plane: Plane| {
-            let seen = without_dark_border(fov.clone(), &[plane], 0.7);
+            let seen = without_dark_rim(fov.clone(), &[plane], 0.7);
             let lost = (0..240 * 240).filter(|&at| fov.data()[at] && !seen.data()[at]);
             lost.map(|at| depth(at % 240, at / 240)).fold(0.0, f64::max)
         };
@@ -94,12 +95,15 @@ mod tests {
     fn where_there_is_no_border_nothing_is_left_out() {
         let whole = Mask::filled(50, 40, true);
         let plane = Plane::from_fn(50, 40, |x, _| if x < 3 { 1.0 } else { 100.0 });
-        assert_eq!(without_dark_border(whole.clone(), &[plane], 1.0), whole);
+        assert_eq!(without_dark_rim(whole.clone(), &[plane], 1.0), whole);
         // Nor in a field of view of a pixel, nor in a black photograph.
         let dot = Mask::from_fn(50, 40, |x, y| (x, y) == (7, 7));
         let black = Plane::filled(50, 40, 0.0);
-        assert_eq!(without_dark_border(dot.clone(), &[black.clone()], 1.0), dot);
+        assert_eq!(
+            without_dark_rim(dot.clone(), std::slice::from_ref(&black), 1.0),
+            dot
+        );
         let half = Mask::from_fn(50, 40, |x, _| x < 25);
-        assert_eq!(without_dark_border(half.clone(), &[black], 1.0), half);
+        assert_eq!(without_dark_rim(half.clone(), &[black], 1.0), half);
     }
 }
