@@ -10,10 +10,12 @@ mod run_args;
 mod support;
 mod system;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};
+use venule::data::looks_like_image;
 
 use commands::{
     adapt, completions, data, evaluate, export, finetune, plot, pretrain, reconstruct, runs, score,
@@ -83,11 +85,6 @@ fn main() -> ExitCode {
     })
 }
 
-/// Endings of photographs' names.
-const IMAGES: [&str; 10] = [
-    "png", "jpg", "jpeg", "tif", "tiff", "gif", "bmp", "ppm", "pgm", "gz",
-];
-
 /// What is meant by a command line that is not understood, where that can be told.
 fn hint(error: &clap::Error) -> Option<String> {
     let said = |kind| match error.get(kind) {
@@ -97,10 +94,12 @@ fn hint(error: &clap::Error) -> Option<String> {
     match error.kind() {
         ErrorKind::InvalidSubcommand => {
             let photograph = said(ContextKind::InvalidSubcommand)?;
-            let path = std::path::Path::new(photograph);
-            let named = path.extension().is_some() || path.exists();
-            named
-                .then(|| format!("'venule segment {photograph}' finds the vessels in a photograph"))
+            let quote = if photograph.contains(' ') { "\"" } else { "" };
+            looks_like_image(Path::new(photograph)).then(|| {
+                format!(
+                    "venule segment {quote}{photograph}{quote} finds the vessels in a photograph"
+                )
+            })
         }
         ErrorKind::ValueValidation => {
             let (whole, part) = said(ContextKind::InvalidValue)?.split_once(',')?;

@@ -76,8 +76,8 @@ pub use raster::{Mask, Plane, Raster};
 pub use read::{
     FileKind, LabelCheck, LabelReading, LabelValue, MAX_PIXELS, MaskRule, Note, Photograph,
     PredictionRange, PredictionScale, ReadMask, ReadOptions, check_fov, check_label,
-    check_orientation, file_kind, parse_photograph, read_image, read_mask, read_mask_with,
-    read_photograph, read_probability,
+    check_orientation, file_kind, looks_like_image, parse_photograph, read_image, read_mask,
+    read_mask_with, read_photograph, read_probability,
 };
 pub use sample::Sample;
 pub use sets::{

@@ -31,8 +31,8 @@ pub use photograph::{
 pub(crate) use plausible::marked;
 pub use plausible::{LabelCheck, check_fov, check_label};
 pub use prediction::{PredictionRange, PredictionScale, read_probability};
-pub use source::file_kind;
-pub(crate) use source::{looks_like_image, open};
+pub(crate) use source::open;
+pub use source::{file_kind, looks_like_image};
 pub use value::LabelValue;
 
 /// Most pixels an image may have: 2²⁶, e.g. 8192 × 8192.

@@ -70,7 +70,13 @@ fn read_at_most(path: &Path, from: impl Read, expected: u64) -> Result<io::Resul
 /// Whether a file in a folder of images is meant to be one: its name has an image's extension, or it begins like one.
 ///
 /// A damaged image must be found (and complained of), a text file beside the images must not.
-pub(crate) fn looks_like_image(path: &Path) -> bool {
+///
+/// ```
+/// use std::path::Path;
+/// assert!(venule_data::looks_like_image(Path::new("left eye.TIF.gz")));
+/// assert!(!venule_data::looks_like_image(Path::new("run.toml")));
+/// ```
+pub fn looks_like_image(path: &Path) -> bool {
     const EXTENSIONS: [&str; 12] = [
         "png", "jpg", "jpeg", "jpe", "tif", "tiff", "gif", "bmp", "ppm", "pgm", "pbm", "pnm",
     ];
