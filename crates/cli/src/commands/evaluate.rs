@@ -277,10 +277,10 @@ fn warn_of_known_images(
     origin: ThresholdOrigin,
     set: &Set,
 ) -> AnyResult<()> {
-    let prefix = format!("{}_", set.spec.layout);
+    let records = ImageRecord::of(&set.images, &format!("{}_", set.spec.layout))?;
     let stored = origin == ThresholdOrigin::Stored;
     let provenance = segmenter.provenance();
-    for note in known_images(provenance, &set.images, &prefix, &set.name, stored)? {
+    for note in known_images(provenance, &records, &set.name, stored) {
         say!("note: {name} {note}");
     }
     Ok(())

@@ -6,7 +6,8 @@ use venule::candle_core::{DType, Device};
 use venule::data::{Dataset, DatasetSpec, Resize, Split};
 use venule::mae::{VitConfig, export_encoder};
 use venule::onnx::InputSize;
-use venule::{Checkpoint, ImageRecord, Protocol, Seen, Segmenter};
+use venule::{Checkpoint, ImageRecord, Protocol, Segmenter};
+use venule_lab::known_images;
 use venule_lab::report::distinct_names;
 
 use crate::output::{AnyResult, check_places, expect_no_input, say};
@@ -143,12 +144,10 @@ fn choose_threshold(
         let set = spec.files(split)?;
         say_left_out(&format!("{name}: "), &set);
         let records = ImageRecord::of(&set, &format!("{name}_"))?;
-        let known = |image: &&ImageRecord| checkpoint.provenance.trained_on(image) == Seen::Yes;
-        let known = records.iter().filter(known).count();
-        if known > 0 {
+        for note in known_images(&checkpoint.provenance, &records, name, false) {
+            let weights = args.weights.display();
             say!(
-                "note: the weights were trained on {known} of the {} images of {name}: their threshold is none for photographs never seen",
-                records.len()
+                "note: {weights} {note}; a threshold chosen there is none for photographs never seen"
             );
         }
         images.extend(records);

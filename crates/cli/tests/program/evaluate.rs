@@ -156,7 +156,7 @@ fn images_that_a_system_was_trained_on_are_told_by_their_content() {
     let said = evaluated(seen.clone(), &[]);
     let note = "was trained on 1 of the 2 images of";
     assert!(
-        said.contains(note) && said.contains("('3' is the first)"),
+        said.contains(note) && said.contains("('folder_3' is the first)"),
         "{said}"
     );
     // An equal name of another photograph is none of them.

@@ -45,3 +45,29 @@ fn weights_are_not_called_onnx() {
     let errors = failed(["export", "--weights", "bundled-fast", "--out", &out]);
     assert!(errors.contains("--onnx writes ONNX"), "{errors}");
 }
+
+#[test]
+fn a_dark_rim_is_written_and_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("new.safetensors").display().to_string();
+    let export = |share: &str| {
+        [
+            "export",
+            "--weights",
+            "bundled-fast",
+            "--out",
+            &out,
+            "--dark-rim",
+            share,
+        ]
+        .map(str::to_owned)
+    };
+    for (share, expected) in [("0", 0.0), ("0.25", 0.25)] {
+        done(export(share));
+        let segmenter = Segmenter::from_file(&out).unwrap();
+        assert_eq!(segmenter.checkpoint().preprocess.dark_rim, expected);
+    }
+    for share in ["1.5", "nan"] {
+        assert!(failed(export(share)).contains("dark_rim"), "{share}");
+    }
+}

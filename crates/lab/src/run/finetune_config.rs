@@ -8,7 +8,7 @@ use venule::mae::{ImportOptions, ImportReport, MissingNorm, Normalisation, Pretr
 use venule::seg::Freeze;
 use venule::tasks::{Finetuning, FinetuningData, StartParts};
 use venule::train::{RunOptions, TrainConfig};
-use venule::{PartConfig, Recipe, Registry, check_threshold};
+use venule::{PartConfig, Recipe, Registry, Segmenter, check_threshold};
 
 use super::data_config::{self, DataConfig, Purpose, unlabelled};
 use super::run_file::RunFile;
@@ -327,7 +327,8 @@ impl FinetuneConfig {
         registry: &Registry,
         device: &Device,
     ) -> Result<(Finetuning, Option<ImportReport>)> {
-        self.task_of(self.training_files()?, registry, device)
+        let start = self.start(registry, device)?;
+        self.task_of(self.training_files()?, start, registry, device)
     }
 
     /// The files to learn from, and what of the photographs without labels is left out.
@@ -352,15 +353,16 @@ impl FinetuneConfig {
         })
     }
 
-    /// As [`task`](Self::task), on files that have been found.
+    /// As [`task`](Self::task), on files that have been found, from the model that it is to start from.
     pub(super) fn task_of(
         &self,
         files: TrainingFiles,
+        start: Option<Segmenter>,
         registry: &Registry,
         device: &Device,
     ) -> Result<(Finetuning, Option<ImportReport>)> {
         let mut task = self.fresh(files, registry, device)?;
-        if let (Some(start), Some(from)) = (self.start(registry, device)?, &self.from) {
+        if let (Some(start), Some(from)) = (start, &self.from) {
             task.start_from(&start, from, self.from_parts)?;
         }
         let import = self.pretrained.as_ref();

@@ -14,10 +14,9 @@ use venule::train::{
     Communicator, Error as TrainError, JsonLines, LOG_FILE, Outcome, Report, RunOptions, Task,
     TrainConfig, Trainer, latest_checkpoint,
 };
-use venule::{Protocol, Provenance, Registry, Segmenter};
+use venule::{ImageRecord, Protocol, Provenance, Registry, Segmenter};
 
 use super::record::{RECORD, UNLABELLED};
-use super::start::weights;
 use super::{FinetuneConfig, PretrainConfig, Purpose, RunRecord, TEST_FILE, TrainingFiles};
 use crate::report::{json, summary};
 use crate::{Error, LearningCurve, ProgressBar, Result, TensorBoard, known_images};
@@ -286,8 +285,12 @@ impl<'a> Place<'a> {
                 if let Some(path) = run.weights_file() {
                     record = record.with_weights(path)?;
                 }
-                self.say_of_start(run)?;
-                let (task, import) = run.task_of(files.clone(), self.registry, &self.device)?;
+                let start = run.start(self.registry, &self.device)?;
+                if let (Some(start), Some(from)) = (&start, &run.from) {
+                    self.say_of_start(from, start, run);
+                }
+                let found = run.task_of(files.clone(), start, self.registry, &self.device)?;
+                let (task, import) = found;
                 if let (Some(path), Some(import)) = (&run.pretrained, import) {
                     self.say(format!("encoder from {}: {import}", path.display()));
                 }
@@ -298,12 +301,17 @@ impl<'a> Place<'a> {
         self.say_notes(&all);
         let parameters = task.model().store().element_count();
         self.say(format!("{parameters} parameters"));
-        if let Some(test) = &test {
-            // Those of a start or a teacher; the run's own were told apart above.
-            let chosen = !task.validates();
-            let provenance = &task.checkpoint().provenance;
-            self.warn_of_known_images("the start or a teacher", provenance, test, chosen)?;
-        }
+        let test = match test {
+            Some(images) => {
+                let records = ImageRecord::of(&images, "")?;
+                // Those of a start or a teacher; the run's own were told apart above.
+                let provenance = &task.checkpoint().provenance;
+                let chosen = !task.validates();
+                self.warn_of_known_images("the start or a teacher", provenance, &records, chosen);
+                Some((images, records))
+            }
+            None => None,
+        };
         let report = self.train(&mut task, &run.recipe.train, &run.run, record)?;
         if report.outcome != Outcome::Interrupted && self.is_first() {
             self.test(run, test, &task, &report)?;
@@ -312,11 +320,7 @@ impl<'a> Place<'a> {
     }
 
     /// Says that a run sees photographs in another way than the model that it starts from did.
-    fn say_of_start(&self, run: &FinetuneConfig) -> Result<()> {
-        let Some(from) = &run.from else {
-            return Ok(());
-        };
-        let start = weights(Path::new(from), self.registry, &self.device)?;
+    fn say_of_start(&self, from: &str, start: &Segmenter, run: &FinetuneConfig) {
         let [its, here] = [&start.checkpoint().preprocess, &run.recipe.preprocess];
         if its != here {
             self.say(format!(
@@ -325,14 +329,13 @@ impl<'a> Place<'a> {
                 seen_by(here)
             ));
         }
-        Ok(())
     }
 
     /// Tests the weights of a fine-tuning that has ended.
     fn test(
         &self,
         run: &FinetuneConfig,
-        test: Option<FolderSet>,
+        test: Option<(FolderSet, Vec<ImageRecord>)>,
         task: &Finetuning,
         report: &Report,
     ) -> Result<()> {
@@ -368,7 +371,7 @@ impl<'a> Place<'a> {
             return Ok(());
         };
         self.say(format!("weights: {}", weights.display()));
-        let Some(test) = test else {
+        let Some((test, records)) = test else {
             return Ok(());
         };
         let mut segmenter = Segmenter::from_file_with(self.registry, weights, &self.device)?;
@@ -381,7 +384,12 @@ impl<'a> Place<'a> {
             ..Protocol::default()
         };
         let provenance = &segmenter.checkpoint().provenance;
-        self.warn_of_known_images("what is tested", provenance, &test, run.threshold.is_none())?;
+        self.warn_of_known_images(
+            "what is tested",
+            provenance,
+            &records,
+            run.threshold.is_none(),
+        );
         let evaluated = protocol.evaluate(&segmenter, &test, |_, _| Ok(()))?;
         let numbers = summary(&evaluated.report);
         self.say_notes(&test);
@@ -404,15 +412,12 @@ impl<'a> Place<'a> {
         &self,
         what: &str,
         provenance: &Provenance,
-        test: &FolderSet,
+        test: &[ImageRecord],
         chosen: bool,
-    ) -> Result<()> {
-        if self.is_first() {
-            for note in known_images(provenance, test, "", "the test", chosen)? {
-                self.say(format!("warning: {what} {note}"));
-            }
+    ) {
+        for note in known_images(provenance, test, "the test", chosen) {
+            self.say(format!("warning: {what} {note}"));
         }
-        Ok(())
     }
 
     /// The images to test on. A data set that has none to offer, or none with a label, is no reason not to train; a wrong path is.
